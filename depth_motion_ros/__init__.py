@@ -1,0 +1,1 @@
+"""Depth, ego-motion and object motion from one camera, learned from plain video."""

@@ -1,0 +1,1 @@
+"""The depth_motion command."""

@@ -1,0 +1,1 @@
+"""Frame in, Estimate out: state from frame to frame, odometry, scale, cloud, moving objects."""

@@ -1,0 +1,1 @@
+"""Depth, trajectory and motion metrics, with their reports."""

@@ -1,0 +1,1 @@
+"""Cameras, rotations, rigid transforms and image warping."""

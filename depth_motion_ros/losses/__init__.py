@@ -1,0 +1,1 @@
+"""Photometric, consistency and regularising losses, and the objective that weighs them."""

@@ -1,0 +1,1 @@
+"""DepthNet, MotionNet and the files their weights live in."""
