@@ -43,7 +43,7 @@ class RawPrediction:
 
 @dataclass(frozen=True)
 class EngineDescription:
-    """For logs and diagnostics: ``runtime`` (torch, onnxruntime, tensorrt), version and the rest."""
+    """For logs and diagnostics. runtime: ``torch``, ``onnxruntime``, ``tensorrt``."""
 
     runtime: str
     runtime_version: str
@@ -89,5 +89,5 @@ class Engine(ABC):
     @abstractmethod
     def describe(self) -> EngineDescription: ...
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most runtimes have nothing to free
         """Free what the runtime holds. Closing twice does no harm."""

@@ -28,7 +28,9 @@ class Motion:
 
 @dataclass(frozen=True)
 class Scale:
-    """Metres per unit of the network. source: ``unit``, ``constant``, ``camera_height``, ``odometry``.
+    """Metres per unit of the network.
+
+    source: ``unit``, ``constant``, ``camera_height``, ``odometry``.
 
     variance: of ``value``, relative (dimensionless); NaN where unknown.
     """
