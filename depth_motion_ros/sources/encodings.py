@@ -1,0 +1,195 @@
+"""Pixels of image messages and image files as (H, W, 3) uint8 RGB, without ROS.
+
+The encoding names are those of ``sensor_msgs/image_encodings``. What has more than 8 bits keeps
+the upper 8 (value >> 8), so that brightness does not change from frame to frame with the
+content. YUV is BT.601 in the video range (16-235), as cameras send it and cv_bridge reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+
+# OpenCV names a Bayer pattern by the second row's second and third pixel; ROS by the first two
+# rows' first two. rggb is therefore OpenCV's "BG".
+_BAYER = {
+    "rggb": cv2.COLOR_BayerBG2RGB,
+    "bggr": cv2.COLOR_BayerRG2RGB,
+    "gbrg": cv2.COLOR_BayerGR2RGB,
+    "grbg": cv2.COLOR_BayerGB2RGB,
+}
+
+# encoding: (channels, conversion to RGB, None = is RGB). 8UCn is OpenCV's order, blue first.
+_PACKED: dict[str, tuple[int, int | None]] = {
+    "rgb8": (3, None),
+    "bgr8": (3, cv2.COLOR_BGR2RGB),
+    "8UC3": (3, cv2.COLOR_BGR2RGB),
+    "rgba8": (4, cv2.COLOR_RGBA2RGB),
+    "bgra8": (4, cv2.COLOR_BGRA2RGB),
+    "8UC4": (4, cv2.COLOR_BGRA2RGB),
+    "mono8": (1, cv2.COLOR_GRAY2RGB),
+    "8UC1": (1, cv2.COLOR_GRAY2RGB),
+    "yuv422": (2, cv2.COLOR_YUV2RGB_UYVY),
+    "uyvy": (2, cv2.COLOR_YUV2RGB_UYVY),
+    "yuv422_yuy2": (2, cv2.COLOR_YUV2RGB_YUY2),
+    "yuyv": (2, cv2.COLOR_YUV2RGB_YUY2),
+    **{f"bayer_{name}8": (1, code) for name, code in _BAYER.items()},
+}
+_PACKED_16 = {
+    "mono16": cv2.COLOR_GRAY2RGB,
+    "16UC1": cv2.COLOR_GRAY2RGB,
+    **{f"bayer_{name}16": code for name, code in _BAYER.items()},
+}
+_PLANAR = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}
+_CHROMA_PAIRS = ("yuv422", "uyvy", "yuv422_yuy2", "yuyv")
+
+ENCODINGS = (*_PACKED, *_PACKED_16, *_PLANAR)
+"""Every encoding that ``decode_image`` reads."""
+
+
+class EncodingError(ValueError):
+    """Image data that cannot be decoded; the message says what is wrong, with the values.
+
+    unknown_encoding: the data may be sound, but its encoding is not one of ``ENCODINGS``:
+        another decoder (cv_bridge) may know it.
+    """
+
+    def __init__(self, message: str, *, unknown_encoding: bool = False) -> None:
+        super().__init__(message)
+        self.unknown_encoding = unknown_encoding
+
+
+def decode_image(
+    data: Any, width: int, height: int, step: int, encoding: str, is_bigendian: bool | int = False
+) -> Pixels:
+    """RGB pixels of the fields of a ``sensor_msgs/Image``.
+
+    data: bytes-like (bytes, memoryview, array.array, ndarray of uint8).
+    step: bytes from one row to the next; rows may be padded by any number of bytes.
+    is_bigendian: matters for 16-bit encodings only.
+
+    Returns (height, width, 3) uint8. For rgb8 it is a view of ``data`` (read-only where that
+    is), contiguous when the rows are not padded; every other encoding gives a new array.
+
+    Raises EncodingError for an unknown encoding, a size of zero, a step smaller than a row,
+    or fewer bytes than the rows need.
+    """
+    if width < 1 or height < 1:
+        raise EncodingError(f"image size must be at least 1x1, got {width}x{height}")
+    if encoding in _PLANAR:
+        return _decode_planar(data, width, height, step, encoding)
+    if encoding in _PACKED:
+        channels, conversion = _PACKED[encoding]
+        if encoding in _CHROMA_PAIRS and width % 2:
+            raise EncodingError(f"{encoding} needs an even width, got {width}")
+        rows = _rows(data, (height, width, channels), step, encoding)
+        if conversion is None:
+            return rows
+        return _convert(rows, conversion)
+    if encoding in _PACKED_16:
+        rows = _rows(data, (height, width, 2), step, encoding)
+        upper = rows[..., :1] if is_bigendian else rows[..., 1:]
+        return _convert(np.ascontiguousarray(upper), _PACKED_16[encoding])
+    raise EncodingError(
+        f"unknown image encoding {encoding!r}; known: {', '.join(ENCODINGS)}",
+        unknown_encoding=True,
+    )
+
+
+def decode_compressed(data: Any, format: str = "") -> Pixels:
+    """RGB pixels of a JPEG or PNG file, or of the data of a ``sensor_msgs/CompressedImage``.
+
+    format: what the message says of its data ("jpeg", "bgr8; png compressed bgr8", ...); used
+    in messages only, since the data itself tells JPEG from PNG. An EXIF orientation is not
+    applied: intrinsics belong to the stored pixels. 16-bit PNG gives its upper 8 bits, an alpha
+    channel is dropped.
+
+    Returns (H, W, 3) uint8. Raises EncodingError for data that is empty, truncated, damaged,
+    or neither JPEG nor PNG.
+    """
+    buffer = _bytes(data)
+    raw = buffer.tobytes()
+    label = f" (format {format!r})" if format else ""
+    if "compressedDepth" in format:
+        raise EncodingError(f"format {format!r} is a depth image, not a camera's picture")
+    for magic, is_whole, kind in _FILE_KINDS:
+        if raw.startswith(magic):
+            if not is_whole(raw):
+                raise EncodingError(f"the {kind} data{label} is truncated at {len(raw)} bytes")
+            break
+    else:
+        head = raw[:8].hex(" ") or "nothing"
+        raise EncodingError(
+            f"the data{label} of {len(raw)} bytes is neither JPEG nor PNG: it begins with {head}",
+            unknown_encoding=len(raw) > 0,
+        )
+    try:
+        image = cv2.imdecode(buffer, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise EncodingError(f"the {kind} data{label} is damaged: {error.err}") from error
+    if image is None:
+        raise EncodingError(f"the {kind} data{label} of {len(raw)} bytes is damaged")
+    return _convert(image, cv2.COLOR_BGR2RGB)
+
+
+def _decode_planar(data: Any, width: int, height: int, step: int, encoding: str) -> Pixels:
+    """4:2:0: a plane of luma, then one of half the rows with interleaved chroma."""
+    if width % 2 or height % 2:
+        raise EncodingError(f"{encoding} needs an even size, got {width}x{height}")
+    rows = _rows(data, (height * 3 // 2, width, 1), step, encoding)
+    return _convert(np.ascontiguousarray(rows), _PLANAR[encoding])
+
+
+def _rows(data: Any, shape: tuple[int, int, int], step: int, encoding: str) -> Pixels:
+    """A (height, width, channels) view of rows that lie ``step`` bytes apart."""
+    height, width, channels = shape
+    if step < width * channels:
+        raise EncodingError(
+            f"step is {step} bytes, but {width} pixels of {encoding} need {width * channels}"
+        )
+    buffer = _bytes(data)
+    if buffer.size < step * height:
+        raise EncodingError(
+            f"{buffer.size} bytes of data, but {height} rows of {step} bytes ({encoding}) "
+            f"need {step * height}"
+        )
+    return np.ndarray(shape, np.uint8, buffer, strides=(step, channels, 1))
+
+
+def _bytes(data: Any) -> Pixels:
+    """A flat uint8 view of anything bytes-like."""
+    try:
+        return np.frombuffer(data, np.uint8)
+    except ValueError:  # zero bytes are no buffer to numpy
+        return np.empty(0, np.uint8)
+    except TypeError as error:
+        raise EncodingError(f"data must be bytes-like, got {type(data).__name__}") from error
+
+
+def _convert(pixels: Any, conversion: int) -> Pixels:
+    try:
+        return np.asarray(cv2.cvtColor(pixels, conversion), np.uint8)
+    except cv2.error as error:
+        raise EncodingError(f"cannot convert pixels of shape {pixels.shape}: {error}") from error
+
+
+def _jpeg_is_whole(data: bytes) -> bool:
+    # Neither marker can occur inside entropy-coded data, and a thumbnail's end of image comes
+    # before the last start of scan.
+    return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
+
+
+def _png_is_whole(data: bytes) -> bool:
+    return data.rfind(b"IEND\xaeB`\x82") > 0
+
+
+_FILE_KINDS: tuple[tuple[bytes, Callable[[bytes], bool], str], ...] = (
+    (b"\xff\xd8\xff", _jpeg_is_whole, "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", _png_is_whole, "PNG"),
+)
