@@ -1,0 +1,173 @@
+"""camera_node: a file, a folder, a bag, a simulator scene or a device, published as a camera."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import rclpy
+from nav_msgs.msg import Odometry
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+
+from depth_motion_ros.nodes import messages
+from depth_motion_ros.nodes.camera_parameters import CAMERA_PARAMETERS, NOW
+from depth_motion_ros.nodes.parameters import ParameterError, ParameterServer
+from depth_motion_ros.nodes.playback import Playback
+from depth_motion_ros.nodes.shutdown import run_node
+from depth_motion_ros.sources.frame import Frame, FrameSource, GroundTruth
+from depth_motion_ros.sources.open import open_source
+
+_QUEUE = 10
+# A subscriber's two subscriptions are discovered one after the other.
+_PARTNER_WAIT = 1.0
+
+
+class CameraNode(Node):
+    """Publishes image, image/compressed, camera_info and, if asked, what the source knows.
+
+    Raises ParameterError or SourceError when it cannot start; both say why.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("camera")
+        self._config = ParameterServer(
+            self, CAMERA_PARAMETERS, can_configure=lambda: False, on_change=lambda _: None
+        )
+        self._frame_id: str = self._config["frame_id"]
+        source = self._open()
+        self._status = 0
+        self._image = self._publisher(Image, "image")
+        self._info = self._publisher(CameraInfo, "camera_info")
+        self._compressed = (
+            self._publisher(CompressedImage, "image/compressed")
+            if self._config["compressed"]
+            else None
+        )
+        truth = self._config["publish_truth"]
+        self._truth = TruthPublishers(self, self._frame_id) if truth else None
+        self._image_seen_at: float | None = None
+        self._ended = self.create_guard_condition(rclpy.try_shutdown)
+        self._playback = Playback(
+            source,
+            self._show,
+            self._finish,
+            ready=self._has_subscriber,
+            rate=self._config["rate"],
+            loop=self._config["loop"],
+        )
+        length = "endless" if source.length is None else f"{source.length} frames"
+        self.get_logger().info(f"{source.name}: {length}, {source.rate or 'unknown'} Hz")
+
+    def begin(self) -> None:
+        self._playback.start()
+
+    def close(self) -> int:
+        """Ends the playing. Returns the exit status."""
+        self._playback.stop()
+        return self._status
+
+    def _open(self) -> FrameSource:
+        spec = self._config["source"]
+        if not spec:
+            raise ParameterError("source is empty: say what to play, for example source:=clip.mp4")
+        options = {
+            name: self._config[name]
+            for name in ("topic", "odometry_topic", "rate", "width", "height")
+        }
+        options["pose"] = self._config["publish_truth"]
+        return open_source(spec, **{name: value for name, value in options.items() if value})
+
+    def _publisher(self, kind: type, topic: str) -> Publisher[Any]:
+        policy = (
+            ReliabilityPolicy.RELIABLE
+            if self._config["reliable"]
+            else ReliabilityPolicy.BEST_EFFORT
+        )
+        return self.create_publisher(kind, topic, QoSProfile(depth=_QUEUE, reliability=policy))
+
+    def _has_subscriber(self) -> bool:
+        if not self._config["start_when_subscribed"]:
+            return True
+        images = (self._image, self._compressed)
+        if not any(publisher and publisher.get_subscription_count() for publisher in images):
+            return False
+        now = time.monotonic()
+        self._image_seen_at = self._image_seen_at or now
+        late = now - self._image_seen_at > _PARTNER_WAIT
+        return late or self._info.get_subscription_count() > 0
+
+    def _show(self, frame: Frame) -> None:
+        stamp = frame.stamp
+        if self._config["stamps"] == NOW:
+            stamp = self.get_clock().now().nanoseconds
+        header = Header(stamp=messages.stamp_to_message(stamp), frame_id=self._frame_id)
+        # The info first: whoever pairs the two by arrival has it when the image comes.
+        self._info.publish(_info_of(header, frame))
+        if self._image.get_subscription_count():
+            self._image.publish(messages.rgb_image(header, frame.image))
+        if self._compressed is not None and self._compressed.get_subscription_count():
+            quality = self._config["jpeg_quality"]
+            self._compressed.publish(messages.jpeg_image(header, frame.image, quality))
+        if self._truth is not None and frame.truth is not None:
+            self._truth.publish(header, frame.truth)
+
+    def _finish(self, shown: int, error: Exception | None) -> None:
+        """On the playing thread: let the last frame arrive, then end the node."""
+        if error is not None:
+            self.get_logger().fatal(f"playing ended after {shown} frames: {error}")
+            self._status = 1
+        else:
+            self.get_logger().info(f"the source has ended after {shown} frames")
+            for publisher in (self._image, self._info, self._compressed):
+                if publisher is not None:
+                    publisher.wait_for_all_acked(Duration(seconds=2.0))
+        self._ended.trigger()
+
+
+class TruthPublishers:
+    """depth_truth/image (32FC1), pose_truth (camera in the source's world) and odom_in (speed)."""
+
+    def __init__(self, node: Node, frame_id: str) -> None:
+        self._frame_id = frame_id
+        self._depth = node.create_publisher(Image, "depth_truth/image", _QUEUE)
+        self._pose = node.create_publisher(Odometry, "pose_truth", _QUEUE)
+        self._speed = node.create_publisher(Odometry, "odom_in", _QUEUE)
+
+    def publish(self, header: Header, truth: GroundTruth) -> None:
+        if truth.depth is not None and self._depth.get_subscription_count():
+            self._depth.publish(messages.depth_image(header, truth.depth, "32FC1"))
+        world = Header(stamp=header.stamp, frame_id="world")
+        unknown = np.zeros((6, 6))
+        if truth.pose is not None:
+            self._pose.publish(
+                messages.odometry(world, self._frame_id, truth.pose, unknown, np.zeros(6), unknown)
+            )
+        if truth.speed is not None:
+            twist = np.array([truth.speed, 0.0, 0.0, 0.0, 0.0, 0.0])
+            self._speed.publish(
+                messages.odometry(world, "base_link", np.eye(4), unknown, twist, unknown)
+            )
+
+
+def _info_of(header: Header, frame: Frame) -> CameraInfo:
+    if frame.camera is not None:
+        return messages.camera_info(header, frame.camera)
+    # K of zeros says "uncalibrated" (sensor_msgs/CameraInfo).
+    height, width = frame.image.shape[:2]
+    return CameraInfo(header=header, width=width, height=height)
+
+
+def main(args: list[str] | None = None) -> int:
+    """The ``camera_node`` command."""
+    return run_node(CameraNode, CameraNode.begin, CameraNode.close, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,187 @@
+"""The parameters of depth_motion_node."""
+
+from __future__ import annotations
+
+from depth_motion_ros.nodes.parameters import LIVE, START, Parameter
+
+# As engines/select.py takes them; named here too because that module loads PyTorch.
+ENGINES = ("auto", "tensorrt", "cpu", "torch")
+PRECISIONS = ("auto", "fp32", "fp16", "int8")
+RAW, COMPRESSED = "raw", "compressed"
+
+_INPUT = (
+    Parameter(
+        "image_transport",
+        RAW,
+        "which topic to hear: image, or image/compressed",
+        choices=(RAW, COMPRESSED),
+    ),
+    Parameter(
+        "qos",
+        "auto",
+        "reliability asked of the inputs; auto takes what their publishers offer",
+        choices=("auto", "reliable", "best_effort"),
+    ),
+    Parameter(
+        "rectify", True, "undo the lens distortion that CameraInfo describes before the networks"
+    ),
+    Parameter(
+        "max_gap",
+        1.0,
+        "a longer time between two served frames resets the motion state",
+        LIVE,
+        "s",
+        minimum=0.01,
+        maximum=60.0,
+    ),
+)
+
+_NETWORK = (
+    Parameter(
+        "weights",
+        "",
+        "weights file; empty = the one in the package, or an untrained network if there is none",
+    ),
+    Parameter(
+        "architecture",
+        "lite",
+        "network where no weights file says it",
+        choices=("lite", "resnet18"),
+    ),
+    Parameter(
+        "engine",
+        "auto",
+        "runtime (cpu = ONNX Runtime); auto = the fastest that is there",
+        choices=ENGINES,
+    ),
+    Parameter(
+        "precision",
+        "auto",
+        "arithmetic of the engine; auto = the engine's own choice",
+        choices=PRECISIONS,
+    ),
+    Parameter("device", "auto", "where the engine runs: auto, cpu, cuda or cuda:N"),
+    Parameter("threads", 0, "CPU threads of the engine; 0 = its own choice", minimum=0, maximum=64),
+    Parameter(
+        "input_width",
+        0,
+        "width of the network's input, a multiple of 32; 0 = as the weights were trained",
+        unit="px",
+        minimum=0,
+        maximum=2048,
+    ),
+    Parameter(
+        "input_height",
+        0,
+        "height of the network's input, a multiple of 32; 0 = as the weights were trained",
+        unit="px",
+        minimum=0,
+        maximum=2048,
+    ),
+)
+
+_FRAMES = (
+    Parameter("odom_frame", "odom", "frame in which odom tells the pose"),
+    Parameter("base_frame", "base_link", "frame of the robot: child of odom_frame"),
+    Parameter(
+        "camera_frame", "", "optical frame of the outputs; empty = the frame_id of the images"
+    ),
+    Parameter(
+        "camera_xyz",
+        [0.0, 0.0, 0.0],
+        "where the camera sits in base_frame",
+        unit="m",
+        length=3,
+        minimum=-100.0,
+        maximum=100.0,
+    ),
+    Parameter(
+        "camera_rpy",
+        [0.0, 0.0, 0.0],
+        "roll, pitch, yaw of the camera's body (x forward, z up) in base_frame; pitch > 0 looks "
+        "down",
+        unit="rad",
+        length=3,
+        minimum=-6.2832,
+        maximum=6.2832,
+    ),
+    Parameter(
+        "use_tf_extrinsic",
+        False,
+        "take base_frame <- camera from TF instead of camera_xyz and camera_rpy (needs tf2_ros)",
+    ),
+    Parameter(
+        "publish_tf",
+        False,
+        "send odom_frame -> base_frame on /tf (needs tf2_msgs); an EKF, if any, owns it instead",
+    ),
+)
+
+_SCALE = (
+    Parameter(
+        "scale",
+        0.0,
+        "metres per unit of the network; 0 = not known",
+        unit="m",
+        minimum=0.0,
+        maximum=10000.0,
+    ),
+    Parameter(
+        "camera_height",
+        0.0,
+        "height of the camera over the ground, from which the scale is found; 0 = not known",
+        unit="m",
+        minimum=0.0,
+        maximum=100.0,
+    ),
+    Parameter(
+        "use_odom_in", True, "find the scale from odom_in when it is there: it is trusted most"
+    ),
+)
+
+_OUTPUT = (
+    Parameter(
+        "depth_encoding",
+        "32FC1",
+        "depth/image in metres (NaN = invalid) or in millimetres (0 = invalid, at most 65.535 m)",
+        LIVE,
+        choices=("32FC1", "16UC1"),
+    ),
+    Parameter("min_depth", 0.1, "nearer depth is invalid", LIVE, "m", minimum=0.0, maximum=1000.0),
+    Parameter(
+        "max_depth", 80.0, "farther depth is invalid", LIVE, "m", minimum=0.01, maximum=10000.0
+    ),
+    Parameter(
+        "point_stride",
+        1,
+        "every so-manyth row and column of depth/points",
+        LIVE,
+        "px",
+        minimum=1,
+        maximum=32,
+    ),
+    Parameter(
+        "object_flow_threshold",
+        0.5,
+        "slower pixels count as static in object_flow/points, image_color and markers",
+        LIVE,
+        "m/s",
+        minimum=0.0,
+        maximum=100.0,
+    ),
+)
+
+_NODE = (
+    Parameter("autostart", True, "configure and activate at the start", START),
+    Parameter(
+        "diagnostics_period",
+        1.0,
+        "time between two messages on /diagnostics",
+        START,
+        "s",
+        minimum=0.1,
+        maximum=60.0,
+    ),
+)
+
+DEPTH_MOTION_PARAMETERS = (*_INPUT, *_NETWORK, *_FRAMES, *_SCALE, *_OUTPUT, *_NODE)

@@ -1,0 +1,34 @@
+"""Writes config/*.yaml from the parameter tables, or prints a table for the README.
+
+python -m depth_motion_ros.nodes.render_parameters                 # writes the files
+python -m depth_motion_ros.nodes.render_parameters depth_motion    # prints Markdown
+"""
+
+from __future__ import annotations
+
+import sys
+
+from depth_motion_ros.nodes.camera_parameters import CAMERA_PARAMETERS
+from depth_motion_ros.nodes.depth_motion_parameters import DEPTH_MOTION_PARAMETERS
+from depth_motion_ros.nodes.parameters import render_markdown, render_yaml
+from depth_motion_ros.share import share_directory
+
+TABLES = {"depth_motion": DEPTH_MOTION_PARAMETERS, "camera": CAMERA_PARAMETERS}
+
+
+def main(arguments: list[str]) -> int:
+    for name in arguments:
+        if name not in TABLES:
+            print(f"no parameter table {name!r}; there are: {', '.join(TABLES)}", file=sys.stderr)
+            return 2
+        print(render_markdown(TABLES[name]), end="")
+    if not arguments:
+        for name, table in TABLES.items():
+            path = share_directory() / "config" / f"{name}.yaml"
+            path.write_text(render_yaml(table, f"{name}_node"), encoding="utf-8")
+            print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,95 @@
+"""Parameters: one declaration, checked values, and files that equal it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from depth_motion_ros.nodes.camera_parameters import CAMERA_PARAMETERS
+from depth_motion_ros.nodes.depth_motion_parameters import DEPTH_MOTION_PARAMETERS
+from depth_motion_ros.nodes.parameters import (
+    Parameter,
+    ParameterError,
+    render_markdown,
+    render_yaml,
+)
+
+CONFIG = Path(__file__).resolve().parents[1] / "config"
+TABLES = {"depth_motion": DEPTH_MOTION_PARAMETERS, "camera": CAMERA_PARAMETERS}
+REMEDY = "run `python -m depth_motion_ros.nodes.render_parameters`"
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_parameter_file_is_the_rendering_of_the_table(name: str) -> None:
+    text = (CONFIG / f"{name}.yaml").read_text(encoding="utf-8")
+    assert text == render_yaml(TABLES[name], f"{name}_node"), REMEDY
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_rendering_reads_back_as_the_defaults(name: str) -> None:
+    rendered = yaml.safe_load(render_yaml(TABLES[name], name))["/**"]["ros__parameters"]
+    assert rendered == {parameter.name: parameter.default for parameter in TABLES[name]}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_default_is_allowed_and_every_parameter_described(name: str) -> None:
+    for parameter in TABLES[name]:
+        assert parameter.check(parameter.default) == parameter.default
+        assert len(parameter.description) > 10, parameter.name
+
+
+def test_the_table_names_every_parameter_once() -> None:
+    lines = render_markdown(DEPTH_MOTION_PARAMETERS).splitlines()
+    names = [line.split("|")[1].strip(" `") for line in lines[2:]]
+    assert names == [parameter.name for parameter in DEPTH_MOTION_PARAMETERS]
+
+
+RATE = Parameter("rate", 10.0, "how often", unit="Hz", minimum=0.5, maximum=100.0)
+
+
+@pytest.mark.parametrize("value", [0.5, 100.0, 30])
+def test_bounds_are_allowed_and_whole_numbers_serve_a_double(value: float) -> None:
+    checked = RATE.check(value)
+    assert checked == value
+    assert isinstance(checked, float)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (0.4, r"rate = 0\.4 Hz: must be 0\.5 … 100 Hz"),
+        (float("nan"), "rate = nan Hz"),
+        (float("inf"), "rate = inf Hz"),
+        ("fast", r"rate must be a double, got 'fast' \(str\)"),
+        (True, r"rate must be a double, got True \(bool\)"),
+        (None, "rate must be a double, got None"),
+    ],
+)
+def test_a_refusal_names_the_value_and_what_is_allowed(value: object, reason: str) -> None:
+    with pytest.raises(ParameterError, match=reason):
+        RATE.check(value)
+
+
+def test_a_choice_is_refused_with_the_choices() -> None:
+    parameter = Parameter("qos", "auto", "which", choices=("auto", "reliable"))
+    with pytest.raises(ParameterError, match=r"'fast': must be one of auto \| reliable"):
+        parameter.check("fast")
+
+
+def test_a_list_has_its_length_and_finite_entries() -> None:
+    parameter = Parameter("xyz", [0.0, 0.0, 0.0], "where", unit="m", length=3)
+    assert parameter.check((1, 2.5, 3)) == [1.0, 2.5, 3.0]
+    with pytest.raises(ParameterError, match="must have 3 numbers, got 2"):
+        parameter.check([1.0, 2.0])
+    with pytest.raises(ParameterError, match="must be finite"):
+        parameter.check([1.0, float("nan"), 2.0])
+
+
+def test_engine_choices_are_those_of_the_engines() -> None:
+    from depth_motion_ros.engines import select
+
+    choices = {parameter.name: parameter.choices for parameter in DEPTH_MOTION_PARAMETERS}
+    assert choices["engine"] == select.ENGINES
+    assert choices["precision"] == select.PRECISIONS
