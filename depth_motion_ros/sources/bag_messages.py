@@ -1,0 +1,70 @@
+"""Fields of recorded messages, of ROS 1 and ROS 2 alike, as this project's types."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from depth_motion_ros.geometry.camera import Camera
+from depth_motion_ros.sources.encodings import decode_compressed, decode_image
+
+IMAGE_TYPE = "sensor_msgs/msg/Image"
+COMPRESSED_TYPE = "sensor_msgs/msg/CompressedImage"
+INFO_TYPE = "sensor_msgs/msg/CameraInfo"
+ODOMETRY_TYPE = "nav_msgs/msg/Odometry"
+IMAGE_TYPES = (IMAGE_TYPE, COMPRESSED_TYPE)
+
+
+def stamp_of(message: Any, recorded: int) -> int:
+    """The header's stamp in ns; the time of recording where the header has none."""
+    stamp = message.header.stamp
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec) or recorded
+
+
+def pixels_of(message: Any, kind: str) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB of an Image or CompressedImage. Raises EncodingError."""
+    if kind == COMPRESSED_TYPE:
+        return decode_compressed(message.data, message.format)
+    return decode_image(
+        message.data,
+        int(message.width),
+        int(message.height),
+        int(message.step),
+        message.encoding,
+        bool(message.is_bigendian),
+    )
+
+
+def camera_of(message: Any) -> Camera | None:
+    """Camera of a CameraInfo, None where it is uncalibrated (K[0] = 0). Raises CameraError."""
+    k, d = (getattr(message, name, None) for name in "kd")
+    info = SimpleNamespace(
+        k=message.K if k is None else k,  # ROS 1 writes them in capitals
+        d=message.D if d is None else d,
+        width=message.width,
+        height=message.height,
+        distortion_model=message.distortion_model,
+        roi=message.roi,
+        binning_x=message.binning_x,
+        binning_y=message.binning_y,
+    )
+    return Camera.from_camera_info(info) if info.k[0] else None
+
+
+def speed_of(message: Any) -> float:
+    """Speed in m/s of an Odometry's twist; negative where the robot drives backwards."""
+    linear = message.twist.twist.linear
+    return float(np.copysign(np.linalg.norm((linear.x, linear.y, linear.z)), linear.x))
+
+
+def pose_of(message: Any) -> NDArray[np.float64]:
+    """(4, 4) base to world of an Odometry's pose. Raises ValueError for a quaternion of 0."""
+    position, turn = message.pose.pose.position, message.pose.pose.orientation
+    pose = np.eye(4)
+    pose[:3, :3] = Rotation.from_quat((turn.x, turn.y, turn.z, turn.w)).as_matrix()
+    pose[:3, 3] = position.x, position.y, position.z
+    return pose

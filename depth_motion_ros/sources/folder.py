@@ -1,0 +1,52 @@
+"""A plain folder of images, as cameras, phones and data sets leave them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from depth_motion_ros.geometry.camera import Camera
+from depth_motion_ros.sources.base import Source, check_rate, stamp_of_index
+from depth_motion_ros.sources.files import list_images, read_image, read_stamps
+from depth_motion_ros.sources.frame import Frame, SourceError
+
+
+class FolderSource(Source):
+    """JPEG and PNG files in natural order (frame_2 before frame_10).
+
+    Stamps come from timestamps.txt (seconds, one line an image) in the folder or the one above,
+    else from ``rate`` (frames per second), else from 10 a second.
+    camera: intrinsics of all images, where the caller knows them.
+
+    Raises SourceError for a folder without images; while iterating, for a damaged file.
+    """
+
+    def __init__(
+        self, path: str | Path, *, rate: float | None = None, camera: Camera | None = None
+    ) -> None:
+        self.path = Path(path)
+        if not self.path.is_dir():
+            raise SourceError(f"{self.path}: not a folder")
+        self.images = list_images(self.path)
+        if not self.images:
+            raise SourceError(f"{self.path}: no JPEG or PNG files in this folder")
+        super().__init__(self.path.name, check_rate(rate), len(self.images))
+        self.camera = camera
+        self.stamps = self._read_stamps()
+
+    def __iter__(self) -> Iterator[Frame]:
+        for stamp, path in zip(self.stamps, self.images, strict=True):
+            image = read_image(path)
+            if self.camera is not None and image.shape[1::-1] != self.camera.size:
+                raise SourceError(
+                    f"{path}: the image is {image.shape[1]}x{image.shape[0]}, the given camera "
+                    f"is for {self.camera.width}x{self.camera.height}"
+                )
+            yield Frame(stamp, image, self.camera)
+
+    def _read_stamps(self) -> list[int]:
+        for folder in (self.path, self.path.parent):
+            path = folder / "timestamps.txt"
+            if path.is_file():
+                return read_stamps(path, len(self.images))
+        return [stamp_of_index(index, self.rate) for index in range(len(self.images))]

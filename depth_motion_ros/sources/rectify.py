@@ -1,0 +1,141 @@
+"""Images of a lens with known distortion become images of a pinhole camera."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_motion_ros.geometry.camera import Camera, CameraError
+
+_BORDER_POINTS = 33
+_MAX_ZOOM = 4.0
+# Coefficient counts that OpenCV takes, by the names of sensor_msgs/CameraInfo.
+_COUNTS = {
+    "plumb_bob": (4, 5),
+    "rational_polynomial": (4, 5, 8, 12, 14),
+    "equidistant": (4,),
+}
+
+
+class Rectifier:
+    """Undistorts images; the maps are computed once per camera and kept until it changes.
+
+    The rectified camera keeps size and principal point. Its focal lengths are the lens's own, or
+    as much longer as it takes (up to 4 times) to leave no pixel without an image: black borders
+    would be learnt as scenery.
+    """
+
+    def __init__(self) -> None:
+        self._camera: Camera | None = None
+        self._rectified: Camera | None = None
+        self._maps: tuple[NDArray[np.int16], NDArray[np.uint16]] | None = None
+
+    def __call__(
+        self, image: NDArray[np.uint8], camera: Camera
+    ) -> tuple[NDArray[np.uint8], Camera]:
+        """(rectified image (H, W, 3), its camera). Without distortion both come back as given.
+
+        Raises CameraError where image and camera differ in size, or the number of coefficients
+        does not fit the model.
+        """
+        if image.shape[1::-1] != camera.size:
+            raise CameraError(
+                f"the image is {image.shape[1]}x{image.shape[0]}, the camera is for "
+                f"{camera.width}x{camera.height}"
+            )
+        if not camera.is_distorted:
+            return image, camera
+        rectified, (map_1, map_2) = self._prepare(camera)
+        return np.asarray(cv2.remap(image, map_1, map_2, cv2.INTER_LINEAR), np.uint8), rectified
+
+    def _prepare(
+        self, camera: Camera
+    ) -> tuple[Camera, tuple[NDArray[np.int16], NDArray[np.uint16]]]:
+        if (
+            self._camera is None
+            or self._rectified is None
+            or self._maps is None
+            or not self._camera.same_as(camera)
+        ):
+            rectified = rectified_camera(camera)
+            self._maps = _maps(camera, rectified)
+            self._camera, self._rectified = camera, rectified
+        return self._rectified, self._maps
+
+
+def rectified_camera(camera: Camera) -> Camera:
+    """The pinhole camera that ``Rectifier`` gives for a distorted one.
+
+    Raises CameraError where the number of coefficients does not fit the model.
+    """
+    if not camera.is_distorted:
+        return camera
+    counts = _COUNTS[camera.distortion_model]
+    if camera.distortion.size not in counts:
+        raise CameraError(
+            f"{camera.distortion_model} takes {' or '.join(map(str, counts))} coefficients, "
+            f"got {camera.distortion.size}"
+        )
+    low, high = 1.0, _MAX_ZOOM
+    if _border_is_inside(camera, low):
+        return camera.undistorted()
+    # 12 halvings: the zoom is known to a thousandth.
+    for _ in range(12):
+        middle = (low + high) / 2
+        low, high = (low, middle) if _border_is_inside(camera, middle) else (middle, high)
+    return _zoomed(camera, high)
+
+
+def _zoomed(camera: Camera, zoom: float) -> Camera:
+    K = camera.K.copy()
+    K[0, :2] *= zoom
+    K[1, 1] *= zoom
+    return replace(camera.undistorted(), K=K)
+
+
+def _border_is_inside(camera: Camera, zoom: float) -> bool:
+    """Whether the border of the rectified image shows what the sensor saw."""
+    pinhole = _zoomed(camera, zoom)
+    u = np.linspace(0, camera.width - 1, _BORDER_POINTS)
+    v = np.linspace(0, camera.height - 1, _BORDER_POINTS)
+    left, top = np.zeros_like(v), np.zeros_like(u)
+    border = np.concatenate(
+        [
+            np.stack([u, top], 1),
+            np.stack([u, top + camera.height - 1], 1),
+            np.stack([left, v], 1),
+            np.stack([left + camera.width - 1, v], 1),
+        ]
+    )
+    rays = np.linalg.solve(pinhole.K, np.column_stack([border, np.ones(len(border))]).T).T
+    x, y = distort(camera, rays[:, :2]).T
+    half = 0.5  # a border pixel still covers half a pixel beyond its centre
+    return bool(
+        (x >= -half).all()
+        and (y >= -half).all()
+        and (x <= camera.width - half).all()
+        and (y <= camera.height - half).all()
+    )
+
+
+def distort(camera: Camera, directions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Pixels (N, 2) at which a lens shows the directions (x/z, y/z), (N, 2)."""
+    zero = np.zeros(3)
+    if camera.distortion_model == "equidistant":
+        pixels = cv2.fisheye.distortPoints(directions[:, None], camera.K, camera.distortion)
+    else:
+        points = np.column_stack([directions, np.ones(len(directions))])
+        pixels = cv2.projectPoints(points, zero, zero, camera.K, camera.distortion)[0]
+    return np.asarray(pixels, np.float64).reshape(-1, 2)
+
+
+def _maps(camera: Camera, pinhole: Camera) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
+    fisheye = camera.distortion_model == "equidistant"
+    initialise = cv2.fisheye.initUndistortRectifyMap if fisheye else cv2.initUndistortRectifyMap
+    map_1, map_2 = initialise(
+        camera.K, camera.distortion, np.eye(3), pinhole.K, camera.size, cv2.CV_16SC2
+    )
+    return np.asarray(map_1, np.int16), np.asarray(map_2, np.uint16)

@@ -1,0 +1,129 @@
+"""Video files of any container and codec that FFmpeg knows, through PyAV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_motion_ros.geometry.camera import Camera
+from depth_motion_ros.sources.base import SECOND, Source, check_rate, stamp_of_index
+from depth_motion_ros.sources.frame import Frame, SourceError
+
+VIDEO_SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts"),
+    *(".wmv", ".flv", ".ogv", ".3gp", ".h264", ".h265", ".hevc", ".mjpeg", ".mjpg", ".gif"),
+)
+
+
+class VideoSource(Source):
+    """The first video stream of a file; each iteration decodes it from the start.
+
+    Stamps are the presentation times of the file, in ns; where it has none, or where ``rate``
+    (frames per second) is given, they come from the frame's index. A quarter-turn in the file's
+    metadata (a phone held upright) is applied.
+    camera: intrinsics of the frames as handed out, where the caller knows them.
+
+    Raises SourceError where the file cannot be opened or holds no video. Where decoding breaks
+    or the file ends early, all frames before that are handed out first.
+    """
+
+    def __init__(
+        self, path: str | Path, *, rate: float | None = None, camera: Camera | None = None
+    ) -> None:
+        self.path = Path(path)
+        self.camera = camera
+        self._av = _import_av()
+        self._fixed_rate = check_rate(rate)
+        with self._open() as container:
+            stream = container.streams.video[0]
+            found = rate or (float(stream.average_rate) if stream.average_rate else None)
+            super().__init__(self.path.name, found, stream.frames or None)
+            self._end = _end_of(container, stream)
+
+    def __iter__(self) -> Iterator[Frame]:
+        with self._open() as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            count, stamp = 0, 0
+            try:
+                for picture in container.decode(stream):
+                    stamp = self._stamp(picture, count)
+                    yield self._frame(picture, stamp)
+                    count += 1
+            except (self._av.FFmpegError, EOFError) as error:
+                raise SourceError(
+                    f"{self.path}: decoding broke after {count} frames ({stamp / SECOND:.1f} s): "
+                    f"{error}"
+                ) from error
+        self._check_end(count, stamp)
+
+    def _open(self) -> Any:
+        if not self.path.is_file():
+            raise SourceError(f"{self.path}: no such file")
+        try:
+            container = self._av.open(str(self.path))
+        except (self._av.FFmpegError, OSError, ValueError) as error:
+            raise SourceError(
+                f"{self.path}: cannot open as a video ({self.path.stat().st_size} bytes): {error}"
+            ) from error
+        if not container.streams.video:
+            container.close()
+            raise SourceError(f"{self.path}: the file holds no video stream")
+        return container
+
+    def _stamp(self, picture: Any, index: int) -> int:
+        if self._fixed_rate is not None or picture.pts is None or picture.time_base is None:
+            return stamp_of_index(index, self.rate)
+        return round(picture.pts * Fraction(picture.time_base) * SECOND)
+
+    def _frame(self, picture: Any, stamp: int) -> Frame:
+        image: NDArray[np.uint8] = picture.to_ndarray(format="rgb24")
+        turns = round(getattr(picture, "rotation", 0) / 90) % 4
+        if turns:
+            image = np.ascontiguousarray(np.rot90(image, turns))
+        if self.camera is not None and image.shape[1::-1] != self.camera.size:
+            raise SourceError(
+                f"{self.path}: frames are {image.shape[1]}x{image.shape[0]}, the given camera is "
+                f"for {self.camera.width}x{self.camera.height}"
+            )
+        return Frame(stamp, image, self.camera)
+
+    def _check_end(self, count: int, stamp: int) -> None:
+        """Many containers end without an error where a copy or a recording was cut off."""
+        if count == 0:
+            raise SourceError(f"{self.path}: no frame can be decoded")
+        # 3 frames: what encoders with reordering announce and then drop.
+        if self.length is not None and count < self.length - 3:
+            raise SourceError(
+                f"{self.path}: the file is truncated: it ends after {count} of {self.length} frames"
+            )
+        if self.length is None and self._end is not None and self._fixed_rate is None:
+            missing = self._end - stamp
+            if missing > SECOND:
+                raise SourceError(
+                    f"{self.path}: the file is truncated: it ends {missing / SECOND:.1f} s before "
+                    f"its announced end, after {count} frames"
+                )
+
+
+def _end_of(container: Any, stream: Any) -> int | None:
+    """Announced end of the video in ns, None where the file does not say."""
+    if stream.duration is not None and stream.time_base is not None:
+        start = stream.start_time or 0
+        return round((start + stream.duration) * Fraction(stream.time_base) * SECOND)
+    if container.duration is not None and len(container.streams) == 1:
+        return round(((container.start_time or 0) + container.duration) * 1000)  # from us
+    return None
+
+
+def _import_av() -> Any:
+    try:
+        import av
+    except ImportError as error:
+        raise SourceError("reading videos needs PyAV: pip install av") from error
+    return av
