@@ -56,7 +56,12 @@ class EngineDescription:
 
 
 class Engine(ABC):
-    """Runs both networks for one frame. Not thread-safe: one caller at a time."""
+    """Runs both networks for one frame. Not thread-safe: one caller at a time.
+
+    reason: why ``create_engine`` took this runtime, for logs; empty where it was built directly.
+    """
+
+    reason: str = ""
 
     @property
     @abstractmethod

@@ -1,0 +1,108 @@
+"""Graphs without weights, kept from run to run, because tracing one takes seconds.
+
+One file per architecture and size in a folder that only the user can write. Its name holds a
+digest of everything else the graph depends on, so an update of PyTorch, of the exporter or of
+this package makes a new file and never reads an old one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from depth_motion_ros.engines import onnx_graph, step
+from depth_motion_ros.engines.engine import EngineError
+from depth_motion_ros.models import config as config_module
+from depth_motion_ros.models import depth_net, motion_net, network, norm
+from depth_motion_ros.models.config import NetworkConfig
+
+if TYPE_CHECKING:
+    import onnx
+
+_LOG = logging.getLogger(__name__)
+_SOURCES = (onnx_graph, step, config_module, depth_net, motion_net, network, norm)
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+def default_folder() -> Path:
+    """``$XDG_CACHE_HOME/depth_motion_ros``, or ``~/.cache/depth_motion_ros``."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "depth_motion_ros"
+
+
+def template(config: NetworkConfig, folder: Path | None = None) -> onnx.ModelProto:
+    """The graph of this architecture and size without weights, from the cache where possible.
+
+    A cache that cannot be read or written costs time and one line in the log, nothing else.
+
+    Raises EngineError where there is no cached graph and none can be traced.
+    """
+    folder = folder or default_folder()
+    path = folder / _file_name(config)
+    try:
+        _make_private(folder)
+        if path.exists():
+            return _read(path, config)
+    except (OSError, EngineError) as error:
+        _LOG.warning("building the ONNX graph anew: %s", error)
+    model = onnx_graph.trace_template(config)
+    try:
+        _make_private(folder)
+        _write(path, model)
+    except (OSError, EngineError) as error:
+        _LOG.warning("the ONNX graph is not kept for the next start: %s", error)
+    return model
+
+
+def _file_name(config: NetworkConfig) -> str:
+    digest = hashlib.sha256(str(onnx_graph.OPSET).encode())
+    # The exporter may be missing where a cached graph is still of use: it is not part of the key.
+    digest.update(torch.__version__.encode())
+    for module in _SOURCES:
+        digest.update(Path(str(module.__file__)).read_bytes())
+    size = f"{config.input_width}x{config.input_height}"
+    return f"{config.architecture}-{size}-{digest.hexdigest()[:16]}.graph"
+
+
+def _make_private(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.stat()
+    if found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise EngineError(f"others can write to {folder}; run: chmod 700 {folder}")
+
+
+def _read(path: Path, config: NetworkConfig) -> onnx.ModelProto:
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ImportError as error:
+        raise EngineError(f"reading ONNX needs {error.name!r}: {onnx_graph.INSTALL}") from error
+    data = path.read_bytes()
+    body = data[_DIGEST_BYTES:]
+    if hashlib.sha256(body).digest() != data[:_DIGEST_BYTES]:
+        raise EngineError(f"{path} is damaged")
+    try:
+        model: onnx.ModelProto = onnx.load_model_from_string(body)
+    except DecodeError as error:
+        raise EngineError(f"{path} is damaged: {error}") from error
+    onnx_graph.check_template(model, config)
+    return model
+
+
+def _write(path: Path, model: onnx.ModelProto) -> None:
+    body = model.SerializeToString()
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(hashlib.sha256(body).digest() + body)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,59 @@
+"""One step of both networks as a single module: what every runtime computes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from depth_motion_ros.models.network import DepthMotionNet
+
+
+class StepOutput(NamedTuple):
+    """The fields of RawPrediction and RawMotion, in this order, as tensors without a batch.
+
+    depth (H, W), rotation (3,), translation (3,), residual (H, W, 3), K (3, 3).
+    """
+
+    depth: Tensor
+    rotation: Tensor
+    translation: Tensor
+    residual: Tensor
+    K: Tensor
+
+
+class Step(nn.Module):
+    """Images as they come from a camera in, the layout of ``RawPrediction`` out.
+
+    The newest image is frame 1 of the pair, see RawMotion. Parameters keep the names that they
+    have in ``DepthMotionNet``, that is, in a weights file.
+    """
+
+    def __init__(self, network: DepthMotionNet) -> None:
+        super().__init__()
+        self.depth_net = network.depth_net
+        self.motion_net = network.motion_net
+
+    def forward(self, previous_image: Tensor, previous_depth: Tensor, image: Tensor) -> StepOutput:
+        """Images (H, W, 3) uint8 RGB, previous_depth (H, W) float32."""
+        newest = _network_input(image)
+        depth = self.depth_net(newest)
+        motion = self.motion_net(
+            newest, depth, _network_input(previous_image), previous_depth[None, None]
+        )
+        return StepOutput(
+            depth[0, 0],
+            motion.rotation[0],
+            motion.translation[0],
+            motion.residual[0].permute(1, 2, 0),
+            motion.K[0],
+        )
+
+    def depth(self, image: Tensor) -> Tensor:
+        """Depth alone: (H, W, 3) uint8 to (H, W) float32."""
+        return self.depth_net(_network_input(image))[0, 0]
+
+
+def _network_input(image: Tensor) -> Tensor:
+    """(H, W, 3) uint8 to (1, 3, H, W) float32 in [0, 1]."""
+    return image.permute(2, 0, 1)[None].float() * (1 / 255)
