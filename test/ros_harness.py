@@ -1,0 +1,207 @@
+"""Real nodes in processes of their own, and an observer that waits for messages, not for times.
+
+A test takes the fixture ``ros`` (one per module, so that the seconds a process needs to start are
+paid once), starts nodes in it and listens with its observer. Every module has a ROS domain of its
+own, held by a lock file, so that tests may run side by side; whatever was started is killed with
+its whole process group at the end.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from depth_motion_ros.share import transport_environment
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (a sourced one, or the wheels)")
+
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from rclpy.parameter_client import AsyncParameterClient
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+
+ROOT = Path(__file__).resolve().parents[1]
+PATIENCE = 40.0  # seconds; starting a node takes a few, several times that on a busy machine
+
+
+class NodeProcess:
+    """A node in a process group of its own; everything it prints is in ``log``."""
+
+    def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
+        self._path = log
+        with log.open("wb") as file:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )  # fmt: skip
+
+    @property
+    def log(self) -> str:
+        return self._path.read_text(errors="replace")
+
+    def wait(self, patience: float = PATIENCE) -> int:
+        """The exit status."""
+        try:
+            return self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running after {patience:g} s:\n{self.log}") from None
+
+    def end(self, number: signal.Signals) -> int:
+        """Send a signal to the process alone; the exit status."""
+        self.process.send_signal(number)
+        return self.wait()
+
+    def kill(self) -> None:
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        self.process.wait(PATIENCE)
+
+
+class Ros:
+    """A domain, its processes, and the observer: a node of the test's own process."""
+
+    def __init__(self, domain: int, folder: Path) -> None:
+        self._folder = folder
+        self._processes: list[NodeProcess] = []
+        self._environment = dict(os.environ)
+        self._environment.update(
+            transport_environment(os.environ),
+            ROS_DOMAIN_ID=str(domain),
+            ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST",
+            OMP_NUM_THREADS="1",
+            PYTHONPATH=os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+            RCUTILS_LOGGING_BUFFERED_STREAM="0",
+        )
+        # Fast DDS reads its profile from the environment of this process, too.
+        for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE",
+                     "ROS_AUTOMATIC_DISCOVERY_RANGE"):  # fmt: skip
+            os.environ[name] = self._environment[name]
+        self._context = Context()
+        rclpy.init(context=self._context, domain_id=domain)
+        self.node = rclpy.create_node("observer", context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self.received: dict[str, list[Any]] = defaultdict(list)
+        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._thread.start()
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            return
+
+    def start(
+        self,
+        name: str,
+        parameters: dict[str, Any] | None = None,
+        arguments: tuple[str, ...] = (),
+        code: str | None = None,
+    ) -> NodeProcess:
+        """Run the node of nodes/``name``.py, or ``code``, with parameters and other arguments."""
+        command = [
+            sys.executable,
+            *(["-c", code] if code else ["-m", f"depth_motion_ros.nodes.{name}"]),
+            "--ros-args",
+        ]
+        for parameter, value in (parameters or {}).items():
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            if value == "":
+                text = "''"
+            command += ["-p", f"{parameter}:={text}"]
+        log = self._folder / f"{len(self._processes)}_{name}.log"
+        process = NodeProcess([*command, *arguments], self._environment, log)
+        self._processes.append(process)
+        return process
+
+    def listen(
+        self, kind: type, topic: str, reliable: bool = True, depth: int = 100, count: bool = False
+    ) -> list[Any]:
+        """Subscribe; the list grows with what arrives. count: keep only None per message."""
+        into = self.received[topic]
+        policy = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+        self.node.create_subscription(
+            kind, topic, (lambda _: into.append(None)) if count else into.append,
+            QoSProfile(depth=depth, reliability=policy),
+        )  # fmt: skip
+        return into
+
+    @staticmethod
+    def wait(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
+        """The first true value of ``condition``; the test fails, saying ``what``, without one."""
+        end = time.monotonic() + patience
+        while time.monotonic() < end:
+            value = condition()
+            if value:
+                return value
+            time.sleep(0.01)
+        raise AssertionError(f"waited {patience:g} s in vain for {what}")
+
+    def service(self, kind: type, name: str, request: Any | None = None) -> Any:
+        """Call a service once it is there; its answer."""
+        client = self.node.create_client(kind, name)
+        self.wait(client.service_is_ready, f"service {name}")
+        future = client.call_async(request or kind.Request())
+        self.wait(future.done, f"an answer of {name}")
+        self.node.destroy_client(client)
+        return future.result()
+
+    def set_parameter(self, node: str, name: str, value: Any) -> Any:
+        """Result with ``successful`` and ``reason``."""
+        client = AsyncParameterClient(self.node, node)
+        self.wait(client.services_are_ready, f"parameters of {node}")
+        future = client.set_parameters([Parameter(name, value=value)])
+        self.wait(future.done, f"an answer about {name}")
+        return future.result().results[0]
+
+    def close(self) -> None:
+        for process in self._processes:
+            process.kill()
+        self._executor.shutdown(timeout_sec=5.0)
+        self.node.destroy_node()
+        rclpy.shutdown(context=self._context)
+        self._thread.join(PATIENCE)
+
+
+def _free_domain() -> tuple[int, Any]:
+    """A domain that no other test holds. Up to 101 its ports stay below the ephemeral ones."""
+    candidates = list(range(1, 101))
+    random.shuffle(candidates)
+    for domain in candidates:
+        path = Path(tempfile.gettempdir()) / f"depth_motion_ros_domain_{domain}.lock"
+        lock = path.open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            continue
+        return domain, lock
+    raise AssertionError("all 100 ROS domains are held by other tests")
+
+
+@pytest.fixture(scope="module")
+def ros(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ros]:
+    domain, lock = _free_domain()
+    instance = Ros(domain, tmp_path_factory.mktemp("ros"))
+    try:
+        yield instance
+    finally:
+        instance.close()
+        lock.close()
