@@ -13,8 +13,9 @@ ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": "33554432",
     "MALLOC_TRIM_THRESHOLD_": "1073741824",
 }
-# Fast DDS 3 reads the first name, Fast DDS 2 (Humble, Jazzy) the second.
-PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+# Fast DDS 3 warns of the name that Fast DDS 2, in these distributions, alone understands.
+PROFILE, OLD_PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"
+WITH_FAST_DDS_2 = ("humble", "iron", "jazzy")
 
 
 class MissingShareError(RuntimeError):
@@ -60,7 +61,7 @@ def transport_environment(environment: Mapping[str, str]) -> dict[str, str]:
     What the user has set already is left alone: a profile of their own wins over ours.
     """
     additions = {name: value for name, value in ALLOCATOR.items() if name not in environment}
-    if not any(name in environment for name in PROFILE_VARIABLES):
-        profile = str(config_file("fastdds_profile.xml"))
-        additions.update(dict.fromkeys(PROFILE_VARIABLES, profile))
+    if PROFILE not in environment and OLD_PROFILE not in environment:
+        old = environment.get("ROS_DISTRO") in WITH_FAST_DDS_2
+        additions[OLD_PROFILE if old else PROFILE] = str(config_file("fastdds_profile.xml"))
     return additions

@@ -58,13 +58,21 @@ def test_a_missing_file_is_named_with_those_that_exist() -> None:
 
 def test_transport_leaves_the_users_own_profile_alone() -> None:
     added = share.transport_environment({"FASTRTPS_DEFAULT_PROFILES_FILE": "/mine.xml"})
-    assert not set(share.PROFILE_VARIABLES) & set(added)
     assert set(added) == set(share.ALLOCATOR)
 
 
-def test_transport_points_both_generations_of_fast_dds_at_the_profile() -> None:
-    added = share.transport_environment({})
-    assert {Path(added[name]).name for name in share.PROFILE_VARIABLES} == {"fastdds_profile.xml"}
+@pytest.mark.parametrize(
+    ("distribution", "variable"),
+    [
+        ("jazzy", "FASTRTPS_DEFAULT_PROFILES_FILE"),
+        ("kilted", "FASTDDS_DEFAULT_PROFILES_FILE"),
+        ("", "FASTDDS_DEFAULT_PROFILES_FILE"),
+    ],
+)
+def test_each_fast_dds_is_told_by_the_name_it_knows(distribution: str, variable: str) -> None:
+    added = share.transport_environment({"ROS_DISTRO": distribution})
+    assert Path(added[variable]) == ROOT / "config" / "fastdds_profile.xml"
+    assert set(added) == {variable, *share.ALLOCATOR}
 
 
 def test_one_frame_fits_the_shared_memory_many_times() -> None:

@@ -1,0 +1,195 @@
+"""``depth_motion demo``: the whole system, once, on a scene or on the user's own video.
+
+camera_node and depth_motion_node run as processes of their own and talk over DDS, as they would
+on a robot; a third process records. Pictures and figures are then made from the recording alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from depth_motion_ros.cli.demo_pictures import draw_overview
+from depth_motion_ros.cli.demo_processes import (
+    DemoError,
+    Node,
+    Recorder,
+    environment,
+    stopped_at_exit,
+    write_parameters,
+)
+from depth_motion_ros.cli.demo_recording import (
+    DEPTH,
+    DIAGNOSTICS,
+    IMAGE,
+    ODOMETRY,
+    TOPICS,
+    Recording,
+)
+from depth_motion_ros.cli.demo_statistics import summarise
+from depth_motion_ros.cli.demo_video import draw_video
+
+HELP = "run camera and node over DDS; leaves pictures, a video, a bag and a summary"
+
+SCENE = "sim:yard"
+NODES = "depth_motion_ros.nodes"
+START_S = 120.0
+LOOK_S = 0.2
+# The last diagnostics, one a second, must still be heard after the last image.
+LAST_WORDS = 2
+MADE = ("overview.png", "demo.mp4", "summary.json")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--source", default=SCENE, help="video, folder, bag, sim:NAME, /dev/videoN")
+    parser.add_argument("--weights", default="", help="weights file; empty: those of the package")
+    parser.add_argument("--output", type=Path, default=Path("demo_output"), help="folder to fill")
+    parser.add_argument("--seconds", type=float, default=30.0, help="stop after this long")
+    parser.add_argument("--rate", type=float, default=0.0, help="images a second; 0: the source's")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE",
+        help="a parameter of depth_motion_node, as YAML; may be repeated",
+    )  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    if importlib.util.find_spec("rclpy") is None:
+        raise DemoError(
+            "the demo needs ROS 2's rclpy, which is not installed here: "
+            "pip install 'depth_motion_ros[ros]', or source a ROS 2 first"
+        )
+    output: Path = args.output
+    bag, log = _prepare(output)
+    camera = {"source": args.source, "rate": args.rate}
+    _record(camera, _node_parameters(args), bag, log, args.seconds)
+    _report(bag, output, args)
+    return 0
+
+
+def _prepare(output: Path) -> tuple[Path, Path]:
+    """The folder without what an earlier demo left in it; nothing else is touched."""
+    output.mkdir(parents=True, exist_ok=True)
+    bag, log = output / "bag", output / "log"
+    for folder in (bag, log):
+        shutil.rmtree(folder, ignore_errors=True)
+    for name in MADE:
+        (output / name).unlink(missing_ok=True)
+    log.mkdir()
+    return bag, log
+
+
+def _node_parameters(args: argparse.Namespace) -> dict[str, Any]:
+    values: dict[str, Any] = {"weights": args.weights} if args.weights else {}
+    for pair in args.set:
+        name, found, value = pair.partition("=")
+        if not found:
+            raise DemoError(f"--set {pair!r}: expected NAME=VALUE")
+        values[name] = yaml.safe_load(value)
+    return values
+
+
+def _record(
+    camera: dict[str, Any], node: dict[str, Any], bag: Path, log: Path, seconds: float
+) -> None:
+    """Run everything until the source ends or the time is up."""
+    env = environment()
+    say = Progress()
+    say.line(f"ROS_DOMAIN_ID={env['ROS_DOMAIN_ID']}; logs in {log}/")
+    with stopped_at_exit([]) as nodes:
+        topics = [f"{topic}={kind}" for topic, kind in TOPICS.items()]
+        recorder = Recorder(
+            f"{NODES}.demo_recorder", [str(bag), *topics], env, log / "recorder.txt"
+        )
+        nodes.append(recorder)
+        given = write_parameters(log / "depth_motion.yaml", node)
+        nodes.append(Node(f"{NODES}.depth_motion_node", given, env, log / "depth_motion_node.txt"))
+        started = time.monotonic()
+        while not recorder.counts().get(DIAGNOSTICS):
+            _wait(nodes)
+            say.status(f"starting the node, {time.monotonic() - started:.0f} s")
+            if time.monotonic() - started > START_S:
+                raise DemoError(
+                    f"the node says nothing on /diagnostics after {START_S:.0f} s:\n"
+                    f"{nodes[-1].tail()}"
+                )
+        given = write_parameters(
+            log / "camera.yaml",
+            {
+                **camera,
+                "start_when_subscribed": True,
+                "publish_truth": True,
+                "reliable": True,
+            },
+        )
+        source = Node(f"{NODES}.camera_node", given, env, log / "camera_node.txt")
+        nodes.append(source)
+        started = time.monotonic()
+        while source.running and time.monotonic() - started < seconds:
+            _wait(nodes)
+            say.status(_counts(recorder.counts(), time.monotonic() - started))
+        source.check()
+        source.stop()
+        heard = recorder.counts().get(DIAGNOSTICS, 0)
+        while recorder.counts().get(DIAGNOSTICS, 0) < heard + LAST_WORDS:
+            _wait(nodes)
+        say.line(_counts(recorder.counts(), time.monotonic() - started))
+
+
+def _wait(nodes: list[Node]) -> None:
+    for node in nodes:
+        node.check()
+    time.sleep(LOOK_S)
+
+
+def _counts(counts: dict[str, int], seconds: float) -> str:
+    images, depth, odometry = (counts.get(topic, 0) for topic in (IMAGE, DEPTH, ODOMETRY))
+    return f"{seconds:4.0f} s: {images} images, {depth} depth maps, {odometry} poses"
+
+
+class Progress:
+    """A line that renews itself on a terminal, and one line every five seconds in a log."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stdout.isatty()
+        self._next = 0.0
+
+    def status(self, text: str) -> None:
+        if self._terminal:
+            print(f"\r\033[K{text}", end="", flush=True)
+        elif time.monotonic() >= self._next:
+            self._next = time.monotonic() + 5.0
+            self.line(text)
+
+    def line(self, text: str) -> None:
+        print(f"\r\033[K{text}" if self._terminal else text, flush=True)
+
+
+def _report(bag: Path, output: Path, args: argparse.Namespace) -> None:
+    """Pictures, video and figures from the bag."""
+    print("drawing", flush=True)
+    recording = Recording(bag)
+    summary = {"source": args.source, "weights": args.weights or "package", **summarise(recording)}
+    (output / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    draw_overview(recording, output / "overview.png", _title(summary))
+    draw_video(recording, output / "demo.mp4")
+    frames, latency = summary["frames"], summary["latency_ms"][DEPTH]
+    print(f"frames in {frames['in']}, served {frames['served']}, dropped {frames['dropped']}")
+    if latency is not None:
+        print(f"latency of {DEPTH}: median {latency['p50']} ms, p95 {latency['p95']} ms")
+    for name in (*MADE, bag.name):
+        print(f"  {output / name}")
+
+
+def _title(summary: dict[str, Any]) -> str:
+    said = summary["node"]
+    rate = summary["rates_hz"].get(DEPTH)
+    parts = [str(summary["source"]), f"{rate} depth maps/s", said.get("message", "")]
+    return "   |   ".join(part for part in parts if part)

@@ -1,0 +1,111 @@
+"""The demo's processes: camera, perception node and recorder, talking over DDS."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from depth_motion_ros.share import transport_environment
+
+STOP_S = 20.0
+LAST_LINES = 15
+
+
+class DemoError(RuntimeError):
+    """A process of the demo failed; the message says which, and shows the end of its log."""
+
+
+class Node:
+    """One node in a process and a session of its own; its output goes to ``log``."""
+
+    def __init__(
+        self, module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path
+    ) -> None:
+        self.name = module.rpartition(".")[2]
+        self.log = log
+        self._file = log.open("w", encoding="utf-8")
+        # A session of its own keeps the terminal's Ctrl-C from reaching it before we are ready.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            env=dict(environment), stdout=self._file, stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def check(self) -> None:
+        """Raises DemoError if the process has failed."""
+        code = self._process.poll()
+        if code not in (None, 0):
+            raise DemoError(f"{self.name} ended with status {code}:\n{self.tail()}")
+
+    def tail(self) -> str:
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join(f"    {line}" for line in lines[-LAST_LINES:]) + f"\n  ({self.log})"
+
+    def stop(self) -> None:
+        """SIGINT to the whole session; SIGKILL to what does not listen."""
+        for sent, patience in ((signal.SIGINT, STOP_S), (signal.SIGKILL, 5.0)):
+            if self.running:
+                os.killpg(self._process.pid, sent)
+                try:
+                    self._process.wait(patience)
+                except subprocess.TimeoutExpired:
+                    continue
+        self._file.close()
+
+
+class Recorder(Node):
+    """The recorder: the last line of its log tells how many messages of each topic it has."""
+
+    def counts(self) -> dict[str, int]:
+        for line in reversed(self.log.read_text(encoding="utf-8", errors="replace").splitlines()):
+            if line.startswith("{") and line.endswith("}"):
+                return dict(json.loads(line))
+        return {}
+
+
+def environment() -> dict[str, str]:
+    """What the nodes run under: large images arrive, and nothing leaves this machine.
+
+    A domain of its own keeps two demos, or a demo and a robot, apart; the user's choice wins.
+    """
+    given = dict(os.environ)
+    given.update(transport_environment(given))
+    given.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 101)))
+    given.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    # Threads that spin while they wait take the cores from the other processes.
+    given.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    given["PYTHONUNBUFFERED"] = "1"
+    return given
+
+
+def write_parameters(path: Path, values: Mapping[str, object]) -> list[str]:
+    """Write a parameter file and return the arguments that name it.
+
+    A file, because on the command line a path is parsed as YAML.
+    """
+    content = {"/**": {"ros__parameters": dict(values)}}
+    path.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
+    return ["--ros-args", "--params-file", str(path)]
+
+
+@contextmanager
+def stopped_at_exit(nodes: list[Node]) -> Iterator[list[Node]]:
+    """Stops the nodes, the one started last first, however the block is left."""
+    try:
+        yield nodes
+    finally:
+        for node in reversed(nodes):
+            node.stop()
