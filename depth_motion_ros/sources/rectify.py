@@ -12,6 +12,8 @@ from depth_motion_ros.geometry.camera import Camera, CameraError
 
 _BORDER_POINTS = 33
 _MAX_ZOOM = 4.0
+_TOLERANCE = 0.25
+"""Pixels beyond the outermost centres, where interpolation still shows mostly picture."""
 # Coefficient counts that OpenCV takes, by the names of sensor_msgs/CameraInfo.
 _COUNTS = {
     "plumb_bob": (4, 5),
@@ -112,12 +114,11 @@ def _border_is_inside(camera: Camera, zoom: float) -> bool:
     )
     rays = np.linalg.solve(pinhole.K, np.column_stack([border, np.ones(len(border))]).T).T
     x, y = distort(camera, rays[:, :2]).T
-    half = 0.5  # a border pixel still covers half a pixel beyond its centre
     return bool(
-        (x >= -half).all()
-        and (y >= -half).all()
-        and (x <= camera.width - half).all()
-        and (y <= camera.height - half).all()
+        (x >= -_TOLERANCE).all()
+        and (y >= -_TOLERANCE).all()
+        and (x <= camera.width - 1 + _TOLERANCE).all()
+        and (y <= camera.height - 1 + _TOLERANCE).all()
     )
 
 

@@ -41,26 +41,28 @@ class VideoSource(Source):
         self._fixed_rate = check_rate(rate)
         with self._open() as container:
             stream = container.streams.video[0]
-            found = rate or (float(stream.average_rate) if stream.average_rate else None)
-            super().__init__(self.path.name, found, stream.frames or None)
+            self._average_rate = float(stream.average_rate) if stream.average_rate else None
+            super().__init__(self.path.name, rate or self._average_rate, stream.frames or None)
             self._end = _end_of(container, stream)
 
     def __iter__(self) -> Iterator[Frame]:
         with self._open() as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            count, stamp = 0, 0
+            count, last = 0, None
             try:
                 for picture in container.decode(stream):
-                    stamp = self._stamp(picture, count)
+                    last = _time_of(picture)
+                    stamp = last
+                    if stamp is None or self._fixed_rate is not None:
+                        stamp = stamp_of_index(count, self.rate)
                     yield self._frame(picture, stamp)
                     count += 1
             except (self._av.FFmpegError, EOFError) as error:
                 raise SourceError(
-                    f"{self.path}: decoding broke after {count} frames ({stamp / SECOND:.1f} s): "
-                    f"{error}"
+                    f"{self.path}: decoding broke after {count} frames: {error}"
                 ) from error
-        self._check_end(count, stamp)
+        self._check_end(count, last)
 
     def _open(self) -> Any:
         if not self.path.is_file():
@@ -73,13 +75,8 @@ class VideoSource(Source):
             ) from error
         if not container.streams.video:
             container.close()
-            raise SourceError(f"{self.path}: the file holds no video stream")
+            raise SourceError(f"{self.path}: the file holds no video stream, or was cut off")
         return container
-
-    def _stamp(self, picture: Any, index: int) -> int:
-        if self._fixed_rate is not None or picture.pts is None or picture.time_base is None:
-            return stamp_of_index(index, self.rate)
-        return round(picture.pts * Fraction(picture.time_base) * SECOND)
 
     def _frame(self, picture: Any, stamp: int) -> Frame:
         image: NDArray[np.uint8] = picture.to_ndarray(format="rgb24")
@@ -93,22 +90,29 @@ class VideoSource(Source):
             )
         return Frame(stamp, image, self.camera)
 
-    def _check_end(self, count: int, stamp: int) -> None:
-        """Many containers end without an error where a copy or a recording was cut off."""
+    def _check_end(self, count: int, last: int | None) -> None:
+        """Many containers end without an error where a copy or a recording was cut off.
+
+        Time tells, not the announced number of frames: AVI counts empty ones.
+        """
         if count == 0:
             raise SourceError(f"{self.path}: no frame can be decoded")
-        # 3 frames: what encoders with reordering announce and then drop.
-        if self.length is not None and count < self.length - 3:
+        if self._end is None or last is None:
+            return
+        missing = (self._end - last) / SECOND
+        # The last frame lasts one interval; encoders that reorder drop one or two more.
+        if missing > 0.5 + 3 / (self._average_rate or 25):
             raise SourceError(
-                f"{self.path}: the file is truncated: it ends after {count} of {self.length} frames"
+                f"{self.path}: the file is truncated: it ends {missing:.1f} s before its "
+                f"announced end, after {count} frames"
             )
-        if self.length is None and self._end is not None and self._fixed_rate is None:
-            missing = self._end - stamp
-            if missing > SECOND:
-                raise SourceError(
-                    f"{self.path}: the file is truncated: it ends {missing / SECOND:.1f} s before "
-                    f"its announced end, after {count} frames"
-                )
+
+
+def _time_of(picture: Any) -> int | None:
+    """Presentation time in ns."""
+    if picture.pts is None or picture.time_base is None:
+        return None
+    return round(picture.pts * Fraction(picture.time_base) * SECOND)
 
 
 def _end_of(container: Any, stream: Any) -> int | None:
