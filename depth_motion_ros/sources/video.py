@@ -116,13 +116,22 @@ def _time_of(picture: Any) -> int | None:
 
 
 def _end_of(container: Any, stream: Any) -> int | None:
-    """Announced end of the video in ns, None where the file does not say."""
+    """Announced end of the video in ns, None where the file does not say.
+
+    Of the announced duration and the announced number of frames the later: FFmpeg shortens the
+    duration of an AVI that was cut off.
+    """
+    ends = []
     if stream.duration is not None and stream.time_base is not None:
-        start = stream.start_time or 0
-        return round((start + stream.duration) * Fraction(stream.time_base) * SECOND)
-    if container.duration is not None and len(container.streams) == 1:
-        return round(((container.start_time or 0) + container.duration) * 1000)  # from us
-    return None
+        ends.append(round(stream.duration * Fraction(stream.time_base) * SECOND))
+    elif container.duration is not None and len(container.streams) == 1:
+        ends.append(container.duration * 1000)  # from us
+    if stream.frames and stream.average_rate:
+        ends.append(round(stream.frames / Fraction(stream.average_rate) * SECOND))
+    if not ends:
+        return None
+    start = (stream.start_time or 0) * Fraction(stream.time_base or 0) * SECOND
+    return round(start) + max(ends)
 
 
 def _import_av() -> Any:
