@@ -1,0 +1,78 @@
+"""``depth_motion evaluate``: depth, trajectory, object motion and focal length against truth."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+HELP = "score weights on sequences with ground truth, beside the floors"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
+    from depth_motion_ros.evaluation.motion import DEFAULT_THRESHOLD
+
+    parser.add_argument("--weights", required=True, type=Path, help="weights file to score")
+    parser.add_argument(
+        "--data",
+        required=True,
+        nargs="+",
+        metavar="SEQ",
+        help="sequence folders, sim:NAME, or whatever else frames can come from",
+    )
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write the metrics to this file")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="write pictures to this folder")
+    parser.add_argument("--panels", type=int, default=4, help="depth pictures per sequence")
+    parser.add_argument("--batch", type=int, default=4, help="frames per network call")
+    parser.add_argument("--limit", type=int, help="frames of each sequence, default all")
+    parser.add_argument(
+        "--stride", type=int, default=1, help="motion from frame t to t + STRIDE; depth of all"
+    )
+    parser.add_argument("--garg-crop", action="store_true", help="score depth in the KITTI crop")
+    parser.add_argument(
+        "--motion-threshold",
+        type=float,
+        default=DEFAULT_THRESHOLD,
+        help="metres per frame above which a pixel counts as moving",
+    )
+    parser.add_argument("--device", default="cpu", help="PyTorch device: cpu, cuda, cuda:1")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score every sequence, print the table, write what was asked for."""
+    from depth_motion_ros.evaluation.evaluate import Options, evaluate
+    from depth_motion_ros.evaluation.plots import PanelWriter, spread, write_plots
+    from depth_motion_ros.evaluation.predictor import NetworkPredictor
+    from depth_motion_ros.evaluation.report import table, write_json
+    from depth_motion_ros.models.weights import Weights, build_network
+    from depth_motion_ros.sources.open import open_source
+
+    options = Options(
+        batch=args.batch,
+        limit=args.limit,
+        stride=args.stride,
+        crop=args.garg_crop,
+        motion_threshold=args.motion_threshold,
+    )
+    network = build_network(Weights.from_file(args.weights)).to(args.device)
+    predictor = NetworkPredictor(network)
+    results = {}
+    for spec in args.data:
+        with open_source(spec) as source:
+            # Folders of the same name in different places are different sequences.
+            name = spec if source.name in results else source.name
+            observer = None
+            if args.plots is not None:
+                length = min(filter(None, (source.length, args.limit)), default=None)
+                observer = PanelWriter(args.plots, name, spread(length, args.panels))
+            result = evaluate(predictor, source, options, observer)
+        results[name] = result.metrics
+        if args.plots is not None:
+            for path in write_plots(args.plots, replace(result, name=name)):
+                print(f"wrote {path}", file=sys.stderr)
+    print(table(results))
+    if args.json is not None:
+        write_json(args.json, results)
+    return 0
