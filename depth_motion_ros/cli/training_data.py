@@ -1,0 +1,90 @@
+"""What to train on, from the words of a command line: ``SPEC`` or ``SPEC=WEIGHT``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from depth_motion_ros.sources.open import open_source
+from depth_motion_ros.sources.sequence import is_sequence
+from depth_motion_ros.training.datamodule import TrainingData
+from depth_motion_ros.training.frames import FrameSet, MemoryFrames, SequenceFrames
+from depth_motion_ros.training.options import RecipeError
+from depth_motion_ros.training.recipe import Recipe
+
+SIMULATED = "sim:"
+
+
+@dataclass(frozen=True)
+class Share:
+    """A source and its relative weight in the mixture; None: left to the trainer."""
+
+    spec: str
+    weight: float | None
+
+    @property
+    def is_simulated(self) -> bool:
+        """Rendered while training, rather than recorded."""
+        return self.spec.startswith(SIMULATED)
+
+
+def parse_share(text: str) -> Share:
+    """``SPEC`` or ``SPEC=WEIGHT``. A path may hold ``=``: only a number behind the last counts."""
+    spec, separator, number = text.rpartition("=")
+    if separator:
+        try:
+            weight = float(number)
+        except ValueError:
+            return Share(text, None)
+        if not 0 < weight < float("inf"):
+            raise RecipeError(f"the weight in {text!r} must be a positive number")
+        return Share(spec, weight)
+    return Share(text, None)
+
+
+def open_frames(spec: str) -> FrameSet:
+    """The frames of a recorded source, in any order.
+
+    Sequence folders are decoded as needed; anything else that ``open_source`` reads is kept in
+    memory and must be small. Raises SourceError where it cannot be read.
+    """
+    if is_sequence(Path(spec)):
+        return SequenceFrames(spec)
+    with open_source(spec) as source:
+        return MemoryFrames(source)
+
+
+def simulated_per_step(shares: Sequence[Share], batch_size: int) -> int:
+    """How many of a batch's pairs are rendered.
+
+    By the weights; where none is given, recorded and simulated sources get half each. A mixture
+    has at least one pair of each kind in every batch.
+    """
+    simulated = [share for share in shares if share.is_simulated]
+    recorded = [share for share in shares if not share.is_simulated]
+    if not simulated or not recorded:
+        return batch_size if simulated else 0
+    if batch_size < 2:
+        raise RecipeError("a mixture of recorded and simulated pairs needs data.batch_size >= 2")
+    if all(share.weight is None for share in shares):
+        fraction = 0.5
+    elif any(share.weight is None for share in shares):
+        raise RecipeError("in a mixture with sim: sources give every source a weight, or none")
+    else:
+        total = sum(share.weight or 0.0 for share in shares)
+        fraction = sum(share.weight or 0.0 for share in simulated) / total
+    return min(max(round(fraction * batch_size), 1), batch_size - 1)
+
+
+def training_data(
+    specs: Sequence[str], recipe: Recipe, validation: Sequence[FrameSet], validation_frames: int
+) -> TrainingData:
+    """Open all sources of a mixture. Raises RecipeError or SourceError for what cannot be used."""
+    shares = [parse_share(spec) for spec in specs]
+    recorded = [(open_frames(s.spec), s.weight) for s in shares if not s.is_simulated]
+    return TrainingData(
+        recorded=recorded,
+        validation=validation,
+        validation_frames=validation_frames,
+    )

@@ -1,0 +1,103 @@
+"""The loaders of a run, which begin where the run (or its checkpoint) stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from depth_motion_ros.training.frames import FrameSet
+from depth_motion_ros.training.module import Simulator
+from depth_motion_ros.training.options import RecipeError
+from depth_motion_ros.training.pairs import (
+    PairDataset,
+    ResumableLoader,
+    StepSampler,
+    ValidationDataset,
+    collate,
+    slots_of,
+)
+from depth_motion_ros.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a run learns from and is judged on.
+
+    recorded: frame sets with relative weights (None: by their number of pairs).
+    simulator: renders ``simulated_per_step`` pairs of each batch; the rest are recorded.
+    simulated_names: for the metadata. validation: frame sets kept apart, of each of which at most
+    ``validation_frames`` are looked at.
+    """
+
+    recorded: Sequence[tuple[FrameSet, float | None]] = ()
+    simulator: Simulator | None = None
+    simulated_per_step: int = 0
+    simulated_names: Sequence[str] = ()
+    validation: Sequence[FrameSet] = ()
+    validation_frames: int = 50
+
+    @property
+    def names(self) -> list[str]:
+        """Of everything learned from."""
+        return [frames.name for frames, _ in self.recorded] + list(self.simulated_names)
+
+
+class _Placeholders(Dataset[Any]):
+    """What the loader hands out where every pair comes from the simulator."""
+
+    def __getitem__(self, key: Any) -> Tensor:
+        return torch.zeros(())
+
+
+class PairData(LightningDataModule):
+    """Loaders for training and validation.
+
+    workers: loader processes, 0 = load in the training process.
+
+    Raises RecipeError where the recipe's batch cannot be filled from ``data``.
+    """
+
+    def __init__(self, recipe: Recipe, data: TrainingData, workers: int) -> None:
+        super().__init__()
+        self._recipe, self._workers = recipe, workers
+        self._recorded_per_step = recipe.data.batch_size - data.simulated_per_step
+        if bool(self._recorded_per_step) != bool(data.recorded):
+            raise RecipeError(
+                f"of {recipe.data.batch_size} pairs a step {data.simulated_per_step} are simulated "
+                f"and {len(data.recorded)} recorded sources are given; give sources for both "
+                "parts, or for one part all pairs"
+            )
+        self.last_step = recipe.schedule.steps - 1
+        self.pairs: PairDataset | None = None
+        if data.recorded:
+            self.pairs = PairDataset(data.recorded, recipe, self._recorded_per_step)
+        self.validation = ValidationDataset(data.validation, recipe, data.validation_frames)
+
+    def train_dataloader(self) -> ResumableLoader:
+        assert self.trainer is not None
+        slots = slots_of(self.trainer.global_rank, self.trainer.world_size, self._recorded_per_step)
+        steps = StepSampler(self.trainer.global_step, self._recipe.schedule.steps, slots)
+        if self.pairs is None:
+            return ResumableLoader(_Placeholders(), batch_sampler=steps, collate_fn=_first)
+        return ResumableLoader(
+            self.pairs,
+            batch_sampler=steps,
+            collate_fn=collate,
+            num_workers=self._workers,
+            persistent_workers=self._workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        # One process: validation is short, and a second set of workers would stay around.
+        return DataLoader(self.validation, batch_size=None)
+
+
+def _first(samples: list[Any]) -> Any:
+    return samples[0] if samples else torch.zeros(())

@@ -1,0 +1,65 @@
+"""Judging predictions of rendered pairs by the exact truth, to start a network off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from depth_motion_ros.geometry.rotation import euler_to_matrix
+from depth_motion_ros.losses.objective import LossBreakdown
+from depth_motion_ros.losses.supervised import (
+    focal_loss,
+    pose_loss,
+    residual_loss,
+    scale_invariant_log_loss,
+)
+from depth_motion_ros.models.motion_net import MotionPrediction
+from depth_motion_ros.models.network import PairPrediction
+from depth_motion_ros.training.recipe import ExactSection
+
+
+@dataclass(frozen=True, eq=False)
+class OrderTruth:
+    """What is true of one order of a pair; conventions as in ``MotionPrediction``.
+
+    depth: (B, 1, H, W) of the order's first frame, metres, NaN where unknown. rotation (B, 3, 3)
+    and translation (B, 3) map its points into the axes of the other frame. motion: (B, 3, H, W)
+    of objects, metres, in the other frame's axes, NaN where unknown.
+    """
+
+    depth: Tensor
+    rotation: Tensor
+    translation: Tensor
+    motion: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class PairTruth:
+    """Both orders of a batch of pairs, and K (B, 3, 3) in pixels of the batch's images."""
+
+    there: OrderTruth
+    back: OrderTruth
+    K: Tensor
+
+    def judge(self, pair: PairPrediction, weights: ExactSection) -> LossBreakdown:
+        """The weighted sum of all exact terms over both orders; terms include their weights."""
+        there = _terms(self.there, pair.depth_1, pair.motion_12)
+        back = _terms(self.back, pair.depth_2, pair.motion_21)
+        found = {name: there[name] + back[name] for name in there}
+        found["focal"] = focal_loss(pair.K, self.K)
+        terms = {e.name: getattr(weights, e.name) * found[e.name] for e in fields(weights)}
+        return LossBreakdown(torch.stack(list(terms.values())).sum(), terms, {})
+
+
+def _terms(truth: OrderTruth, depth: Tensor, motion: MotionPrediction) -> dict[str, Tensor]:
+    rotation = euler_to_matrix(motion.rotation)
+    pose = pose_loss(rotation, motion.translation, truth.rotation, truth.translation)
+    return {
+        "shape": scale_invariant_log_loss(depth, truth.depth, scale_share=1.0),
+        "metric": scale_invariant_log_loss(depth, truth.depth, scale_share=0.0),
+        "rotation": pose.rotation,
+        "translation": pose.translation,
+        "residual": residual_loss(motion.residual, truth.motion),
+    }

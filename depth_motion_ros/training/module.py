@@ -1,0 +1,278 @@
+"""One training step, one validation step, and what they record."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from depth_motion_ros.losses.objective import LossBreakdown, Objective
+from depth_motion_ros.models.network import DepthMotionNet, PairPrediction
+from depth_motion_ros.training.augment import apply_jitter
+from depth_motion_ros.training.guards import Guard, TrainingStoppedError
+from depth_motion_ros.training.options import RecipeError
+from depth_motion_ros.training.pairs import Pairs, ValidationPair, slots_of
+from depth_motion_ros.training.panels import panel
+from depth_motion_ros.training.recipe import Recipe, parse_recipe
+from depth_motion_ros.training.vitals import VITALS, vital_signs
+
+DepthValidator = Callable[[DepthMotionNet], Mapping[str, float]]
+"""A network to its depth metrics, ``SEQUENCE/METRIC`` or, for the mean, ``METRIC``."""
+
+Part = TypeVar("Part")
+
+
+class Simulated(NamedTuple):
+    """Rendered pairs, and what judges a prediction of them; None: their images alone."""
+
+    pairs: Pairs
+    exact_loss: Callable[[PairPrediction], LossBreakdown] | None
+
+
+Simulator = Callable[[int, range, torch.device], Simulated]
+"""(step, slots, device) to the pairs with these places among those rendered for a step.
+
+Depends on nothing else, so that a resumed run sees the same.
+"""
+
+
+class DepthMotionModule(LightningModule):
+    """Trains a network by a recipe.
+
+    simulator: renders the ``simulated_per_step`` pairs that join each batch, counted over all
+    devices. depth_validator: judges the network where depth is known.
+    Everything random in a step follows from (seed, step, rank), so that a resumed run repeats
+    what the killed one would have done.
+    """
+
+    def __init__(
+        self,
+        network: DepthMotionNet,
+        recipe: Recipe,
+        simulator: Simulator | None = None,
+        simulated_per_step: int = 0,
+        depth_validator: DepthValidator | None = None,
+    ) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.network = network.train()
+        self.averaged = None
+        if recipe.optimiser.ema_decay > 0:
+            self.averaged = copy.deepcopy(network).eval().requires_grad_(False)
+        self.guard = Guard(recipe.guards)
+        self._objective = Objective(recipe.losses)
+        self._simulator, self._simulated_per_step = simulator, simulated_per_step
+        self._depth_validator = depth_validator
+
+    @property
+    def result(self) -> DepthMotionNet:
+        """The network to validate and to save: the averaged one where there is one."""
+        return self.network if self.averaged is None else self.averaged
+
+    def configure_optimizers(self) -> Any:
+        parameters = list(self.network.parameters())
+        try:
+            optimiser = torch.optim.Adam(
+                parameters, self.recipe.optimiser.learning_rate, fused=True
+            )
+        except RuntimeError:  # this device, or this version of PyTorch on it, has no fused kernel
+            optimiser = torch.optim.Adam(parameters, self.recipe.optimiser.learning_rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self.recipe.rate_factor)
+        return {
+            "optimizer": optimiser,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def training_step(self, batch: Pairs | Tensor, batch_idx: int) -> Tensor:
+        """batch: pairs from the loader, or a placeholder where all come from the simulator."""
+        step = self.global_step
+        torch.manual_seed(_derived_seed(self.recipe.seed, step, self.global_rank))
+        self.network.set_norm_noise(self.recipe.schedule.noise(step))
+        recorded = batch if isinstance(batch, Pairs) else None
+        simulated = self._render(step)
+        parts = [p for p in (recorded, simulated and simulated.pairs) if p is not None]
+        images = [images_of(part) for part in parts]
+        image_1 = torch.cat([one for one, _ in images])
+        image_2 = torch.cat([two for _, two in images])
+        prediction = self.network(image_1, image_2, self.recipe.schedule.residual_gain(step))
+        pair = float_prediction(prediction)
+        known = torch.cat([part.known for part in parts])
+        K = self._intrinsics(torch.cat([part.K for part in parts]), known, pair)
+
+        terms: dict[str, Tensor] = {}
+        total = pair.depth_1.new_zeros(())
+        start = 0
+        with torch.autocast(self.device.type, enabled=False):
+            for part, (one, two) in zip(parts, images, strict=True):
+                rows = slice(start, start + len(one))
+                start = rows.stop
+                exact = simulated and part is simulated.pairs and simulated.exact_loss
+                if exact:
+                    loss = exact(rows_of(pair, rows))
+                else:
+                    masks = (part.mask_1, part.mask_2)
+                    loss = self._objective(one, two, rows_of(pair, rows), K[rows], *masks)
+                total = total + loss.total * (len(one) / len(image_1))
+                prefix = "exact" if exact else "loss"
+                terms.update({f"{prefix}/{k}": v.detach() for k, v in loss.terms.items()})
+        self.log("loss", total.detach(), prog_bar=True, batch_size=len(image_1), sync_dist=True)
+        self.log_dict(terms, batch_size=len(image_1), sync_dist=True)
+        self._watch(step, image_1, image_2, pair, K)
+        return total
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Any,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip, or drop the gradients altogether where one is not finite: then nothing changes."""
+        norm = clip_grad_norm_(self.network.parameters(), self.recipe.optimiser.clip_norm)
+        self.log("gradient_norm", norm, batch_size=1)
+        finite = bool(torch.isfinite(norm))
+        if not finite:
+            optimizer.zero_grad(set_to_none=True)
+        self.guard.count_step(finite)
+        self.log("skipped_steps", float(self.guard.skipped), batch_size=1)
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None
+    ) -> None:
+        """Step, then average: in a later hook a checkpoint could come between the two."""
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        if self.averaged is not None:
+            # A short memory at first: the initial weights are noise and should soon be forgotten.
+            step = self.global_step
+            decay = min(self.recipe.optimiser.ema_decay, (1 + step) / (10 + step))
+            average = get_ema_multi_avg_fn(decay)
+            average(list(self.averaged.parameters()), list(self.network.parameters()), None)
+
+    def validation_step(self, item: ValidationPair, index: int) -> None:
+        """One pair: vital signs, and the focal error where K is known."""
+        network = self.result
+        was_training = network.training
+        network.eval()
+        image_1, image_2 = images_of(item.pairs)
+        gain = self.recipe.schedule.residual_gain(self.global_step)
+        pair = float_prediction(network(image_1, image_2, gain))
+        network.train(was_training)
+        K = self._intrinsics(item.pairs.K, item.pairs.known, pair)
+        found = dict(zip(VITALS, vital_signs(image_1, image_2, pair, K).tolist(), strict=True))
+        if bool(item.pairs.known):
+            found["focal_error"] = float((pair.K[0, 0, 0] / item.pairs.K[0, 0, 0] - 1).abs())
+        self.log_dict(
+            {f"validation/{item.name}/{key}": value for key, value in found.items()},
+            on_epoch=True,
+            batch_size=1,
+            sync_dist=True,
+        )
+
+    def on_validation_epoch_end(self) -> None:
+        if self._depth_validator is not None:
+            found = self._depth_validator(self.result)
+            named = {f"validation/{key}": value for key, value in found.items()}
+            self.log_dict(named, sync_dist=True)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["guard"] = self.guard.state()
+        checkpoint["recipe"] = self.recipe.to_yaml()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        check_same_recipe(
+            parse_recipe(checkpoint["recipe"], "the checkpoint's recipe"), self.recipe
+        )
+        self.guard.restore(checkpoint["guard"])
+
+    def _render(self, step: int) -> Simulated | None:
+        if self._simulator is None:
+            return None
+        slots = slots_of(self.global_rank, self.trainer.world_size, self._simulated_per_step)
+        return self._simulator(step, slots, self.device)
+
+    def _intrinsics(self, K: Tensor, known: Tensor, pair: PairPrediction) -> Tensor:
+        """What to warp with. Always through the learned K, so that every parameter has a
+        gradient, if only zero: data parallel training waits for all of them."""
+        use = known & self.recipe.data.known_intrinsics
+        return torch.where(use[:, None, None], K, pair.K)
+
+    def _watch(
+        self, step: int, image_1: Tensor, image_2: Tensor, pair: PairPrediction, K: Tensor
+    ) -> None:
+        """Look at the vital signs and draw a panel, when it is time."""
+        if step % self.recipe.guards.watch_every == 0:
+            values = vital_signs(image_1, image_2, pair, K).tolist()
+            vitals = dict(zip(VITALS, values, strict=True))
+            named = {f"vitals/{key}": value for key, value in vitals.items()}
+            self.log_dict(named, batch_size=len(image_1), sync_dist=True)
+            for sentence in self.guard.observe(step, vitals):
+                rank_zero_warn(sentence)
+                if self.recipe.guards.stop_on_collapse:
+                    raise TrainingStoppedError(sentence)
+        if step % self.recipe.record.panels_every == 0 and self.trainer.is_global_zero:
+            add_image = getattr(getattr(self.logger, "experiment", None), "add_image", None)
+            if add_image is not None:
+                picture = panel(image_1, image_2, pair, K)
+                add_image("training", picture, step, dataformats="HWC")
+
+
+def images_of(pairs: Pairs) -> tuple[Tensor, Tensor]:
+    """Both images of a batch as (B, 3, H, W) float32 in [0, 1], with their colour jitter."""
+    one, two = (i.float() / 255 for i in (pairs.image_1, pairs.image_2))
+    return apply_jitter(one, pairs.jitter), apply_jitter(two, pairs.jitter)
+
+
+def float_prediction(pair: Part) -> Part:
+    """A prediction with all its tensors in float32: losses in half precision underflow."""
+    return _map_tensors(pair, lambda tensor: tensor.float())
+
+
+def rows_of(pair: Part, rows: slice) -> Part:
+    """The prediction for some samples of a batch."""
+    return _map_tensors(pair, lambda tensor: tensor[rows])
+
+
+def _map_tensors(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        return function(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        changed = {f.name: _map_tensors(getattr(value, f.name), function) for f in fields(value)}
+        return replace(value, **changed)
+    return value
+
+
+def check_same_recipe(saved: Recipe, now: Recipe) -> None:
+    """Raise RecipeError where a run cannot go on because its recipe has changed.
+
+    The length of the run, what is recorded and when to warn may change.
+    """
+    for section in (
+        "seed",
+        "network",
+        "data",
+        "augment",
+        "optimiser",
+        "schedule",
+        "losses",
+        "exact",
+    ):
+        before, after = getattr(saved, section), getattr(now, section)
+        if section == "schedule":
+            before = replace(before, steps=after.steps)
+        if before != after:
+            raise RecipeError(
+                f"the checkpoint was trained with another {section}: {before}, now {after}; "
+                "resume with the recipe.yaml of the run, or start a new run from its weights"
+            )
+
+
+def _derived_seed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

@@ -1,0 +1,218 @@
+"""A training run: from a recipe and sources to a weights file, checkpoints, curves and a report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from depth_motion_ros.models.network import DepthMotionNet
+from depth_motion_ros.models.weights import Weights, weights_of
+from depth_motion_ros.training.checkpoint import (
+    SUFFIX,
+    SafetensorsCheckpointIO,
+    newest_checkpoint,
+)
+from depth_motion_ros.training.datamodule import PairData, TrainingData
+from depth_motion_ros.training.guards import TrainingStoppedError
+from depth_motion_ros.training.module import DepthMotionModule, DepthValidator
+from depth_motion_ros.training.options import RecipeError
+from depth_motion_ros.training.recipe import Recipe
+from depth_motion_ros.training.report import write_report
+
+WEIGHTS_FILE, RECIPE_FILE, REPORT_FILE = "weights.safetensors", "recipe.yaml", "report.html"
+VALIDATION_FILE = "validation.json"
+CHECKPOINTS, CURVES = "checkpoints", "curves"
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where and on what a run takes place; nothing here changes what is learned but rounding.
+
+    out: the run's folder. resume: go on from its newest checkpoint. devices, nodes, accelerator,
+    precision: as Lightning's Trainer takes them; precision "auto" is bf16-mixed on a GPU that has
+    it, else 32-true. workers: loader processes. fast_dev_run: one step of everything.
+    deterministic: only deterministic kernels on a GPU (slower). parent: weights to start from.
+    licence: of the resulting weights.
+    """
+
+    out: Path
+    resume: bool = False
+    devices: int = 1
+    nodes: int = 1
+    accelerator: str = "auto"
+    precision: str = "auto"
+    workers: int = 2
+    fast_dev_run: bool = False
+    deterministic: bool = False
+    progress: bool = True
+    parent: Weights | None = None
+    licence: str = "as the training data's"
+
+
+class _Checkpoints(ModelCheckpoint):
+    FILE_EXTENSION = SUFFIX
+
+
+def train(
+    recipe: Recipe,
+    data: TrainingData,
+    options: RunOptions,
+    depth_validator: DepthValidator | None = None,
+) -> Path:
+    """Train, and return the path of the weights file in ``options.out``.
+
+    Raises RecipeError for a recipe that does not fit the data or the checkpoint,
+    TrainingStoppedError where the run cannot go on, and OSError where files cannot be written.
+    """
+    if options.fast_dev_run:
+        recipe = recipe.with_steps(1)
+    checkpoint = _checkpoint_to_resume(options)
+    module = DepthMotionModule(
+        initial_network(recipe, options.parent),
+        recipe,
+        data.simulator,
+        data.simulated_per_step,
+        depth_validator,
+    )
+    loaders = PairData(recipe, data, options.workers)
+    trainer = _trainer(recipe, options, bool(data.validation))
+    if trainer.is_global_zero:
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / RECIPE_FILE).write_text(recipe.to_yaml(), encoding="utf-8")
+    try:
+        trainer.fit(module, datamodule=loaders, ckpt_path=checkpoint)
+    except TrainingStoppedError as error:
+        last = newest_checkpoint(options.out / CHECKPOINTS)
+        where = f"the last good checkpoint is {last}" if last else "no checkpoint was written yet"
+        raise TrainingStoppedError(f"{error}; {where}") from error
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    return _finish(trainer, module, loaders, data, options)
+
+
+def initial_network(recipe: Recipe, parent: Weights | None = None) -> DepthMotionNet:
+    """The network a run starts from: new by the recipe's seed, or with the weights of a parent.
+
+    Raises RecipeError where the parent is of another architecture.
+    """
+    torch.manual_seed(recipe.seed)
+    network = DepthMotionNet(recipe.network.config())
+    if parent is None:
+        with torch.no_grad():
+            network.motion_net.rotation_scale.fill_(recipe.network.rotation_scale)
+            network.motion_net.translation_scale.fill_(recipe.network.translation_scale)
+    elif parent.config.architecture != recipe.network.architecture:
+        raise RecipeError(
+            f"the weights to start from are of architecture {parent.config.architecture!r}, "
+            f"the recipe's network.architecture is {recipe.network.architecture!r}"
+        )
+    else:
+        network.load_state_dict(parent.tensors)
+    return network
+
+
+def _checkpoint_to_resume(options: RunOptions) -> Path | None:
+    newest = newest_checkpoint(options.out / CHECKPOINTS)
+    if options.resume and newest is None:
+        raise RecipeError(
+            f"{options.out / CHECKPOINTS} holds no checkpoint to resume from; "
+            "start without --resume"
+        )
+    if newest is not None and not options.resume:
+        raise RecipeError(
+            f"{options.out} holds a run already ({newest.name}); go on with --resume, or choose "
+            "another folder"
+        )
+    return newest
+
+
+def _trainer(recipe: Recipe, options: RunOptions, validate: bool) -> Trainer:
+    record = recipe.record
+    parallel = options.devices * options.nodes > 1
+    checkpoints = _Checkpoints(
+        dirpath=options.out / CHECKPOINTS,
+        filename="step_{step:09d}",
+        auto_insert_metric_name=False,
+        monitor="step",
+        mode="max",
+        save_top_k=record.keep_checkpoints,
+        every_n_train_steps=record.checkpoint_every,
+    )
+    return Trainer(
+        accelerator=options.accelerator,
+        devices=options.devices,
+        num_nodes=options.nodes,
+        strategy="ddp" if parallel else "auto",
+        precision=_precision(options),  # type: ignore[arg-type]
+        max_epochs=1,
+        max_steps=recipe.schedule.steps,
+        plugins=[SafetensorsCheckpointIO()],
+        callbacks=[checkpoints],
+        logger=TensorBoardLogger(options.out, name="", version=CURVES, default_hp_metric=False),
+        log_every_n_steps=record.scalars_every,
+        val_check_interval=min(record.validate_every, recipe.schedule.steps),
+        limit_val_batches=None if validate else 0,
+        num_sanity_val_steps=0,
+        fast_dev_run=1 if options.fast_dev_run else False,
+        use_distributed_sampler=False,
+        deterministic=options.deterministic,
+        enable_progress_bar=options.progress,
+        enable_model_summary=options.progress,
+    )
+
+
+def _precision(options: RunOptions) -> str:
+    if options.precision != "auto":
+        return options.precision
+    on_gpu = options.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true"
+
+
+def _finish(
+    trainer: Trainer,
+    module: DepthMotionModule,
+    loaders: PairData,
+    data: TrainingData,
+    options: RunOptions,
+) -> Path:
+    """Validate, and write the weights, the results and the report (rank 0 only)."""
+    results: dict[str, Any] = {}
+    if data.validation:
+        results = by_sequence(trainer.validate(module, datamodule=loaders, verbose=False)[0])
+    path = options.out / WEIGHTS_FILE
+    if not trainer.is_global_zero:
+        return path
+    recipe, step = module.recipe, trainer.global_step
+    weights = weights_of(
+        module.result,
+        version=f"{options.out.name}-{step}",
+        parent=options.parent.version if options.parent else "none",
+        trained_on=", ".join(data.names),
+        licence=options.licence,
+        recipe=recipe.to_yaml(),
+    )
+    weights.to_file(path)
+    text = json.dumps(results, indent=1, sort_keys=True)
+    (options.out / VALIDATION_FILE).write_text(text + "\n", encoding="utf-8")
+    write_report(options.out / REPORT_FILE, module, loaders, options.out / CURVES, results)
+    return path
+
+
+def by_sequence(results: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """``validation/NAME/metric`` keys as nested mappings: by sequence, then by metric.
+
+    ``validation/metric`` goes under ``mean``.
+    """
+    nested: dict[str, dict[str, float]] = {}
+    for key, value in results.items():
+        name, _, metric = key.removeprefix("validation/").rpartition("/")
+        nested.setdefault(name or "mean", {})[metric] = float(value)
+    return nested
