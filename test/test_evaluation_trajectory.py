@@ -164,6 +164,22 @@ def test_t_err_is_after_the_scale_of_the_sequence_and_unscaled_before() -> None:
     assert metrics["track_scale"] == pytest.approx(10)
 
 
+def test_on_a_straight_road_the_floor_has_no_error() -> None:
+    metrics = evaluate_trajectory(drive(300, 0.5), drive(300)).metrics
+    assert metrics["floor_straight_ate"] == pytest.approx(0, abs=1e-9)
+    assert metrics["floor_straight_t_err"] == pytest.approx(0, abs=1e-9)
+    assert metrics["ate"] > 1
+
+
+def test_in_a_quarter_circle_the_floor_is_a_chord() -> None:
+    # 90 degrees in 90 steps: straight ahead misses the turn, 90 degrees on the whole path.
+    truth = drive(90, 1.0)
+    metrics = evaluate_trajectory(truth, truth).metrics
+    assert metrics["floor_straight_ate"] > 1
+    # A turn of 1 degree every half metre is 200 degrees in 100 m; see above for being late.
+    assert 200 <= metrics["floor_straight_r_err_short"] <= 200 * 1.1
+
+
 def test_a_snippet_with_its_last_frame_one_metre_off() -> None:
     truth = at([(0, 0, z) for z in range(5)])
     estimate = at([(0, 0, 0), (0, 0, 1), (0, 0, 2), (0, 0, 3), (1, 0, 4)])

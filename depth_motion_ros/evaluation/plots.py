@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_motion_ros.evaluation.depth import MAX_DEPTH, ImageScore
+from depth_motion_ros.evaluation.depth import MAX_DEPTH, MIN_DEPTH, ImageScore
 from depth_motion_ros.evaluation.errors import EvaluationError
 from depth_motion_ros.evaluation.evaluate import SequenceResult
 from depth_motion_ros.evaluation.trajectory import TrajectoryResult
@@ -67,28 +67,34 @@ def depth_panels(
 
     Depths share one logarithmic colour scale; unknown truth stays white.
     """
-    scaled = np.clip(prediction * score.ratio, 0, MAX_DEPTH)
-    low, high = np.nanpercentile(truth, (1, 99))
     from matplotlib.colors import LogNorm
+    from matplotlib.ticker import LogLocator, ScalarFormatter
 
-    norm = LogNorm(max(float(low), 1e-2), max(float(high), 2e-2))
+    scaled = np.clip(prediction * score.ratio, MIN_DEPTH, MAX_DEPTH)
+    low, high = np.nanpercentile(truth, (1, 99))
+    norm = LogNorm(max(float(low), MIN_DEPTH), max(float(high), 2 * MIN_DEPTH))
     height, width = truth.shape
-    figure = _figure(8.0, 4 * (8.0 * height / width * 0.8 + 0.35))
+    figure = _figure(8.0, 4 * (7.0 * height / width + 0.4))
     axes = figure.subplots(4, 1)
     axes[0].imshow(image)
     axes[0].set_title("image")
-    true = axes[1].imshow(truth, norm=norm, cmap="turbo_r", interpolation="nearest")
-    axes[1].set_title("true depth, m")
-    axes[2].imshow(scaled, norm=norm, cmap="turbo_r")
-    axes[2].set_title(f"predicted × {score.ratio:.3g} (per-image median), m")
-    error = axes[3].imshow(
-        np.abs(scaled - truth) / truth, vmin=0, vmax=_RELATIVE_ERROR_SHOWN, cmap="magma"
+    for axis, depth, title in (
+        (axes[1], truth, "true depth, m"),
+        (axes[2], scaled, f"predicted × {score.ratio:.3g} (per-image median), m"),
+    ):
+        drawn = axis.imshow(depth, norm=norm, cmap="turbo_r", interpolation="nearest")
+        axis.set_title(title)
+        bar = figure.colorbar(drawn, ax=axis, ticks=LogLocator(subs=(1, 2, 3, 5)))
+        bar.ax.yaxis.set_major_formatter(ScalarFormatter())
+        bar.ax.minorticks_off()
+    error = np.abs(scaled - truth) / truth
+    drawn = axes[3].imshow(
+        error, vmin=0, vmax=_RELATIVE_ERROR_SHOWN, cmap="magma", interpolation="nearest"
     )
     axes[3].set_title(
         f"relative error: AbsRel {score.scaled.abs_rel:.3f}, d1 {score.scaled.d1:.3f}"
     )
-    figure.colorbar(true, ax=axes[1:3])
-    figure.colorbar(error, ax=[axes[0], axes[3]], extend="max")
+    figure.colorbar(drawn, ax=axes[3], extend="max")
     for axis in axes:
         axis.set_axis_off()
     return figure

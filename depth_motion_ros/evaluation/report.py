@@ -38,8 +38,11 @@ _TRAJECTORY: tuple[_Column, ...] = (
     ("short t %", "t_err_short", ".2f"),
     ("short r", "r_err_short", ".2f"),
     ("drift %", "t_drift", ".2f"),
+    ("straight %", "floor_straight_t_drift", ".2f"),
     ("ATE m", "ate", ".3f"),
+    ("straight m", "floor_straight_ate", ".3f"),
     ("snippet m", "snippet_ate", ".4f"),
+    ("straight m", "floor_straight_snippet_ate", ".4f"),
     ("scale", "track_scale", ".3g"),
 )
 _MOTION: tuple[_Column, ...] = (
@@ -62,7 +65,11 @@ _SECTIONS = (
         "abs_rel",
         _DEPTH,
     ),
-    ("Trajectory: one scale per sequence", "path", _TRAJECTORY),
+    (
+        "Trajectory: one scale per sequence; floor beside it: straight ahead at constant speed",
+        "path",
+        _TRAJECTORY,
+    ),
     ("Motion of objects, metres per frame", "motion_epe", _MOTION),
     ("Learned focal length, pixels", "focal_error", _FOCAL),
 )

@@ -50,6 +50,13 @@ def chain(motions: Sequence[NDArray[np.float64]]) -> Poses:
     return np.stack(poses)
 
 
+def straight_ahead(count: int) -> Poses:
+    """``count`` poses, one unit forward from each to the next: what a guess would say of a car."""
+    poses = np.tile(np.eye(4), (count, 1, 1))
+    poses[:, 2, 3] = np.arange(count)
+    return poses
+
+
 def scaled(poses: Poses, scale: float) -> Poses:
     """The same with positions multiplied by ``scale``."""
     result = poses.copy()
@@ -200,34 +207,50 @@ def evaluate_trajectory(estimate: Poses, truth: Poses) -> TrajectoryResult:
     last pose; ``lengths`` and ``lengths_short``: those that fit (m). ate: m, after Sim(3).
     snippet_ate, snippet_ate_std: mean and deviation over 5-frame snippets, each with a factor of
     its own (m). unscaled_t_err, unscaled_t_drift: without the factor. path: true metres.
+    floor_straight_*: the same of driving straight ahead at constant speed, without looking: on a
+    straight road that has a small ATE, and so does every network, trained or not.
 
     Raises EvaluationError for fewer than two poses, or not equally many.
     """
     similarity = align(estimate, truth)
-    metric = scaled(estimate, similarity.scale)
-    aligned = similarity.applied_to(estimate)
-    long, raw = segment_errors(metric, truth), segment_errors(estimate, truth)
-    short = segment_errors(metric, truth, SHORT_LENGTHS, step=1)
-    drift, raw_drift = end_drift(metric, truth), end_drift(estimate, truth)
-    snippets = snippet_errors(estimate, truth)
+    raw, raw_drift = segment_errors(estimate, truth), end_drift(estimate, truth)
     metrics: dict[str, float | list[float] | None] = {
+        **_after_scale(estimate, truth, similarity),
+        "unscaled_t_err": raw.t_err if raw else None,
+        "unscaled_t_drift": raw_drift[0] if raw_drift else None,
+        "track_scale": similarity.scale,
+        "path": float(path_length(truth)[-1]),
+    }
+    guess = straight_ahead(len(truth))
+    floor = _after_scale(guess, truth, align(guess, truth))
+    metrics |= {f"floor_straight_{name}": floor[name] for name in _FLOOR_METRICS}
+    return TrajectoryResult(metrics, similarity.applied_to(estimate), truth)
+
+
+_FLOOR_METRICS = ("t_err", "r_err", "t_err_short", "r_err_short", "t_drift", "ate", "snippet_ate")
+
+
+def _after_scale(
+    estimate: Poses, truth: Poses, similarity: Similarity
+) -> dict[str, float | list[float] | None]:
+    metric = scaled(estimate, similarity.scale)
+    long = segment_errors(metric, truth)
+    short = segment_errors(metric, truth, SHORT_LENGTHS, step=1)
+    drift = end_drift(metric, truth)
+    snippets = snippet_errors(estimate, truth)
+    return {
         "t_err": long.t_err if long else None,
         "r_err": long.r_err if long else None,
         "lengths": list(long.lengths) if long else [],
-        "unscaled_t_err": raw.t_err if raw else None,
         "t_err_short": short.t_err if short else None,
         "r_err_short": short.r_err if short else None,
         "lengths_short": list(short.lengths) if short else [],
         "t_drift": drift[0] if drift else None,
         "r_drift": drift[1] if drift else None,
-        "unscaled_t_drift": raw_drift[0] if raw_drift else None,
-        "ate": absolute_error(aligned, truth),
+        "ate": absolute_error(similarity.applied_to(estimate), truth),
         "snippet_ate": float(snippets.mean()) if len(snippets) else None,
         "snippet_ate_std": float(snippets.std()) if len(snippets) else None,
-        "track_scale": similarity.scale,
-        "path": float(path_length(truth)[-1]),
     }
-    return TrajectoryResult(metrics, aligned, truth)
 
 
 def _evo(module: str) -> Any:
