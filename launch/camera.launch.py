@@ -1,0 +1,123 @@
+"""depth_motion_node on a camera: one that runs already, or one that this file starts.
+
+ros2 launch depth_motion_ros camera.launch.py image:=/cam/image_raw camera_info:=/cam/camera_info
+ros2 launch depth_motion_ros camera.launch.py source:=usb_cam rviz:=true
+ros2 launch depth_motion_ros camera.launch.py source:=/path/to/video.mp4
+"""
+
+import os
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import (
+    DeclareLaunchArgument,
+    GroupAction,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+)
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node, PushRosNamespace, SetParameter
+from launch_ros.parameter_descriptions import ParameterValue
+
+from depth_motion_ros.share import config_file, transport_environment
+
+# Camera drivers by the name of their package: executable, and their parameter for the frame.
+DRIVERS = {
+    "usb_cam": ("usb_cam_node_exe", "frame_id"),
+    "v4l2_camera": ("v4l2_camera_node", "camera_frame_id"),
+}
+OPTICAL_FRAME = "camera_optical_frame"
+
+ARGUMENTS = (
+    ("namespace", "", "namespace of all nodes"),
+    ("image", "image", "topic of the images; a namespace applies to relative names"),
+    ("camera_info", "camera_info", "topic of their CameraInfo"),
+    ("params_file", str(config_file("depth_motion.yaml")), "parameters of depth_motion_node"),
+    (
+        "source",
+        "",
+        "also start a camera: usb_cam, v4l2_camera, or what our camera_node plays (a video, a "
+        "folder, a bag, sim:NAME, /dev/videoN); empty = one runs already",
+    ),
+    ("rviz", "false", "start RViz with a view of all outputs"),
+    ("autostart", "true", "configure and activate depth_motion_node"),
+    ("use_sim_time", "false", "take the time from /clock"),
+    ("log_level", "info", "debug, info, warn, error or fatal"),
+)
+
+
+def camera(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """The node that publishes the images, if one is to be started."""
+    source = LaunchConfiguration("source").perform(context)
+    if not source:
+        return []
+    image, info = LaunchConfiguration("image"), LaunchConfiguration("camera_info")
+    if source in DRIVERS:
+        executable, frame = DRIVERS[source]
+        return [
+            Node(
+                package=source,
+                executable=executable,
+                name="camera",
+                parameters=[{frame: OPTICAL_FRAME}],
+                remappings=[("image_raw", image), ("camera_info", info)],
+                output="screen",
+            )
+        ]
+    return [
+        Node(
+            package="depth_motion_ros",
+            executable="camera_node",
+            name="camera",
+            # As a string, even where it reads like a number in YAML.
+            parameters=[{"source": ParameterValue(source, value_type=str)}],
+            remappings=[("image", image), ("camera_info", info)],
+            ros_arguments=["--log-level", LaunchConfiguration("log_level")],
+            output="screen",
+        )
+    ]
+
+
+def generate_launch_description() -> LaunchDescription:
+    inputs = [
+        ("image", LaunchConfiguration("image")),
+        ("camera_info", LaunchConfiguration("camera_info")),
+    ]
+    autostart = ParameterValue(LaunchConfiguration("autostart"), value_type=bool)
+    sim_time = ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)
+    return LaunchDescription(
+        [
+            *(
+                DeclareLaunchArgument(name, default_value=default, description=text)
+                for name, default, text in ARGUMENTS
+            ),
+            # Without these Fast DDS loses images that are larger than its shared memory.
+            *(
+                SetEnvironmentVariable(name, value)
+                for name, value in transport_environment(os.environ).items()
+            ),
+            GroupAction(
+                [
+                    PushRosNamespace(LaunchConfiguration("namespace")),
+                    SetParameter("use_sim_time", sim_time),
+                    Node(
+                        package="depth_motion_ros",
+                        executable="depth_motion_node",
+                        name="depth_motion",
+                        parameters=[LaunchConfiguration("params_file"), {"autostart": autostart}],
+                        remappings=inputs,
+                        ros_arguments=["--log-level", LaunchConfiguration("log_level")],
+                        output="screen",
+                    ),
+                    OpaqueFunction(function=camera),
+                    Node(
+                        package="rviz2",
+                        executable="rviz2",
+                        arguments=["-d", str(config_file("depth_motion.rviz"))],
+                        remappings=inputs,
+                        condition=IfCondition(LaunchConfiguration("rviz")),
+                    ),
+                ]
+            ),
+        ]
+    )
