@@ -31,7 +31,9 @@ setup(
     maintainer=manifest("maintainer"),
     maintainer_email=MANIFEST.find("maintainer").get("email"),
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["py.typed", "weights/*.safetensors", "weights/*.md"]},
+    package_data={
+        NAME: ["py.typed", "weights/*.safetensors", "weights/*.md", "training/recipes/*.yaml"]
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
@@ -70,7 +72,7 @@ setup(
         "tensorrt": ["tensorrt>=10", "onnx>=1.16", "onnxscript>=0.1"],
         "train": ["lightning>=2.2", "tensorboard>=2.14"],
         "test": TEST,
-        "dev": [*TEST, "ruff", "mypy", "types-PyYAML", "import-linter", "evo"],
+        "dev": [*TEST, "ruff", "mypy", "types-PyYAML", "import-linter", "evo", "setuptools"],
     },
     entry_points={
         "console_scripts": [
