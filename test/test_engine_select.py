@@ -75,5 +75,5 @@ def test_what_is_not_to_be_had_is_refused_with_a_way_out(options, message):
 
 @pytest.mark.skipif(torch.cuda.device_count() > 0, reason="there is a CUDA device")
 def test_a_gpu_by_name_is_never_silently_a_cpu():
-    with pytest.raises(EngineError, match="'cuda'.*0 CUDA devices.*use device 'cpu'"):
+    with pytest.raises(EngineError, match=r"'cuda'.*0 CUDA devices.*use device 'cpu'"):
         create_engine(fresh_weights(), device="cuda")

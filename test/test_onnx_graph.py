@@ -79,13 +79,13 @@ def test_the_command_writes_a_checked_model_and_says_how_close_it_is(tmp_path, c
 
 def test_a_model_that_computes_something_else_is_not_written(tmp_path):
     # No float32 runtime reproduces another to the last bit of every output.
-    with pytest.raises(EngineError, match="differ by more than 1e-12.*nothing was written"):
+    with pytest.raises(EngineError, match=r"differ by more than 1e-12.*nothing was written"):
         export_onnx(trained_like_weights(), tmp_path / "model.onnx", tolerance=1e-12)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_folder_is_named_before_anything_is_computed(tmp_path):
-    with pytest.raises(EngineError, match="no folder .*absent"):
+    with pytest.raises(EngineError, match=r"no folder .*absent"):
         export_onnx(fresh_weights(), tmp_path / "absent" / "model.onnx")
 
 

@@ -66,7 +66,7 @@ def test_weights_that_change_after_load_do_not_reach_the_engine():
 def test_weights_of_another_architecture_are_refused_and_the_old_ones_kept():
     engine = engine_of(trained_like_weights())
     before = engine.step(None, None, images()[0]).depth
-    with pytest.raises(WeightsArchitectureError, match="'lite'.*'resnet18'"):
+    with pytest.raises(WeightsArchitectureError, match=r"'lite'.*'resnet18'"):
         engine.load(fresh_weights("resnet18"))
     np.testing.assert_array_equal(engine.step(None, None, images()[0]).depth, before)
     assert engine.describe().weights_version == "trained-0"
@@ -107,5 +107,5 @@ def test_threads_do_not_spin_while_they_wait():
 
 def test_without_onnxruntime_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(EngineError, match="needs onnxruntime.*pip install onnx onnxscript"):
+    with pytest.raises(EngineError, match=r"needs onnxruntime.*pip install onnx onnxscript"):
         engine_of(trained_like_weights())

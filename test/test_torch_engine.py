@@ -81,7 +81,7 @@ def test_weights_of_another_architecture_are_refused_and_the_old_ones_kept():
     engine = TorchEngine(trained_like_weights(), device="cpu")
     image = images()[0]
     before = engine.step(None, None, image).depth
-    with pytest.raises(WeightsArchitectureError, match="'lite'.*'resnet18'"):
+    with pytest.raises(WeightsArchitectureError, match=r"'lite'.*'resnet18'"):
         engine.load(fresh_weights("resnet18"))
     np.testing.assert_array_equal(engine.step(None, None, image).depth, before)
     assert engine.describe().weights_version == "trained-0"

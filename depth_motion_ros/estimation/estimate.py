@@ -76,7 +76,8 @@ class Estimate:
         itself, zero where static, NaN where depth is invalid; None where ``motion`` is None or
         when not asked for.
     camera: intrinsics of ``image`` and ``depth`` that were used.
-    learned_camera: what the network believes; None for the first frame.
+    learned_camera: what the network believes, steadied over time; None before the first pair,
+        unless a frame without a camera had to be looked at for it.
     """
 
     stamp: int

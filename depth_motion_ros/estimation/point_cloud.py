@@ -1,0 +1,47 @@
+"""Depth and intrinsics to points."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_motion_ros.geometry.camera import Camera
+
+
+def organised_cloud(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
+    """(H, W, 3) float32 points in the camera's optical axes, metres; NaN where depth is.
+
+    depth: (H, W) float32, metres along the optical axis. camera: its intrinsics, without
+    distortion. Raises ValueError where their sizes differ.
+    """
+    if depth.shape != (camera.height, camera.width):
+        raise ValueError(
+            f"depth is {depth.shape[1]}x{depth.shape[0]}, the camera is for "
+            f"{camera.width}x{camera.height}"
+        )
+    x, y = rays(camera)
+    points = np.empty((*depth.shape, 3), np.float32)
+    np.multiply(x, depth, out=points[..., 0])
+    np.multiply(y, depth, out=points[..., 1])
+    points[..., 2] = depth
+    return points
+
+
+def rays(camera: Camera) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """x and y of every pixel's direction at z = 1, (H, W) each, kept from call to call.
+
+    The arrays are shared: they cannot be written.
+    """
+    return _rays(camera.K.tobytes(), camera.width, camera.height)
+
+
+# A node has at most two sizes in use for one camera; the rest is for several estimators at once.
+@functools.lru_cache(maxsize=8)
+def _rays(K: bytes, width: int, height: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    directions = Camera(np.frombuffer(K).reshape(3, 3), width, height).rays()
+    x, y = np.ascontiguousarray(directions[..., 0]), np.ascontiguousarray(directions[..., 1])
+    x.setflags(write=False)
+    y.setflags(write=False)
+    return x, y

@@ -1,0 +1,168 @@
+"""Does the estimated motion explain the image? And how far may it be wrong?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_motion_ros.estimation.point_cloud import rays
+from depth_motion_ros.estimation.settings import EstimatorSettings
+from depth_motion_ros.geometry.camera import Camera
+
+# Half the network's size: a quarter of the cost, and sensor noise averages out.
+_REDUCTION = 2
+# A mean gradient below this (intensity per pixel) is noise: such an image cannot show motion.
+_MIN_GRADIENT = 2e-3
+# What remains unknown of the best estimate of one frame: m (or network units) and rad.
+_MIN_TRANSLATION_STD = 1e-3
+_MIN_ROTATION_STD = 1e-4
+# Interpolating between noisy pixels lowers their noise: a meaningless shift by half a pixel in x
+# and y leaves sqrt((1 + 1/4) / 2) = 0.79 of the difference. Only less than that is explained.
+_EXPLAINED = 0.79
+# Share of the motion itself that a learned estimate is off by although the images agree.
+_RELATIVE_STD = 0.05
+
+
+@dataclass(frozen=True)
+class WarpErrors:
+    """photometric_error, identity_error, valid_fraction: see ``Quality``.
+
+    pixel_error, identity_pixel_error: the same two as image displacement, in pixels of the
+        network's image: error over mean gradient (linearised brightness constancy).
+    """
+
+    photometric_error: float
+    identity_error: float
+    valid_fraction: float
+    pixel_error: float
+    identity_pixel_error: float
+
+
+def warp_errors(
+    image: NDArray[np.uint8],
+    previous_image: NDArray[np.uint8],
+    depth: NDArray[np.float32],
+    rotation: NDArray[np.float64],
+    translation: NDArray[np.float64],
+    residual: NDArray[np.float32],
+    camera: Camera,
+) -> WarpErrors:
+    """Sample the previous image where the current pixels came from, and compare.
+
+    Images (H, W, 3) uint8 RGB; depth (H, W), translation (3,) and residual (H, W, 3) in one and
+    the same unit; rotation (3, 3); camera of the image. Where nothing can be compared
+    photometric_error is NaN and identity_error is that of the whole image.
+    """
+    width, height = camera.width // _REDUCTION, camera.height // _REDUCTION
+    small = camera.resized(width, height)
+    grey, previous_grey = (
+        _small_grey(image, width, height),
+        _small_grey(previous_image, width, height),
+    )
+    z = _shrunk(depth, width, height)
+    ray_x, ray_y = rays(small)
+    points = cv2.merge((ray_x * z, ray_y * z, z))
+    # Rows of (K R | K t): straight from points to homogeneous pixels.
+    projection = small.K @ np.column_stack((rotation, translation))
+    pixels = np.asarray(cv2.transform(points, projection))
+    if residual.any():
+        pixels += np.asarray(cv2.transform(_shrunk(residual, width, height), small.K))
+    x, y, w = (np.asarray(channel, np.float32) for channel in cv2.split(pixels))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        u, v = np.asarray(x / w, np.float32), np.asarray(y / w, np.float32)
+    valid = (w > 0) & (u >= 0) & (u <= width - 1) & (v >= 0) & (v <= height - 1)
+    identity = cv2.absdiff(previous_grey, grey)
+    gradient = max(_mean_gradient(grey), _MIN_GRADIENT)
+    count = int(np.count_nonzero(valid))
+    if count == 0:
+        whole = float(identity.mean())
+        nan = float("nan")
+        return WarpErrors(nan, whole, 0.0, nan, _REDUCTION * whole / gradient)
+    # OpenCV does not say what it makes of coordinates that are NaN.
+    u[~valid] = v[~valid] = 0
+    warped = cv2.remap(previous_grey, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    mask = valid.view(np.uint8)
+    photometric_error = cv2.mean(cv2.absdiff(warped, grey), mask)[0]
+    identity_error = cv2.mean(identity, mask)[0]
+    return WarpErrors(
+        photometric_error,
+        identity_error,
+        count / valid.size,
+        _REDUCTION * photometric_error / gradient,
+        _REDUCTION * identity_error / gradient,
+    )
+
+
+def judge(errors: WarpErrors, settings: EstimatorSettings) -> tuple[str, str]:
+    """(tracking, reason): ``ok``, ``static`` or ``lost``, and why it is not ``ok``.
+
+    Static asks for two things: the images hardly differ, and the estimated motion does not
+    explain what little they differ by. The first alone would swallow slow motion.
+    The thresholds are heuristics: see their descriptions in EstimatorSettings.
+    """
+    photometric, identity = errors.photometric_error, errors.identity_error
+    if identity < settings.static_error and not photometric < _EXPLAINED * identity:
+        return "static", f"the images differ by {identity:.4f}, and no motion explains it"
+    if errors.valid_fraction < settings.min_valid:
+        return "lost", f"the frames share only {errors.valid_fraction:.0%} of the image"
+    if photometric > settings.lost_error:
+        return "lost", f"photometric error {photometric:.3f} exceeds {settings.lost_error:g}"
+    if photometric > settings.lost_ratio * max(identity, settings.static_error):
+        return "lost", f"photometric error {photometric:.3f}, without any motion {identity:.3f}"
+    return "ok", ""
+
+
+def motion_covariance(
+    pixel_error: float,
+    camera: Camera,
+    median_depth: float,
+    rotation: NDArray[np.float64],
+    translation: NDArray[np.float64],
+    scale_variance: float,
+) -> NDArray[np.float64]:
+    """(6, 6), translation (m²) before rotation (rad²), of one frame's motion. A heuristic.
+
+    An image displacement e that the motion leaves unexplained is a rotation by e/f, or a
+    translation by e·Z/f at the median depth Z. The error of a network is common to all pixels,
+    so it is not divided by their number. To this come a share of the motion itself, which
+    wrong depth and motion that agree with each other hide, and a floor. Rotation and translation
+    are taken to be independent, which they are not: a small turn looks like a small sidestep.
+
+    pixel_error: pixels. median_depth and translation (3,): metres. scale_variance: of the metric
+        scale, relative; NaN where unknown, and then it is not part of the result.
+    """
+    focal = 0.5 * (camera.fx + camera.fy)
+    angle = float(np.arccos(np.clip(0.5 * (np.trace(rotation) - 1), -1, 1)))
+    step = float(np.linalg.norm(translation))
+    rotation_variance = (
+        _MIN_ROTATION_STD**2 + (_RELATIVE_STD * angle) ** 2 + (pixel_error / focal) ** 2
+    )
+    translation_variance = (
+        _MIN_TRANSLATION_STD**2
+        + (_RELATIVE_STD * step) ** 2
+        + (pixel_error * median_depth / focal) ** 2
+    )
+    covariance = np.diag([translation_variance] * 3 + [rotation_variance] * 3)
+    if np.isfinite(scale_variance):
+        covariance[:3, :3] += scale_variance * np.outer(translation, translation)
+    return covariance
+
+
+def _small_grey(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.float32]:
+    grey = _shrunk(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), width, height)
+    return np.multiply(grey, np.float32(1 / 255), dtype=np.float32)
+
+
+def _shrunk(image: NDArray, width: int, height: int) -> NDArray:
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA))
+
+
+def _mean_gradient(grey: NDArray[np.float32]) -> float:
+    """Mean of the absolute differences of neighbours, intensity per pixel of this image."""
+    return 0.5 * (
+        cv2.norm(grey[:, 1:], grey[:, :-1], cv2.NORM_L1) / grey[:, 1:].size
+        + cv2.norm(grey[1:], grey[:-1], cv2.NORM_L1) / grey[1:].size
+    )

@@ -1,0 +1,140 @@
+"""What can be set about the estimator, with the range and unit of every value."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Axes of a base (x forward, y left, z up, REP-103) in terms of the optical axes (x right, y down,
+# z forward) of a camera that looks ahead.
+LOOKING_FORWARD = np.array(
+    [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
+)
+# Largest deviation from a rotation matrix that rounding to six digits in a file explains.
+_ROTATION_TOLERANCE = 1e-4
+
+
+class SettingsError(ValueError):
+    """A setting is out of its range; the message gives name, value, range and unit."""
+
+
+def _number(default: float, low: float, high: float, unit: str, description: str) -> Any:
+    return field(
+        default=default, metadata={"range": (low, high), "unit": unit, "description": description}
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class EstimatorSettings:
+    """Settings of an ``Estimator``; ``fields()`` of this class carry range, unit and description.
+
+    scale: metres per unit of the network; None = unknown, everything is in the network's unit.
+    base_from_camera: (4, 4), pose of the camera's optical frame in base_link; by default the
+        camera sits at the base's origin and looks ahead.
+
+    Raises SettingsError at construction for a value out of range.
+    """
+
+    scale: float | None = None
+    base_from_camera: NDArray[np.float64] = field(default_factory=LOOKING_FORWARD.copy)
+    min_depth: float = _number(1e-3, 0.0, math.inf, "m", "nearer depth is invalid")
+    max_depth: float = _number(100.0, 0.0, math.inf, "m", "farther depth is invalid")
+    max_gap: float = _number(
+        1.0, 0.0, math.inf, "s", "a longer time without frames resets the motion state"
+    )
+    min_flow_speed: float = _number(
+        0.25, 0.0, math.inf, "m/s", "slower object motion counts as static"
+    )
+    min_flow_ratio: float = _number(
+        0.02,
+        0.0,
+        math.inf,
+        "1/s",
+        "object motion slower than this share of the depth per second counts as static",
+    )
+    static_error: float = _number(
+        0.005,
+        0.0,
+        1.0,
+        "intensity, of 1",
+        "two images that differ by less, on average, may show a camera at rest",
+    )
+    lost_error: float = _number(
+        0.15,
+        0.0,
+        1.0,
+        "intensity, of 1",
+        "a warped image that differs by more, on average, means that tracking is lost",
+    )
+    lost_ratio: float = _number(
+        1.5,
+        1.0,
+        math.inf,
+        "dimensionless",
+        "tracking is lost when the motion explains the image this much worse than no motion does",
+    )
+    min_valid: float = _number(
+        0.25, 0.0, 1.0, "share of the image", "less overlap of two frames means tracking is lost"
+    )
+    lost_speed: float = _number(
+        1.0,
+        0.0,
+        math.inf,
+        "m/s",
+        "standard deviation of the unseen speed while there is no motion estimate",
+    )
+    lost_turn_rate: float = _number(
+        0.5,
+        0.0,
+        math.inf,
+        "rad/s",
+        "standard deviation of the unseen turn rate while there is no motion estimate",
+    )
+    intrinsics_window: int = _number(
+        31, 1, 1000, "frames", "learned intrinsics are the median over this many frames"
+    )
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            if entry.metadata:
+                value = getattr(self, entry.name)
+                low, high = entry.metadata["range"]
+                if not low <= value <= high:
+                    raise SettingsError(
+                        f"{entry.name} must lie in [{low:g}, {high:g}] {entry.metadata['unit']}, "
+                        f"got {value}"
+                    )
+        if self.min_depth >= self.max_depth:
+            raise SettingsError(
+                f"min_depth {self.min_depth} m must be less than max_depth {self.max_depth} m"
+            )
+        if self.scale is not None and not 0 < self.scale < math.inf:
+            raise SettingsError(
+                f"scale must be positive and finite, got {self.scale}; None = not known"
+            )
+        object.__setattr__(self, "base_from_camera", _checked_pose(self.base_from_camera))
+
+
+def _checked_pose(pose: NDArray[np.float64]) -> NDArray[np.float64]:
+    pose = np.array(pose, dtype=np.float64)
+    if pose.shape != (4, 4) or not np.isfinite(pose).all():
+        raise SettingsError(f"base_from_camera must be a finite 4x4 matrix, got {pose.tolist()}")
+    R = pose[:3, :3]
+    is_rigid = (
+        np.abs(R @ R.T - np.eye(3)).max() < _ROTATION_TOLERANCE
+        and np.linalg.det(R) > 0
+        and (pose[3] == (0, 0, 0, 1)).all()
+    )
+    if not is_rigid:
+        raise SettingsError(
+            f"base_from_camera is no rigid transform (rotation, translation, last row 0 0 0 1): "
+            f"{pose.tolist()}"
+        )
+    U, _, Vt = np.linalg.svd(R)
+    pose[:3, :3] = U @ Vt
+    pose.setflags(write=False)
+    return pose
