@@ -84,9 +84,17 @@ class MotionNet(nn.Module):
         self.translation_scale = nn.Parameter(torch.tensor(INITIAL_SCALE))
 
     def forward(
-        self, image_1: Tensor, depth_1: Tensor, image_2: Tensor, depth_2: Tensor
+        self,
+        image_1: Tensor,
+        depth_1: Tensor,
+        image_2: Tensor,
+        depth_2: Tensor,
+        with_residual: bool = True,
     ) -> MotionPrediction:
-        """Images (B, 3, H, W) in [0, 1], depths (B, 1, H, W)."""
+        """Images (B, 3, H, W) in [0, 1], depths (B, 1, H, W).
+
+        with_residual: False leaves the refinements out, half of the work; the residual is zero.
+        """
         if self.training:
             self._bound_scales()
         x = torch.cat((image_1, depth_1, image_2, depth_2), dim=1)
@@ -96,13 +104,17 @@ class MotionNet(nn.Module):
             features.append(x)
         bottleneck = x.mean(dim=(2, 3), keepdim=True)
         pose = self.pose(bottleneck)
-        field = self.field(pose)
-        for refinement, feature in zip(self.refinements, reversed(features), strict=True):
-            field = refinement(field, feature)
+        if with_residual:
+            field = self.field(pose)
+            for refinement, feature in zip(self.refinements, reversed(features), strict=True):
+                field = refinement(field, feature)
+            residual = auto_mask(field) * self.translation_scale
+        else:
+            residual = torch.zeros_like(image_1)
         return MotionPrediction(
             rotation=pose[:, :3, 0, 0] * self.rotation_scale,
             translation=pose[:, 3:, 0, 0] * self.translation_scale,
-            residual=auto_mask(field) * self.translation_scale,
+            residual=residual,
             K=self._intrinsics(bottleneck, image_1.shape[3], image_1.shape[2]),
         )
 

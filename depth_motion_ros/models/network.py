@@ -49,7 +49,11 @@ class DepthMotionNet(nn.Module):
         depth_1, depth_2 = depths.chunk(2)
         # Both orders go through MotionNet as one batch.
         both = self.motion_net(
-            images, depths, torch.cat((image_2, image_1)), torch.cat((depth_2, depth_1))
+            images,
+            depths,
+            torch.cat((image_2, image_1)),
+            torch.cat((depth_2, depth_1)),
+            with_residual=residual_gain != 0,
         )
         rotation, translation = both.rotation.chunk(2), both.translation.chunk(2)
         residual, K = (both.residual * residual_gain).chunk(2), both.K.chunk(2)
