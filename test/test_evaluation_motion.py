@@ -32,6 +32,7 @@ def test_static_and_moving_pixels_are_told_apart_by_the_truth() -> None:
     assert metrics["motion_epe_moving"] == pytest.approx((0.5 + 0.3) / 2)
     assert metrics["motion_epe_static"] == pytest.approx((0.1 + 0.095) / 2)
     assert metrics["motion_epe"] == pytest.approx((0.5 + 0.3 + 0.1 + 0.095) / 4)
+    assert metrics["floor_still_motion_epe"] == pytest.approx((0.5 + 0.3 + 0.005) / 4)
 
 
 def test_iou_of_three_hits_one_miss_and_one_false_alarm() -> None:

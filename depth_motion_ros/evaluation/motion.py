@@ -46,6 +46,7 @@ class MotionScore:
         self._intersection = np.zeros(len(self._thresholds), np.int64)
         self._union = np.zeros(len(self._thresholds), np.int64)
         self._error = {"static": 0.0, "moving": 0.0}
+        self._true_length = 0.0
         self._pixels = {"static": 0, "moving": 0}
         self.images = 0
 
@@ -57,7 +58,9 @@ class MotionScore:
             )
         error = end_point_error(prediction, truth)
         known = np.isfinite(error)
-        moving = np.linalg.norm(truth, axis=-1)[known] > TRULY_MOVING
+        length = np.linalg.norm(truth, axis=-1)[known]
+        self._true_length += float(length.sum(dtype=np.float64))
+        moving = length > TRULY_MOVING
         speed = np.linalg.norm(prediction, axis=-1)[known]
         for name, chosen in (("moving", moving), ("static", ~moving)):
             self._error[name] += float(error[known][chosen].sum(dtype=np.float64))
@@ -71,6 +74,8 @@ class MotionScore:
     def metrics(self) -> dict[str, float | None]:
         """motion_epe (m, all pixels), motion_epe_static, motion_epe_moving, motion_iou at
         ``threshold``; None where no pixel is of that kind.
+
+        floor_still_motion_epe: what saying that nothing moves reaches, to print beside it.
 
         motion_best_threshold, motion_best_iou: the threshold of THRESHOLDS with the largest
         overlap on these very frames. It is for choosing ``threshold`` on validation, not a result.
@@ -91,6 +96,7 @@ class MotionScore:
         return {
             "motion_epe": sum(self._error.values()) / total,
             **epe,
+            "floor_still_motion_epe": self._true_length / total,
             "motion_iou": overlaps[0],
             "motion_threshold": self.threshold,
             "motion_best_threshold": float(self._thresholds[best]),

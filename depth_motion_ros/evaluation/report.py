@@ -48,6 +48,7 @@ _TRAJECTORY: tuple[_Column, ...] = (
 _MOTION: tuple[_Column, ...] = (
     ("pairs", "motion_images", "d"),
     ("EPE m", "motion_epe", ".4f"),
+    ("all still", "floor_still_motion_epe", ".4f"),
     ("static", "motion_epe_static", ".4f"),
     ("moving", "motion_epe_moving", ".4f"),
     ("IoU", "motion_iou", ".3f"),
@@ -70,7 +71,7 @@ _SECTIONS = (
         "path",
         _TRAJECTORY,
     ),
-    ("Motion of objects, metres per frame", "motion_epe", _MOTION),
+    ("Motion of objects, metres per frame; floor beside it: nothing moves", "motion_epe", _MOTION),
     ("Learned focal length, pixels", "focal_error", _FOCAL),
 )
 
