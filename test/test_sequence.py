@@ -120,7 +120,7 @@ def test_resuming_gives_the_folder_of_an_uninterrupted_run(tmp_path: Path) -> No
     first.abandon()
     partial = tmp_path / ".cut.partial"
     (partial / "image" / "000002.jpg").write_bytes(b"\xff\xd8 torn by the crash")
-    with (partial / "frames.jsonl").open("a") as journal:
+    with (partial / ".frames.jsonl").open("a") as journal:
         journal.write('{"stamp": 13173')
     with SequenceWriter(tmp_path / "cut", resume=True) as second:
         assert len(second) == 2

@@ -108,7 +108,7 @@ def read_poses(path: Path, expected: int) -> list[NDArray[np.float64] | None]:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace a file so that a reader, even after a crash, sees the old or the new content."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.partial")
     with partial.open("wb") as file:
         file.write(data)
         file.flush()

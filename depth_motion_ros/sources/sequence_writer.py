@@ -20,8 +20,8 @@ from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.sources.files import write_atomically, write_lines
 from depth_motion_ros.sources.frame import Frame, GroundTruth, SourceError
 
-_JOURNAL = "frames.jsonl"
-_CAMERA = "camera.json"
+_JOURNAL = ".frames.jsonl"
+_CAMERA = ".camera.json"
 
 
 class SequenceWriter:
@@ -37,6 +37,9 @@ class SequenceWriter:
     depth_scale: steps per metre of the 16-bit depth; 256 reaches 256 m at 4 mm, 1000 65 m at 1 mm.
     rate: frames per second, noted in intrinsics.json where known.
     image_format: "jpg" (quality ``jpeg_quality``) or "png" (lossless).
+
+    size: (width, height), (0, 0) before the first frame. camera: that of all frames.
+    records: one object a frame: stamp, pose, speed, note.
 
     All frames must have one size and one camera. Raises SourceError otherwise, and where
     ``path`` exists already or cannot be written.
@@ -65,8 +68,8 @@ class SequenceWriter:
         self._truth = truth
         self._suffix = f".{image_format}"
         self._encoding = [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality] if image_format == "jpg" else []
-        self._size: tuple[int, int] | None = None
-        self._camera: Camera | None = None
+        self.size: tuple[int, int] = (0, 0)
+        self.camera: Camera | None = None
         self.records: list[dict[str, Any]] = []
         try:
             if resume:
@@ -106,7 +109,7 @@ class SequenceWriter:
         Raises SourceError where nothing was written.
         """
         self._journal.close()
-        if self._size is None:
+        if not self.records:
             shutil.rmtree(self.partial, ignore_errors=True)
             raise SourceError(f"{self.path}: no frames were written")
         try:
@@ -119,6 +122,11 @@ class SequenceWriter:
                 (self.path / name).unlink()
         except OSError as error:
             raise SourceError(f"{self.path}: cannot finish the sequence: {error}") from error
+
+    def discard(self) -> None:
+        """Stop and remove what is written."""
+        self._journal.close()
+        shutil.rmtree(self.partial, ignore_errors=True)
 
     def abandon(self) -> None:
         """Stop without finishing; what is written stays for a writer with ``resume``."""
@@ -140,16 +148,16 @@ class SequenceWriter:
 
     def _check_alike(self, frame: Frame) -> None:
         size = (frame.image.shape[1], frame.image.shape[0])
-        if self._size is None:
-            self._size, self._camera = size, frame.camera
+        if not self.records:
+            self.size, self.camera = size, frame.camera
             intrinsics = _intrinsics(size, frame.camera)
             write_atomically(self.partial / _CAMERA, json.dumps(intrinsics).encode())
-        if size != self._size:
+        if size != self.size:
             raise SourceError(
                 f"{self.path}: frame {len(self)} is {size[0]}x{size[1]}, "
-                f"the first was {self._size[0]}x{self._size[1]}"
+                f"the first was {self.size[0]}x{self.size[1]}"
             )
-        if not same_camera(self._camera, frame.camera):
+        if not same_camera(self.camera, frame.camera):
             raise SourceError(f"{self.path}: frame {len(self)} has another camera than the first")
 
     def _write_image(self, path: Path, image: NDArray[np.uint8]) -> None:
@@ -221,11 +229,11 @@ class SequenceWriter:
             self.records.append(json.loads(line))
         write_lines(journal, (json.dumps(record) for record in self.records))
         intrinsics = json.loads((self.partial / _CAMERA).read_text())
-        self._size = (intrinsics["width"], intrinsics["height"])
+        self.size = (intrinsics["width"], intrinsics["height"])
         if intrinsics["K"] is not None:
-            self._camera = Camera(
+            self.camera = Camera(
                 np.asarray(intrinsics["K"]),
-                *self._size,
+                *self.size,
                 np.asarray(intrinsics.get("distortion", [])),
                 intrinsics.get("distortion_model", "plumb_bob"),
             )

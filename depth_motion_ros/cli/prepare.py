@@ -1,0 +1,118 @@
+"""``depth_motion prepare``: recordings become a compact training set."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from depth_motion_ros.sources.camera_file import read_camera_file
+from depth_motion_ros.sources.frame import FrameSource, SourceError
+from depth_motion_ros.sources.open import ACCEPTED, open_source
+from depth_motion_ros.training.dataset_index import SourceState
+from depth_motion_ros.training.fit import FITS, Fit
+from depth_motion_ros.training.prepare import PrepareSettings, prepare
+
+HELP = "make a compact training set from videos, image folders, KITTI, bags or the simulator"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help=ACCEPTED)
+    parser.add_argument(
+        "--out",
+        required=True,
+        type=Path,
+        metavar="DATASET",
+        help="folder of the training set; given again, it is resumed, or grows by new sources",
+    )
+    parser.add_argument("--width", type=int, default=416, help="width of the images in pixels")
+    parser.add_argument(
+        "--height", type=int, help="height in pixels; without it the proportions are kept"
+    )
+    parser.add_argument(
+        "--fit",
+        choices=FITS,
+        default="crop",
+        help="with --height: cut off what is too much, or stretch to keep all of the view",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=0.01,
+        help="drop a frame whose mean absolute difference to the last kept one is not above this "
+        "(images in [0, 1])",
+    )
+    parser.add_argument(
+        "--max-gap", type=float, default=1.0, help="a pause of more seconds begins a new sequence"
+    )
+    parser.add_argument("--quality", type=int, default=95, help="JPEG quality, 1 to 100")
+    parser.add_argument("--max-frames", type=int, help="read no more of each source")
+    parser.add_argument("--topic", help="image topic of bags; needed where there are several")
+    parser.add_argument("--odometry-topic", help="odometry topic of bags, likewise")
+    parser.add_argument(
+        "--rate", type=float, help="frames per second of videos and images without true stamps"
+    )
+    parser.add_argument(
+        "--camera-file",
+        type=Path,
+        metavar="YAML",
+        help="calibration (as camera_calibration writes it) of videos and plain image folders",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    try:
+        settings = PrepareSettings(
+            fit=Fit(args.width, args.height, args.fit),
+            threshold=args.threshold,
+            max_gap=args.max_gap,
+            quality=args.quality,
+            max_frames=args.max_frames,
+        )
+    except ValueError as error:
+        raise SourceError(str(error)) from error
+    camera = read_camera_file(args.camera_file) if args.camera_file else None
+    sources: dict[str, Callable[[], FrameSource]] = {}
+    for spec in args.sources:
+        known_as = _known_as(spec)
+        if args.topic:
+            known_as = f"{args.topic} of {known_as}"
+        sources[known_as] = partial(
+            open_source,
+            spec,
+            topic=args.topic,
+            odometry_topic=args.odometry_topic,
+            rate=args.rate,
+            camera=camera,
+        )
+    states = prepare(sources, args.out, settings, _tell)
+    broken = [state for state in states if state.status != "done"]
+    kept = sum(state.kept for state in states)
+    print(f"{args.out}: {kept} frames from {len(states) - len(broken)} of {len(states)} sources")
+    if broken:
+        print(f"{len(broken)} sources are not whole, see above", file=sys.stderr)
+    return 1 if broken else 0
+
+
+def _known_as(spec: str) -> str:
+    """A name for the source that does not depend on the working directory."""
+    path = Path(spec).expanduser()
+    return str(path.resolve()) if path.exists() else spec
+
+
+def _tell(name: str, state: SourceState) -> None:
+    counts = f"{state.read} frames read, {state.kept} kept, {state.duplicates} too alike"
+    if state.damaged:
+        counts += f", {state.damaged} damaged and skipped"
+    print(f"{name}: {counts}", flush=True)
+    if state.status != "done":
+        print(f"{name}: {state.error}", file=sys.stderr, flush=True)
+    elif not state.kept:
+        print(
+            f"{name}: nothing kept: no two frames in a row differ; a camera that stands still "
+            "teaches nothing",
+            file=sys.stderr,
+            flush=True,
+        )
