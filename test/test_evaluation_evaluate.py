@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Iterator, Sequence
 
@@ -183,6 +184,17 @@ def test_nothing_to_compare_with_is_an_error() -> None:
         run(Drive(11, truth=False, camera=False))
     with pytest.raises(EvaluationError, match="drive: no frames"):
         run(Drive(0))
+
+
+def test_without_evo_the_first_pose_says_so_and_depth_alone_still_works(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "evo.core.metrics", None)
+    oracle = Oracle()
+    with pytest.raises(EvaluationError, match="pip install evo"):
+        evaluate(oracle, Drive(11), Options(batch=2))
+    assert oracle.seen == [0, 1]
+    assert "abs_rel" in run(motion=False).metrics
 
 
 def test_a_known_camera_alone_is_enough_for_the_focal_length() -> None:

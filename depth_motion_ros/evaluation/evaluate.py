@@ -23,6 +23,7 @@ from depth_motion_ros.evaluation.trajectory import (
     TrajectoryResult,
     chain,
     evaluate_trajectory,
+    require_evo,
 )
 from depth_motion_ros.sources.frame import Frame, FrameSource
 
@@ -91,6 +92,12 @@ class _Scores:
             self.note("abs_rel", score.scaled.abs_rel)
             self.note("scale", score.ratio)
         return score
+
+    def add_pose(self, frame: Frame) -> None:
+        pose = frame.truth.pose if frame.truth is not None else None
+        if pose is not None and self.options.motion:
+            require_evo()
+        self.poses.append(pose)
 
     def add_pair(self, frame: Frame, motion: PairMotion, score: ImageScore | None) -> None:
         """frame: the first of the pair; score: of its depth."""
@@ -190,7 +197,7 @@ def _score_chunk(
         results.append(scores.add_depth(frame, depth))
         index = chunk.start + i - chunk.seen
         if index % scores.options.stride == 0:
-            scores.poses.append(frame.truth.pose if frame.truth is not None else None)
+            scores.add_pose(frame)
         scores.frames += 1
         score = results[-1]
         if observer is not None and score is not None:

@@ -253,6 +253,11 @@ def _after_scale(
     }
 
 
+def require_evo() -> None:
+    """Raise EvaluationError now, not after the last frame, where trajectories cannot be scored."""
+    _evo("metrics")
+
+
 def _evo(module: str) -> Any:
     """A module of evo.core, which only trajectory evaluation needs."""
     try:
