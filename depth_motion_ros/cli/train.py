@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
             f"training needs {error.name}, which is not installed: "
             "pip install 'depth_motion_ros[train]'"
         ) from error
-    from depth_motion_ros.cli.training_data import open_frames, training_data
+    from depth_motion_ros.cli.training_data import training_data
     from depth_motion_ros.models.weights import Weights
     from depth_motion_ros.training.recipe import load_recipe
 
@@ -75,12 +75,7 @@ def run(args: argparse.Namespace) -> int:
     recipe = load_recipe(args.recipe).overridden(args.set)
     if args.steps is not None:
         recipe = recipe.with_steps(args.steps)
-    data = training_data(
-        args.data,
-        recipe,
-        [open_frames(spec) for spec in args.validation],
-        args.validation_frames,
-    )
+    data = training_data(args.data, recipe, args.validation, args.validation_frames)
     options = RunOptions(
         out=args.out,
         resume=args.resume,

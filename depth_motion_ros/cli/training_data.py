@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from depth_motion_ros.sources.open import open_source
+from depth_motion_ros.sources.prepared import PreparedDataset, is_prepared
 from depth_motion_ros.sources.sequence import is_sequence
+from depth_motion_ros.sources.simulator.families import FAMILIES
 from depth_motion_ros.training.datamodule import TrainingData
 from depth_motion_ros.training.frames import FrameSet, MemoryFrames, SequenceFrames
 from depth_motion_ros.training.options import RecipeError
 from depth_motion_ros.training.recipe import Recipe
+from depth_motion_ros.training.simulated import RenderedPairs
 
 SIMULATED = "sim:"
 
@@ -43,16 +46,19 @@ def parse_share(text: str) -> Share:
     return Share(text, None)
 
 
-def open_frames(spec: str) -> FrameSet:
-    """The frames of a recorded source, in any order.
+def open_frames(spec: str) -> list[FrameSet]:
+    """The frames of a recorded source, in any order; a prepared set has many sequences.
 
-    Sequence folders are decoded as needed; anything else that ``open_source`` reads is kept in
-    memory and must be small. Raises SourceError where it cannot be read.
+    Prepared sets and sequence folders are decoded as needed; anything else that ``open_source``
+    reads is kept in memory and must be small. Raises SourceError where it cannot be read.
     """
-    if is_sequence(Path(spec)):
-        return SequenceFrames(spec)
+    path = Path(spec)
+    if is_prepared(path):
+        return [SequenceFrames(sequence.path) for sequence in PreparedDataset(path)]
+    if is_sequence(path):
+        return [SequenceFrames(path)]
     with open_source(spec) as source:
-        return MemoryFrames(source)
+        return [MemoryFrames(source)]
 
 
 def simulated_per_step(shares: Sequence[Share], batch_size: int) -> int:
@@ -67,24 +73,33 @@ def simulated_per_step(shares: Sequence[Share], batch_size: int) -> int:
         return batch_size if simulated else 0
     if batch_size < 2:
         raise RecipeError("a mixture of recorded and simulated pairs needs data.batch_size >= 2")
-    if all(share.weight is None for share in shares):
-        fraction = 0.5
-    elif any(share.weight is None for share in shares):
-        raise RecipeError("in a mixture with sim: sources give every source a weight, or none")
-    else:
+    fraction = 0.5
+    if shares[0].weight is not None:
         total = sum(share.weight or 0.0 for share in shares)
         fraction = sum(share.weight or 0.0 for share in simulated) / total
     return min(max(round(fraction * batch_size), 1), batch_size - 1)
 
 
 def training_data(
-    specs: Sequence[str], recipe: Recipe, validation: Sequence[FrameSet], validation_frames: int
+    specs: Sequence[str], recipe: Recipe, validation: Sequence[str], validation_frames: int
 ) -> TrainingData:
     """Open all sources of a mixture. Raises RecipeError or SourceError for what cannot be used."""
     shares = [parse_share(spec) for spec in specs]
-    recorded = [(open_frames(s.spec), s.weight) for s in shares if not s.is_simulated]
+    if len({share.weight is None for share in shares}) > 1:
+        raise RecipeError(f"give every source a weight, or none: {' '.join(specs)}")
+    families: dict[str, float] = {}
+    for share in shares:
+        if share.is_simulated:
+            family = share.spec.removeprefix(SIMULATED)
+            if family not in FAMILIES:
+                known = ", ".join(f"{SIMULATED}{name}" for name in FAMILIES)
+                raise RecipeError(f"{share.spec}: no such family of scenes; there are {known}")
+            families[family] = families.get(family, 0.0) + (share.weight or 1.0)
     return TrainingData(
-        recorded=recorded,
-        validation=validation,
+        recorded=[(open_frames(s.spec), s.weight) for s in shares if not s.is_simulated],
+        simulator=RenderedPairs(recipe, families) if families else None,
+        simulated_per_step=simulated_per_step(shares, recipe.data.batch_size),
+        simulated_names=[f"{SIMULATED}{name}" for name in families],
+        validation=[frames for spec in validation for frames in open_frames(spec)],
         validation_frames=validation_frames,
     )

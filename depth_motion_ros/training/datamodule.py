@@ -17,6 +17,7 @@ from depth_motion_ros.training.options import RecipeError
 from depth_motion_ros.training.pairs import (
     PairDataset,
     ResumableLoader,
+    Share,
     StepSampler,
     ValidationDataset,
     collate,
@@ -29,13 +30,13 @@ from depth_motion_ros.training.recipe import Recipe
 class TrainingData:
     """What a run learns from and is judged on.
 
-    recorded: frame sets with relative weights (None: by their number of pairs).
+    recorded: groups of frame sets with their weights, see ``PairDataset``.
     simulator: renders ``simulated_per_step`` pairs of each batch; the rest are recorded.
     simulated_names: for the metadata. validation: frame sets kept apart, of each of which at most
     ``validation_frames`` are looked at.
     """
 
-    recorded: Sequence[tuple[FrameSet, float | None]] = ()
+    recorded: Sequence[Share] = ()
     simulator: Simulator | None = None
     simulated_per_step: int = 0
     simulated_names: Sequence[str] = ()
@@ -45,7 +46,8 @@ class TrainingData:
     @property
     def names(self) -> list[str]:
         """Of everything learned from."""
-        return [frames.name for frames, _ in self.recorded] + list(self.simulated_names)
+        recorded = [frames.name for group, _ in self.recorded for frames in group]
+        return recorded + list(self.simulated_names)
 
 
 class _Placeholders(Dataset[Any]):

@@ -226,8 +226,13 @@ class DepthMotionModule(LightningModule):
 
 def images_of(pairs: Pairs) -> tuple[Tensor, Tensor]:
     """Both images of a batch as (B, 3, H, W) float32 in [0, 1], with their colour jitter."""
-    one, two = (i.float() / 255 for i in (pairs.image_1, pairs.image_2))
+    one, two = (_unit(image) for image in (pairs.image_1, pairs.image_2))
     return apply_jitter(one, pairs.jitter), apply_jitter(two, pairs.jitter)
+
+
+def _unit(image: Tensor) -> Tensor:
+    """Recorded images come as bytes, rendered ones as they are."""
+    return image.float() / 255 if image.dtype == torch.uint8 else image
 
 
 def float_prediction(pair: Part) -> Part:

@@ -28,9 +28,10 @@ _THUMBNAIL_WIDTH = 128
 class Pairs(NamedTuple):
     """A batch of B pairs at (H, W), as it comes from the loader.
 
-    image_1, image_2: (B, 3, H, W) uint8. K: (B, 3, 3) float32 of both, pixels; where ``known``
-    (B,) is false it says nothing. mask_1, mask_2: (B, 1, H, W) bool, where something may move by
-    itself, None where no source says. jitter: (B, 3), see ``augment.apply_jitter``.
+    image_1, image_2: (B, 3, H, W) uint8, or float in [0, 1] where rendered. K: (B, 3, 3) float32
+    of both, pixels; where ``known`` (B,) is false it says nothing. mask_1, mask_2: (B, 1, H, W)
+    bool, where something may move by itself, None where no source says. jitter: (B, 3), see
+    ``augment.apply_jitter``.
     """
 
     image_1: Tensor
@@ -133,39 +134,40 @@ class Order:
         return joined[rng.permutation(len(joined))]
 
 
+Share = tuple[Sequence[FrameSet], "float | None"]
+
+
 class PairDataset(Dataset[Pairs]):
     """Augmented pairs by (step, slot), slot being the place in the whole batch of all devices.
 
-    sources: frame sets with their relative weights; None: as many as a source has pairs.
+    sources: groups of frame sets, each with its weight relative to the other groups; within a
+    group pairs weigh the same. None, for all groups: every pair weighs the same.
 
-    Raises RecipeError where a source has no pair worth learning from.
+    Raises RecipeError where a group has no pair worth learning from.
     """
 
-    def __init__(
-        self, sources: Sequence[tuple[FrameSet, float | None]], recipe: Recipe, per_step: int
-    ) -> None:
-        self._sources = [frames for frames, _ in sources]
+    def __init__(self, sources: Sequence[Share], recipe: Recipe, per_step: int) -> None:
         self._recipe, self._per_step = recipe, per_step
-        self._pairs = [find_pairs(frames, recipe.data) for frames in self._sources]
-        for frames, pairs in zip(self._sources, self._pairs, strict=True):
-            if not len(pairs):
+        self._sources: list[FrameSet] = []
+        self._pairs: list[NDArray[np.int64]] = []
+        weights: list[float] = []
+        for group, weight in sources:
+            found = [(frames, find_pairs(frames, recipe.data)) for frames in group]
+            found = [(frames, pairs) for frames, pairs in found if len(pairs)]
+            if not found:
+                names = ", ".join(frames.name for frames in group)
                 raise RecipeError(
-                    f"{frames.name}: none of its {len(frames)} frames has a partner that differs "
-                    f"by more than {recipe.data.duplicate_threshold}; a standing camera teaches "
-                    "nothing, leave it out"
+                    f"{names}: none of {sum(map(len, group))} frames has a partner that differs "
+                    f"by more than {recipe.data.duplicate_threshold} (and has moved enough); a "
+                    "standing camera teaches nothing, leave it out"
                 )
-        counts = [len(pairs) for pairs in self._pairs]
-        weights = [
-            count if weight is None else weight
-            for count, (_, weight) in zip(counts, sources, strict=True)
-        ]
-        self._order = Order(counts, weights, recipe.seed)
+            total = sum(len(pairs) for _, pairs in found)
+            for frames, pairs in found:
+                self._sources.append(frames)
+                self._pairs.append(pairs)
+                weights.append(len(pairs) if weight is None else weight * len(pairs) / total)
+        self._order = Order([len(pairs) for pairs in self._pairs], weights, recipe.seed)
         self._masked = any(frames.has_masks for frames in self._sources)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Pairs worth learning from, by the name of the source."""
-        return {f.name: len(p) for f, p in zip(self._sources, self._pairs, strict=True)}
 
     def __len__(self) -> int:
         return sum(len(pairs) for pairs in self._pairs)

@@ -145,7 +145,7 @@ class ScheduleSection:
         """Factor on the residual motion field: 0, then a ramp, then 1."""
         if step >= self.residual_full:
             return 1.0
-        ramp = self.residual_full - self.residual_start
+        ramp = max(self.residual_full - self.residual_start, 1)
         return min(max((step - self.residual_start) / ramp, 0.0), 1.0)
 
     def noise(self, step: int) -> float:

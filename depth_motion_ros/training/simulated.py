@@ -1,0 +1,77 @@
+"""Rendered pairs as a part of each batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from depth_motion_ros.sources.simulator.batches import PairBatch, PairSampler, PairSettings
+from depth_motion_ros.training.exact import OrderTruth, PairTruth
+from depth_motion_ros.training.module import Simulated
+from depth_motion_ros.training.pairs import Pairs
+from depth_motion_ros.training.recipe import Recipe
+
+# Each device draws from scenes of its own.
+_SEEDS_PER_RUN = 4096
+
+
+class RenderedPairs:
+    """A ``Simulator``: renders on the device that trains, at the size that the step wants.
+
+    families: relative weight of each family of scenes. With ``supervision: exact`` the exact
+    truth judges the predictions, else the images alone do.
+    """
+
+    def __init__(self, recipe: Recipe, families: Mapping[str, float]) -> None:
+        self._recipe = recipe
+        self._settings = PairSettings(families=dict(families))
+        self._sampler: PairSampler | None = None
+
+    def __call__(self, step: int, slots: range, device: torch.device) -> Simulated:
+        size = self._recipe.size_at(step)
+        sampler = self._sampler
+        if sampler is None or (sampler.width, sampler.height) != size or sampler.device != device:
+            seed = self._recipe.seed * _SEEDS_PER_RUN + slots.start
+            sampler = PairSampler(*size, settings=self._settings, device=device, seed=seed)
+            self._sampler = sampler
+        with torch.no_grad():
+            batch = sampler.batch(len(slots), index=step)
+        if self._recipe.data.supervision != "exact":
+            return Simulated(_pairs(batch), None)
+        truth, weights = _truth(batch), self._recipe.exact
+        return Simulated(_pairs(batch), lambda pair: truth.judge(pair, weights))
+
+
+def _pairs(batch: PairBatch) -> Pairs:
+    count = len(batch.K)
+    return Pairs(
+        image_1=batch.image_1,
+        image_2=batch.image_2,
+        K=batch.K,
+        known=torch.ones(count, dtype=torch.bool, device=batch.K.device),
+        mask_1=None,
+        mask_2=None,
+        # The simulated sensor has varied the colours already.
+        jitter=torch.ones(count, 3, device=batch.K.device),
+    )
+
+
+def _truth(batch: PairBatch) -> PairTruth:
+    return PairTruth(
+        there=_order(batch.depth_1, batch.valid_1, batch.T_12, batch.motion_12),
+        back=_order(batch.depth_2, batch.valid_2, batch.T_21, batch.motion_21),
+        K=batch.K,
+    )
+
+
+def _order(depth: Tensor, valid: Tensor, transform: Tensor, motion: Tensor) -> OrderTruth:
+    """The sky, which has no depth, is unknown."""
+    unknown = ~valid
+    return OrderTruth(
+        depth=depth.masked_fill(unknown, torch.nan),
+        rotation=transform[:, :3, :3],
+        translation=transform[:, :3, 3],
+        motion=motion.masked_fill(unknown, torch.nan),
+    )
