@@ -36,15 +36,24 @@ from depth_motion_ros.cli.demo_recording import (
 )
 from depth_motion_ros.cli.demo_statistics import summarise
 from depth_motion_ros.cli.demo_video import draw_video
+from depth_motion_ros.sources.open import open_source
+from depth_motion_ros.sources.sequence_writer import SequenceWriter
 
 HELP = "run camera and node over DDS; leaves pictures, a video, a bag and a summary"
 
 SCENE = "sim:yard"
+SIMULATED = "sim:"
+# Rendering takes longer than the frame lasts, so that a scene is rendered first and played then.
+WIDTH, HEIGHT = 320, 240
+SCENE_RATE = 10.0
 NODES = "depth_motion_ros.nodes"
-START_S = 120.0
+START_S = 300.0
+# A source of just this length ends by itself; only a longer one is cut off.
+SLACK_S = 1.0
 LOOK_S = 0.2
 # The last diagnostics, one a second, must still be heard after the last image.
 LAST_WORDS = 2
+SCENE_FOLDER = "scene"
 MADE = ("overview.png", "demo.mp4", "summary.json")
 
 
@@ -52,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", default=SCENE, help="video, folder, bag, sim:NAME, /dev/videoN")
     parser.add_argument("--weights", default="", help="weights file; empty: those of the package")
     parser.add_argument("--output", type=Path, default=Path("demo_output"), help="folder to fill")
-    parser.add_argument("--seconds", type=float, default=30.0, help="stop after this long")
+    parser.add_argument("--seconds", type=float, default=20.0, help="length of the run")
     parser.add_argument("--rate", type=float, default=0.0, help="images a second; 0: the source's")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE",
@@ -68,7 +77,10 @@ def run(args: argparse.Namespace) -> int:
         )
     output: Path = args.output
     bag, log = _prepare(output)
-    camera = {"source": args.source, "rate": args.rate}
+    source = args.source
+    if source.startswith(SIMULATED):
+        source = str(_render(source, output / SCENE_FOLDER, args.seconds, args.rate or SCENE_RATE))
+    camera = {"source": source, "rate": args.rate}
     _record(camera, _node_parameters(args), bag, log, args.seconds)
     _report(bag, output, args)
     return 0
@@ -78,12 +90,27 @@ def _prepare(output: Path) -> tuple[Path, Path]:
     """The folder without what an earlier demo left in it; nothing else is touched."""
     output.mkdir(parents=True, exist_ok=True)
     bag, log = output / "bag", output / "log"
-    for folder in (bag, log):
+    for folder in (bag, log, output / SCENE_FOLDER):
         shutil.rmtree(folder, ignore_errors=True)
     for name in MADE:
         (output / name).unlink(missing_ok=True)
     log.mkdir()
     return bag, log
+
+
+def _render(spec: str, folder: Path, seconds: float, rate: float) -> Path:
+    """A simulated scene as a sequence folder, with its truth."""
+    say = Progress()
+    frames = max(2, round(seconds * rate))
+    with (
+        open_source(spec, rate=rate, frames=frames, width=WIDTH, height=HEIGHT) as scene,
+        SequenceWriter(folder, rate=rate) as writer,
+    ):
+        for index, frame in enumerate(scene, 1):
+            writer.write(frame)
+            say.status(f"rendering {spec}: {index} of {frames} frames")
+    say.line(f"rendered {spec}: {frames} frames in {folder}")
+    return folder
 
 
 def _node_parameters(args: argparse.Namespace) -> dict[str, Any]:
@@ -127,20 +154,24 @@ def _record(
                 "start_when_subscribed": True,
                 "publish_truth": True,
                 "reliable": True,
+                "stamps": "now",
             },
         )
         source = Node(f"{NODES}.camera_node", given, env, log / "camera_node.txt")
         nodes.append(source)
-        started = time.monotonic()
-        while source.running and time.monotonic() - started < seconds:
+        first: float | None = None
+        while source.running and (first is None or time.monotonic() - first < seconds + SLACK_S):
             _wait(nodes)
-            say.status(_counts(recorder.counts(), time.monotonic() - started))
+            counts = recorder.counts()
+            if first is None and counts.get(IMAGE):
+                first = time.monotonic()
+            say.status(_counts(counts))
         source.check()
         source.stop()
         heard = recorder.counts().get(DIAGNOSTICS, 0)
         while recorder.counts().get(DIAGNOSTICS, 0) < heard + LAST_WORDS:
             _wait(nodes)
-        say.line(_counts(recorder.counts(), time.monotonic() - started))
+        say.line(_counts(recorder.counts()))
 
 
 def _wait(nodes: list[Node]) -> None:
@@ -149,9 +180,9 @@ def _wait(nodes: list[Node]) -> None:
     time.sleep(LOOK_S)
 
 
-def _counts(counts: dict[str, int], seconds: float) -> str:
+def _counts(counts: dict[str, int]) -> str:
     images, depth, odometry = (counts.get(topic, 0) for topic in (IMAGE, DEPTH, ODOMETRY))
-    return f"{seconds:4.0f} s: {images} images, {depth} depth maps, {odometry} poses"
+    return f"{images} images, {depth} depth maps, {odometry} poses"
 
 
 class Progress:
@@ -178,7 +209,8 @@ def _report(bag: Path, output: Path, args: argparse.Namespace) -> None:
     recording = Recording(bag)
     summary = {"source": args.source, "weights": args.weights or "package", **summarise(recording)}
     (output / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    draw_overview(recording, output / "overview.png", _title(summary))
+    metric = summary["node"].get("metric") == "true"
+    draw_overview(recording, output / "overview.png", _title(summary), metric)
     draw_video(recording, output / "demo.mp4")
     frames, latency = summary["frames"], summary["latency_ms"][DEPTH]
     print(f"frames in {frames['in']}, served {frames['served']}, dropped {frames['dropped']}")
@@ -190,6 +222,11 @@ def _report(bag: Path, output: Path, args: argparse.Namespace) -> None:
 
 def _title(summary: dict[str, Any]) -> str:
     said = summary["node"]
-    rate = summary["rates_hz"].get(DEPTH)
-    parts = [str(summary["source"]), f"{rate} depth maps/s", said.get("message", "")]
-    return "   |   ".join(part for part in parts if part)
+    engine = " ".join(said.get(key, "") for key in ("architecture", "engine", "precision"))
+    parts = (
+        str(summary["source"]),
+        f"weights: {said.get('weights_version', 'unknown')}",
+        engine,
+        f"{summary['rates_hz'].get(DEPTH)} depth maps/s",
+    )
+    return "   |   ".join(parts)

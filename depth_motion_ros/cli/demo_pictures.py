@@ -25,13 +25,19 @@ from depth_motion_ros.cli.demo_recording import (
 from depth_motion_ros.sources.frame import SourceError
 
 NEEDED = (IMAGE, DEPTH, CLOUD, ODOMETRY)
+Extent = tuple[float, float, float, float]
 MOST_ARROWS = 150
 # Panels end where nearly all points have been seen: one outlier must not shrink the rest.
 SEEN = 97
 
 
-def draw_overview(recording: Recording, path: Path, title: str) -> None:
-    """Write the picture. Raises SourceError when no frame was served completely."""
+def draw_overview(recording: Recording, path: Path, title: str, metric: bool) -> None:
+    """Write the picture.
+
+    metric: lengths are metres; otherwise they are called units.
+    Raises SourceError when no frame was served completely.
+    """
+    unit = "m" if metric else "units of the network"
     stamp = choose_stamp(recording)
     shown = recording.at(stamp, *NEEDED, FLOW_COLOUR, FLOW_CLOUD)
     figure = Figure(figsize=(15, 8.4), layout="constrained")
@@ -40,16 +46,18 @@ def draw_overview(recording: Recording, path: Path, title: str) -> None:
     rows: Any = figure.subfigures(2, 1, height_ratios=(1, 1.45))
     top, bottom = rows
     left, middle, right = top.subplots(1, 3)
-    depth = pixels(shown[DEPTH])
-    _picture(left, pixels(shown[IMAGE]), "image")
-    _depth(middle, depth)
+    image = pixels(shown[IMAGE])
+    # The network squeezes the image into its own shape: all three are drawn in the image's.
+    extent = (0.0, float(image.shape[1]), float(image.shape[0]), 0.0)
+    _picture(left, image, extent, "image")
+    _depth(middle, pixels(shown[DEPTH]), extent, unit)
     if FLOW_COLOUR in shown:
-        _picture(right, pixels(shown[FLOW_COLOUR]), "object motion (hue: direction)")
+        _picture(right, pixels(shown[FLOW_COLOUR]), extent, "object motion (hue: direction)")
     else:
-        _picture(right, np.full((*depth.shape, 3), 200, np.uint8), "object motion: none yet")
+        _picture(right, np.full_like(image, 200), extent, "object motion: none yet")
     above, way = bottom.subplots(1, 2)
-    _cloud_from_above(above, points(shown[CLOUD]), shown.get(FLOW_CLOUD))
-    _trajectory(way, read_paths(recording), stamp)
+    _cloud_from_above(above, points(shown[CLOUD]), shown.get(FLOW_CLOUD), unit)
+    _trajectory(way, read_paths(recording), stamp, unit)
     figure.savefig(path, dpi=90)
 
 
@@ -69,22 +77,22 @@ def choose_stamp(recording: Recording) -> int:
     return max(later, key=lambda stamp: (moving.get(stamp, 0), stamp))
 
 
-def _picture(axes: Axes, image: NDArray[np.uint8], title: str) -> None:
-    axes.imshow(image)
+def _picture(axes: Axes, image: NDArray[np.uint8], extent: Extent, title: str) -> None:
+    axes.imshow(image, extent=extent)
     axes.set_title(title, fontsize=10)
     axes.set_axis_off()
 
 
-def _depth(axes: Axes, depth: NDArray[np.float32]) -> None:
+def _depth(axes: Axes, depth: NDArray[np.float32], extent: Extent, unit: str) -> None:
     valid = depth[np.isfinite(depth)]
     near, far = np.percentile(valid, (1, SEEN)) if valid.size else (0.0, 1.0)
-    drawn = axes.imshow(depth, cmap="turbo_r", vmin=near, vmax=far)
-    axes.set_title("depth (m)", fontsize=10)
+    drawn = axes.imshow(depth, cmap="turbo_r", vmin=near, vmax=far, extent=extent)
+    axes.set_title(f"depth ({unit})", fontsize=10)
     axes.set_axis_off()
     axes.figure.colorbar(drawn, ax=axes, fraction=0.03, pad=0.02)
 
 
-def _cloud_from_above(axes: Axes, cloud: NDArray[Any], moving: Any | None) -> None:
+def _cloud_from_above(axes: Axes, cloud: NDArray[Any], moving: Any | None, unit: str) -> None:
     """Optical axes seen from above: x to the right, z ahead."""
     cloud = cloud[np.isfinite(cloud["z"])]
     colours = cloud["rgb"].copy().view(np.uint32)
@@ -102,25 +110,27 @@ def _cloud_from_above(axes: Axes, cloud: NDArray[Any], moving: Any | None) -> No
         ahead = float(np.percentile(cloud["z"], SEEN)) * 1.05
         aside = float(np.percentile(np.abs(cloud["x"]), SEEN)) * 1.05
         axes.set(xlim=(-aside, aside), ylim=(-0.03 * ahead, ahead))
-    axes.set(title="cloud from above", xlabel="right (m)", ylabel="ahead (m)", aspect="equal")
+    axes.set(
+        title="cloud from above", xlabel=f"right ({unit})", ylabel=f"ahead ({unit})", aspect="equal"
+    )
     axes.grid(alpha=0.3)
 
 
-def _trajectory(axes: Axes, paths: Paths, stamp: int) -> None:
+def _trajectory(axes: Axes, paths: Paths, stamp: int, unit: str) -> None:
     """odom seen from above with the start pointing up: left is left."""
     way = paths.estimated[:, :3, 3]
     axes.plot(
-        -way[:, 1], way[:, 0], color="tab:blue", label=f"odom, {length(paths.estimated):.1f} m"
+        -way[:, 1], way[:, 0], color="tab:blue", label=f"odom, {length(paths.estimated):.2f} {unit}"
     )
     if paths.true is not None:
         true = paths.true[:, :3, 3]
         axes.plot(
             -true[:, 1], true[:, 0], color="tab:green", linestyle="--",
-            label=f"truth, {length(paths.true):.1f} m",
+            label=f"truth, {length(paths.true):.2f} m",
         )  # fmt: skip
     now = way[int(np.searchsorted(paths.stamps, stamp))]
     axes.plot(-now[1], now[0], marker="o", color="tab:blue", label="the moment shown")
-    axes.set(title="trajectory", xlabel="right (m)", ylabel="ahead (m)")
+    axes.set(title="trajectory", xlabel=f"right ({unit})", ylabel=f"ahead ({unit})")
     # Equal axes by widening the data's box: a straight path is no thin stripe.
     axes.set_aspect("equal", adjustable="datalim")
     axes.legend(loc="best", fontsize=8)
