@@ -104,9 +104,13 @@ def test_a_device_that_is_not_there_is_refused(device):
         TorchEngine(trained_like_weights(), device=device)
 
 
-def test_threads_are_left_alone_unless_asked_for():
+def test_the_threads_of_the_process_are_as_before_after_a_step():
     before = torch.get_num_threads()
-    TorchEngine(trained_like_weights(), device="cpu")
+    during = []
+    engine = TorchEngine(trained_like_weights(), device="cpu", threads=before + 1)
+    engine._step.depth_net.register_forward_hook(lambda *_: during.append(torch.get_num_threads()))
+    engine.step(None, None, images()[0])
+    assert during == [before + 1]
     assert torch.get_num_threads() == before
 
 

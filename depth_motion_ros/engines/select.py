@@ -30,7 +30,7 @@ def create_engine(
         where there is one, else ONNX Runtime, else PyTorch on the CPU.
     precision: ``auto`` is the engine's own choice; any other is kept or refused.
     device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-    threads: CPU threads; None = the engine's own choice.
+    threads: CPU threads; None = up to 4 for ONNX Runtime, 1 for PyTorch (see TorchEngine).
     input_size: (width, height), multiples of 32; None = the weights'.
 
     Raises EngineError where what was asked for by name is not to be had: nothing but ``auto``
@@ -58,7 +58,7 @@ def create_engine(
         return OnnxRuntimeEngine(weights, input_size=input_size, threads=threads)
 
     def on_torch() -> Engine:
-        return TorchEngine(weights, device=device, input_size=input_size, threads=threads)
+        return TorchEngine(weights, device=device, input_size=input_size, threads=threads or 1)
 
     if engine == "auto":
         return _automatic(on_cpu, on_torch, device)

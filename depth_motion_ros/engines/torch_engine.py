@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -32,14 +35,15 @@ class TorchEngine(Engine):
         """device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
 
         input_size: (width, height), multiples of 32; None = the weights'.
-        threads: CPU threads of PyTorch in this whole process; None leaves them as they are.
+        threads: CPU threads during a step; None = as many as PyTorch has in this process. More
+            than one collapses when another process takes a core, because PyTorch's threads spin
+            while they wait (OMP_WAIT_POLICY=PASSIVE in the environment prevents that).
 
         Raises EngineError for a device that is not there or a bad size.
         """
         self._config = engine_config(weights, input_size)
         self._device = _torch_device(device)
-        if threads is not None:
-            torch.set_num_threads(threads)
+        self._threads = threads
         self._load(weights)
 
     def _load(self, weights: Weights) -> None:
@@ -65,7 +69,7 @@ class TorchEngine(Engine):
         check_step(self.input_size, previous_image, previous_depth, image)
         exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
         try:
-            with torch.inference_mode(), exact:
+            with torch.inference_mode(), exact, _cpu_threads(self._threads):
                 newest = self._tensor(image)
                 if previous_image is None or previous_depth is None:
                     return RawPrediction(_array(self._step.depth(newest)), None)
@@ -97,6 +101,20 @@ class TorchEngine(Engine):
             input_height=self._config.input_height,
             weights_version=self._version,
         )
+
+
+@contextmanager
+def _cpu_threads(count: int | None) -> Iterator[None]:
+    """The number of threads belongs to the whole process: a trainer may want another."""
+    before = torch.get_num_threads()
+    if count is None or count == before:
+        yield
+        return
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _torch_device(name: str) -> torch.device:
