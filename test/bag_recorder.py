@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from rosbags.rosbag1 import Writer as Writer1
-from rosbags.rosbag2 import StoragePlugin
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin
 from rosbags.rosbag2 import Writer as Writer2
 from rosbags.typesys import Stores, get_typestore
 
@@ -20,7 +20,7 @@ K = (50.0, 0.0, 31.5, 0.0, 51.0, 23.5, 0.0, 0.0, 1.0)
 class Recorder:
     """Writes a bag of either generation: one method a message type."""
 
-    def __init__(self, path: Path, kind: str) -> None:
+    def __init__(self, path: Path, kind: str, compression: str | None = None) -> None:
         self.ros1 = kind == "bag"
         self.store = get_typestore(Stores.ROS1_NOETIC if self.ros1 else Stores.ROS2_HUMBLE)
         if self.ros1:
@@ -28,6 +28,9 @@ class Recorder:
         else:
             plugin = StoragePlugin.MCAP if kind == "mcap" else StoragePlugin.SQLITE3
             self.writer = Writer2(path, version=9, storage_plugin=plugin)
+        if compression is not None:
+            mode = CompressionMode[compression]
+            self.writer.set_compression(mode, CompressionFormat.ZSTD)
         self.connections: dict[str, Any] = {}
         self.writer.open()
 
@@ -138,10 +141,12 @@ def picture(index: int) -> np.ndarray:
     return image
 
 
-def record(path: Path, kind: str, script: Callable[[Recorder], None]) -> Path:
+def record(
+    path: Path, kind: str, script: Callable[[Recorder], None], compression: str | None = None
+) -> Path:
     if kind == "bag":
         path = path.with_suffix(".bag")
-    recorder = Recorder(path, kind)
+    recorder = Recorder(path, kind, compression)
     script(recorder)
     recorder.close()
     return path

@@ -14,6 +14,7 @@ from depth_motion_ros.cli.main import main
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.sources.base import Source
 from depth_motion_ros.sources.frame import Frame, GroundTruth, SourceError
+from depth_motion_ros.sources.open import open_source
 from depth_motion_ros.sources.prepared import PreparedDataset
 from depth_motion_ros.training.dataset_index import SourceState, locked
 from depth_motion_ros.training.fit import Fit
@@ -172,6 +173,13 @@ def test_what_is_done_is_not_read_again_and_a_set_can_grow(tmp_path: Path) -> No
     states = run(tmp_path / "set", {"a": never, "b": lambda: Given(at_10_hz([9, 18]), name="b")})
     assert [state.kept for state in states] == [2, 2]
     assert [sequence.name for sequence in PreparedDataset(tmp_path / "set")] == ["b", "given"]
+
+
+def test_each_sequence_of_a_set_is_a_source_of_its_own(tmp_path: Path) -> None:
+    run(tmp_path / "set", {"a": lambda: Given(at_10_hz([0, 5]))})
+    assert open_source(tmp_path / "set" / "given").length == 2
+    with pytest.raises(SourceError, match="give one of its folders: given"):
+        open_source(tmp_path / "set")
 
 
 def test_a_set_is_of_one_kind(tmp_path: Path) -> None:

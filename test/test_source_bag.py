@@ -58,6 +58,14 @@ def test_every_kind_of_bag_gives_images_camera_and_interpolated_odometry(
         )
 
 
+@pytest.mark.parametrize(
+    ("kind", "compression"), [("sqlite3", "FILE"), ("sqlite3", "MESSAGE"), ("mcap", "STORAGE")]
+)
+def test_compressed_bags_are_read(tmp_path: Path, kind: str, compression: str) -> None:
+    path = record(tmp_path / "drive", kind, drive, compression)
+    np.testing.assert_array_equal(list(open_source(path))[4].image, picture(4))
+
+
 @pytest.mark.parametrize(("kind", "suffix"), [("sqlite3", ".db3"), ("mcap", ".mcap")])
 def test_one_storage_file_or_a_folder_without_metadata_is_enough(
     tmp_path: Path, kind: str, suffix: str

@@ -16,6 +16,7 @@ from depth_motion_ros.sources.kitti import (
     open_drive,
     open_odometry_sequence,
 )
+from depth_motion_ros.sources.prepared import PreparedDataset, is_prepared
 from depth_motion_ros.sources.sequence import SequenceSource, is_sequence
 from depth_motion_ros.sources.video import VIDEO_SUFFIXES, VideoSource
 
@@ -87,6 +88,12 @@ def _open_folder(
 ) -> FrameSource | None:
     if is_sequence(path):
         return SequenceSource(path, rate=rate)
+    if is_prepared(path):
+        names = [sequence.name for sequence in PreparedDataset(path)]
+        shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        raise SourceError(
+            f"{path}: a prepared data set, not one sequence; give one of its folders: {shown}"
+        )
     if is_bag_folder(path) or (path / "metadata.yaml").is_file():
         return BagSource(path, topic=topic, odometry_topic=odometry_topic, pose=pose)
     absolute = path.absolute()
