@@ -82,13 +82,25 @@ def test_proximity_weight_halves_where_the_gap_is_the_usual_one():
 def test_static_pixels_are_left_out_on_request():
     image_2 = texture(SHIFT)
     image_2[..., :10] = texture()[..., :10]
+    # One pixel alone that does change, among those that do not.
+    image_2[..., 12, 4] = 0.0
     arguments = (texture(), image_2, _translation(STEP, 0, 0), plane(DEPTH * BEHIND))
     everything = _compare(*arguments)
-    moving = _compare(*arguments, identity_shares=(1.0, 1.5))
+    moving = _compare(*arguments, identity_shares=(1.0, 0.0))
     assert everything.maps.rgb[..., :7].max() > 0.02
-    assert moving.maps.rgb[..., :8].max() == 0
-    assert moving.maps.ssim[..., :7].max() == 0
+    expected = torch.zeros(HEIGHT, 8, dtype=torch.bool)
+    expected[12, 4] = True
+    assert torch.equal((moving.maps.rgb > 0)[0, 0, :, :8], expected)
+    # The map of SSIM starts one pixel further in.
+    assert torch.equal((moving.maps.ssim > 0)[0, 0, :, :7], expected[1:-1, 1:])
     assert torch.equal(moving.maps.rgb[..., 12:], everything.maps.rgb[..., 12:])
+
+
+def test_the_other_depth_is_taken_as_given():
+    depth_2 = plane(DEPTH + 3).requires_grad_()
+    found = _compare(texture(), texture(), _translation(0, 0, 0), depth_2)
+    assert not found.depth_error.requires_grad
+    assert not found.ssim_error.requires_grad
 
 
 def test_image_errors_have_the_gradients_of_finite_differences():

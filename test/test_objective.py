@@ -168,9 +168,23 @@ def test_residual_motion_counts_near_possibly_moving_objects_alone(column, kept)
 def test_each_mask_gates_the_motion_of_its_own_frame():
     nothing, all_ = torch.zeros(1, 1, HEIGHT, WIDTH), torch.ones(1, 1, HEIGHT, WIDTH)
     images = texture(), texture(SHIFT)
-    open_ = Objective()(*images, _residual_pair(20), K).total
-    assert torch.equal(Objective()(*images, _residual_pair(20), K, all_, nothing).total, open_)
-    assert Objective()(*images, _residual_pair(20), K, nothing, all_).total != open_
+    both = _residual_pair(20)
+    both = replace(both, motion_21=both.motion_12)
+    first = replace(both, motion_21=motion())
+    second = replace(both, motion_12=motion())
+    for masks, left in (((all_, nothing), first), ((nothing, all_), second)):
+        gated = Objective()(*images, both, K, *masks).total
+        assert torch.equal(gated, Objective()(*images, left, K).total)
+
+
+def test_without_sparsity_the_residual_field_wraps_around():
+    # One column of 0.5 m at the very edge: with wrap it has two borders, without one.
+    images = texture(), texture(SHIFT)
+    wrapped = Objective(_only(motion_smoothness=1.0))(*images, _residual_pair(0), K)
+    weights = _only(motion_smoothness=1.0, motion_sparsity=0.2)
+    plain = Objective(weights)(*images, _residual_pair(0), K).terms["motion_smoothness"]
+    # Two of WIDTH borders in a row against one of WIDTH - 1.
+    assert math.isclose(wrapped.total / plain, 2 * (WIDTH - 1) / WIDTH, rel_tol=1e-3)
 
 
 def test_maps_show_frame_1_against_frame_2_and_carry_no_graph():
@@ -226,7 +240,9 @@ def test_gradients_agree_with_finite_differences():
         step = 1e-6 * direction
         plus, minus = ([*inputs[:i], inputs[i] + s, *inputs[i + 1 :]] for s in (step, -step))
         measured = (total(*plus) - total(*minus)) / 2e-6
-        assert math.isclose((slope * direction).sum(), measured, rel_tol=1e-5, abs_tol=1e-9)
+        assert math.isclose(
+            (slope * direction).sum().item(), measured.item(), rel_tol=1e-5, abs_tol=1e-9
+        )
 
 
 def test_nothing_that_moves_has_finite_gradients():
