@@ -71,7 +71,7 @@ def test_invalid_depth_is_left_out():
 def judged(photometric, identity, valid=0.9):
     return judge(
         WarpErrors(photometric, identity, valid, 1.0, 1.0),
-        EstimatorSettings(static_error=0.005, lost_error=0.15, lost_ratio=1.5, min_valid=0.25),
+        EstimatorSettings(static_error=0.005, lost_error=0.15, lost_ratio=1.1, min_valid=0.25),
     )
 
 

@@ -56,6 +56,8 @@ class EstimatorSettings:
         "1/s",
         "object motion slower than this share of the depth per second counts as static",
     )
+    # Measured at 416x128: 0.0021-0.0022 over 59 pairs of a car at rest (sensor noise), 0.0064 and
+    # more over 1,754 pairs of moving cameras, four pairs of identical frames aside.
     static_error: float = _number(
         0.005,
         0.0,
@@ -70,8 +72,10 @@ class EstimatorSettings:
         "intensity, of 1",
         "a warped image that differs by more, on average, means that tracking is lost",
     )
+    # Measured on 36 street pairs with stereo depth: 0.34-0.67 with the true motion, 1.11-1.32 with
+    # the motion backwards.
     lost_ratio: float = _number(
-        1.5,
+        1.1,
         1.0,
         math.inf,
         "dimensionless",
