@@ -161,8 +161,10 @@ def test_a_repaired_source_goes_on_behind_the_break(tmp_path: Path) -> None:
     run(tmp_path / "set", {"a": lambda: Given(frames[:3], error="cut off")})
     (state,) = run(tmp_path / "set", {"a": lambda: Given(frames)})
     assert (state.status, state.error, state.kept) == ("done", None, 5)
-    stamps = [stamp for sequence in PreparedDataset(tmp_path / "set") for stamp in sequence.stamps]
+    dataset = PreparedDataset(tmp_path / "set")
+    stamps = [stamp for sequence in dataset for stamp in sequence.stamps]
     assert stamps == [frame.stamp for frame in frames]
+    assert [sequence.difference[0] for sequence in dataset] == [0, 0]
 
 
 def test_what_is_done_is_not_read_again_and_a_set_can_grow(tmp_path: Path) -> None:

@@ -111,8 +111,8 @@ def _tell(name: str, state: SourceState) -> None:
         print(f"{name}: {state.error}", file=sys.stderr, flush=True)
     elif not state.kept:
         print(
-            f"{name}: nothing kept: no two frames in a row differ; a camera that stands still "
-            "teaches nothing",
+            f"{name}: nothing kept: no two frames in a row differ (a camera that stands still "
+            "teaches nothing), or all lie more than --max-gap seconds apart",
             file=sys.stderr,
             flush=True,
         )

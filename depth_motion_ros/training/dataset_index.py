@@ -68,6 +68,7 @@ class DatasetIndex:
                 f"{path}: not empty and not a prepared data set; choose another folder"
             )
         path.mkdir(parents=True, exist_ok=True)
+        self._notes = _gather(path)
         self.write()
 
     def name_of(self, spec: str, label: str) -> str:
@@ -83,22 +84,20 @@ class DatasetIndex:
         self.sources[name] = SourceState(spec)
         return name
 
-    def notes(self, source: str | None = None) -> list[dict[str, Any]]:
-        """The notes of all whole sequences, of one source where given, in order."""
-        folders = (entry for entry in self.path.iterdir() if not entry.name.startswith("."))
-        found = []
-        for folder in sorted(folders, key=lambda entry: natural_key(entry.name)):
-            note = folder / NOTE
-            if is_sequence(folder) and note.is_file():
-                content = json.loads(note.read_text())
-                if source is None or content["source"] == source:
-                    found.append(content)
-        return found
+    def notes(self, source: str) -> list[dict[str, Any]]:
+        """The notes of the whole sequences of a source, in the order of its frames."""
+        return [note for note in self._notes.values() if note["source"] == source]
+
+    def add(self, note: dict[str, Any]) -> None:
+        """Take in a sequence that has just become whole, and write the index."""
+        self._notes[note["name"]] = note
+        self.write()
 
     def write(self) -> None:
-        """Write index.json from the folders and the states of the sources."""
+        """Write index.json from the notes and the states of the sources."""
         entries = [
-            {key: value for key, value in note.items() if key != "last"} for note in self.notes()
+            {key: value for key, value in note.items() if key != "last"}
+            for _, note in sorted(self._notes.items(), key=lambda item: natural_key(item[0]))
         ]
         index = {
             "version": INDEX_VERSION,
@@ -107,6 +106,16 @@ class DatasetIndex:
             "sequences": entries,
         }
         write_atomically(self.path / INDEX, json.dumps(index).encode())
+
+
+def _gather(path: Path) -> dict[str, dict[str, Any]]:
+    """The notes of all whole sequences by their folder's name, in natural order."""
+    notes = {}
+    for folder in sorted(path.iterdir(), key=lambda entry: natural_key(entry.name)):
+        note = folder / NOTE
+        if not folder.name.startswith(".") and is_sequence(folder) and note.is_file():
+            notes[folder.name] = json.loads(note.read_text())
+    return notes
 
 
 @contextmanager

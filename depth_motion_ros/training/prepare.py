@@ -31,8 +31,8 @@ class PrepareSettings:
 
     fit: size of the images. threshold: a frame is a duplicate where its mean absolute
     difference to the last frame kept is not above this (images in [0, 1]). max_gap: seconds
-    between two frames of the source after which a new sequence begins (at least three frame
-    intervals). quality: of the JPEG files. max_frames: read no more of each source than this.
+    between two frames of the source after which a new sequence begins. quality: of the JPEG
+    files. max_frames: read no more of each source than this.
     """
 
     fit: Fit = field(default_factory=Fit)
@@ -109,11 +109,11 @@ def _prepare_source(
         name = index.name_of(spec, source.name)
         state = index.sources[name] = SourceState(spec)
         index.write()
-        run = _Run(name, state, index, settings, source.rate)
+        run = _Run(name, state, index, settings)
         try:
             run.take(islice(source, settings.max_frames))
             state.status = "done"
-        except (SourceError, CameraError) as error:
+        except (SourceError, CameraError, OSError) as error:
             state.status, state.error = "broken", str(error)
         run.finish()
         state.damaged = int(getattr(source, "failures", 0))
@@ -130,10 +130,9 @@ class _Run:
         state: SourceState,
         index: DatasetIndex,
         settings: PrepareSettings,
-        rate: float | None,
     ) -> None:
         self.name, self.state, self.index, self.settings = name, state, index, settings
-        self._gap = round(max(settings.max_gap, 3 / rate if rate else 0.0) * SECOND)
+        self._gap = round(settings.max_gap * SECOND)
         self._rectify = Rectifier()
         done = index.notes(name)
         self._number = len(done)
@@ -169,16 +168,16 @@ class _Run:
             self._stamp = frame.stamp
             difference = self._difference(small.image)
             if difference is not None and difference <= self.settings.threshold:
-                self.state.duplicates += 1
                 continue
             if self._writer is None:
-                self._writer = self._next_writer()
-            self._writer.write(small, {"number": number, "difference": difference or 0.0})
+                self._writer, difference = self._next_writer(), 0.0
+            self._writer.write(small, {"number": number, "difference": difference})
             self.state.kept += 1
             self._remember(small, frame.stamp)
 
     def finish(self) -> None:
         """Finish the sequence that is being written."""
+        # A source may have become shorter since a former run.
         self.state.duplicates = max(0, self.state.read - self.state.kept)
         self._close(self.state.read - 1)
 
@@ -226,10 +225,10 @@ class _Run:
             self.state.kept -= len(writer)
             writer.discard()
             return
-        entry = self._entry(writer)
-        writer.close({NOTE: json.dumps({**entry, "last": last}).encode()})
+        note = {**self._entry(writer), "last": last}
+        writer.close({NOTE: json.dumps(note).encode()})
         self._number += 1
-        self.index.write()
+        self.index.add(note)
 
     def _entry(self, writer: SequenceWriter) -> dict[str, Any]:
         speeds = [record["speed"] for record in writer.records]
