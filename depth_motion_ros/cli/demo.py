@@ -80,6 +80,9 @@ def run(args: argparse.Namespace) -> int:
     source = args.source
     if source.startswith(SIMULATED):
         source = str(_render(source, output / SCENE_FOLDER, args.seconds, args.rate or SCENE_RATE))
+    else:
+        # What cannot be opened is better said now than by a process that was waited for.
+        open_source(source).close()
     camera = {"source": source, "rate": args.rate}
     _record(camera, _node_parameters(args), bag, log, args.seconds)
     _report(bag, output, args)

@@ -60,7 +60,7 @@ class Recording:
             for connection, time, data in reader.messages():
                 topic = self._short(connection.topic)
                 if topic in TOPICS:
-                    stamp = time if topic in WITHOUT_HEADER else _stamp(data)
+                    stamp = time if topic in WITHOUT_HEADER else stamp_of(data)
                     self.received[topic][stamp] = time
 
     def messages(self, *topics: str) -> Iterator[tuple[str, int, Any]]:
@@ -72,7 +72,7 @@ class Recording:
                 return
             for connection, time, data in reader.messages(wanted):
                 topic = self._short(connection.topic)
-                stamp = time if topic in WITHOUT_HEADER else _stamp(data)
+                stamp = time if topic in WITHOUT_HEADER else stamp_of(data)
                 yield topic, stamp, self._types.deserialize_cdr(data, connection.msgtype)
 
     def at(self, stamp: int, *topics: str) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class Recording:
         return topic if topic == DIAGNOSTICS else topic.lstrip("/")
 
 
-def _stamp(data: bytes | memoryview) -> int:
+def stamp_of(data: bytes | memoryview) -> int:
     """ns of the header with which a serialised (CDR) message begins."""
     order = "<" if data[1] & 1 else ">"
     seconds, nanoseconds = struct.unpack_from(order + "iI", data, 4)
