@@ -90,9 +90,8 @@ class Ros:
             RCUTILS_LOGGING_BUFFERED_STREAM="0",
         )
         # Fast DDS reads its profile from the environment of this process, too.
-        for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE",
-                     "ROS_AUTOMATIC_DISCOVERY_RANGE"):  # fmt: skip
-            os.environ[name] = self._environment[name]
+        os.environ.update(transport_environment(os.environ))
+        os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
         self._context = Context()
         rclpy.init(context=self._context, domain_id=domain)
         self.node = rclpy.create_node("observer", context=self._context)
@@ -144,7 +143,9 @@ class Ros:
         return into
 
     @staticmethod
-    def wait(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
+    def wait(
+        condition: Callable[[], Any], what: str | Callable[[], str], patience: float = PATIENCE
+    ) -> Any:
         """The first true value of ``condition``; the test fails, saying ``what``, without one."""
         end = time.monotonic() + patience
         while time.monotonic() < end:
@@ -152,7 +153,8 @@ class Ros:
             if value:
                 return value
             time.sleep(0.01)
-        raise AssertionError(f"waited {patience:g} s in vain for {what}")
+        missed = what() if callable(what) else what
+        raise AssertionError(f"waited {patience:g} s in vain for {missed}")
 
     def service(self, kind: type, name: str, request: Any | None = None) -> Any:
         """Call a service once it is there; its answer."""

@@ -95,7 +95,7 @@ def moving_patch(depth: np.ndarray) -> np.ndarray:
 
 def test_the_flow_cloud_holds_the_moving_pixels_alone(depth: np.ndarray) -> None:
     flow = moving_patch(depth)
-    cloud = messages.flow_cloud(HEADER, depth, flow, SKEWED, threshold=0.5)
+    cloud = messages.flow_cloud(HEADER, depth, flow, SKEWED)
     points = points_of(cloud)[0]
     assert cloud.is_dense
     assert points.shape == (16 * 20, 6)
@@ -105,19 +105,19 @@ def test_the_flow_cloud_holds_the_moving_pixels_alone(depth: np.ndarray) -> None
 
 
 def test_a_flow_cloud_without_motion_is_empty_and_valid(depth: np.ndarray) -> None:
-    cloud = messages.flow_cloud(HEADER, depth, np.zeros((48, 64, 3), np.float32), SKEWED, 0.5)
+    cloud = messages.flow_cloud(HEADER, depth, np.zeros((48, 64, 3), np.float32), SKEWED)
     assert (cloud.width, cloud.height, len(cloud.data)) == (0, 1, 0)
 
 
 def test_one_object_is_one_arrow_of_its_velocity(depth: np.ndarray, image: np.ndarray) -> None:
     flow = moving_patch(depth)
     flow[40, 50] = (3.0, 0.0, 0.0)  # one pixel is noise, not an object
-    markers = object_markers(HEADER, depth, flow, SKEWED, threshold=0.5).markers
+    markers = object_markers(HEADER, depth, flow, SKEWED).markers
     assert [marker.ns for marker in markers] == ["", "object_flow", "object_speed"]
     start, end = markers[1].points
     assert (end.x - start.x, end.y - start.y, end.z - start.z) == pytest.approx((1.5, 0, -2.0))
     assert markers[2].text == "2.5 m/s"
-    colours = flow_colours(image, depth, flow, threshold=0.5)
+    colours = flow_colours(image, flow)
     static = np.ones((48, 64), bool)
     static[10:26, 20:40] = static[40, 50] = False
     assert (np.ptp(colours[static].astype(int), axis=1) == 0).all()

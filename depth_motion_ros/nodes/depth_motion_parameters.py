@@ -23,7 +23,9 @@ _INPUT = (
         choices=("auto", "reliable", "best_effort"),
     ),
     Parameter(
-        "rectify", True, "undo the lens distortion that CameraInfo describes before the networks"
+        "rectify",
+        True,
+        "undo the lens distortion that CameraInfo describes; false = the images are without it",
     ),
     Parameter(
         "max_gap",
@@ -121,21 +123,10 @@ _SCALE = (
     Parameter(
         "scale",
         0.0,
-        "metres per unit of the network; 0 = not known",
+        "metres per unit of the network; 0 = not known: everything is in the network's unit",
         unit="m",
         minimum=0.0,
         maximum=10000.0,
-    ),
-    Parameter(
-        "camera_height",
-        0.0,
-        "height of the camera over the ground, from which the scale is found; 0 = not known",
-        unit="m",
-        minimum=0.0,
-        maximum=100.0,
-    ),
-    Parameter(
-        "use_odom_in", True, "find the scale from odom_in when it is there: it is trusted most"
     ),
 )
 
@@ -147,9 +138,9 @@ _OUTPUT = (
         LIVE,
         choices=("32FC1", "16UC1"),
     ),
-    Parameter("min_depth", 0.1, "nearer depth is invalid", LIVE, "m", minimum=0.0, maximum=1000.0),
+    Parameter("min_depth", 1e-3, "nearer depth is invalid", LIVE, "m", minimum=0.0, maximum=1000.0),
     Parameter(
-        "max_depth", 80.0, "farther depth is invalid", LIVE, "m", minimum=0.01, maximum=10000.0
+        "max_depth", 100.0, "farther depth is invalid", LIVE, "m", minimum=0.01, maximum=10000.0
     ),
     Parameter(
         "point_stride",
@@ -162,8 +153,8 @@ _OUTPUT = (
     ),
     Parameter(
         "object_flow_threshold",
-        0.5,
-        "slower pixels count as static in object_flow/points, image_color and markers",
+        0.25,
+        "slower object motion counts as static",
         LIVE,
         "m/s",
         minimum=0.0,

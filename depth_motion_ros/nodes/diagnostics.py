@@ -32,6 +32,7 @@ class Tally:
         self._received = 0
         self._served: deque[Served] = deque(maxlen=_WINDOW)
         self._total_served = 0
+        self._idle = 0
         self._dropped: Counter[str] = Counter()
         self._bad: Counter[str] = Counter()
         self._resets: Counter[str] = Counter()
@@ -44,6 +45,11 @@ class Tally:
         with self._lock:
             self._served.append(served)
             self._total_served += 1
+
+    def idle(self) -> None:
+        """A frame that nobody wanted: not computed, and no drop either."""
+        with self._lock:
+            self._idle += 1
 
     def drop(self, cause: str) -> None:
         with self._lock:
@@ -68,6 +74,7 @@ class Tally:
             values = {
                 "received": str(self._received),
                 "served": str(self._total_served),
+                "unwanted": str(self._idle),
                 "rate_hz": f"{_rate(recent):.2f}",
             }
             for name in ("latency", "engine", "other"):
@@ -83,11 +90,6 @@ class Tally:
             values["resets"] = str(sum(self._resets.values()))
             values.update(_by_cause("resets", self._resets))
         return values
-
-    @property
-    def bad_total(self) -> int:
-        with self._lock:
-            return sum(self._bad.values())
 
 
 def _rate(recent: list[Served]) -> float:
@@ -107,7 +109,7 @@ class OncePerCause:
     ``forget`` opens all causes again: after a deactivation they are news once more.
     """
 
-    def __init__(self, log: Callable[[str], None]) -> None:
+    def __init__(self, log: Callable[[str], object]) -> None:
         self._log = log
         self._seen: set[str] = set()
         self._lock = threading.Lock()

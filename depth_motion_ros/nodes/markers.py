@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Vector3
 from numpy.typing import NDArray
 from std_msgs.msg import ColorRGBA, Header
@@ -21,9 +20,7 @@ _ARROW_SECONDS = 1.0  # an arrow is as long as the way of one second
 
 def flow_colours(
     image: NDArray[np.uint8],
-    depth: NDArray[np.float32],
     flow: NDArray[np.float32],
-    threshold: float,
 ) -> NDArray[np.uint8]:
     """(H, W, 3) RGB: the image in gray, what moves in colour.
 
@@ -33,7 +30,7 @@ def flow_colours(
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     hsv = np.zeros(image.shape, np.uint8)
     hsv[..., 2] = gray
-    moving = moving_mask(depth, flow, threshold)
+    moving = moving_mask(flow)
     velocity = flow[moving]
     speed = np.linalg.norm(velocity, axis=1)
     hue = np.degrees(np.arctan2(velocity[:, 2], velocity[:, 0])) % 360.0
@@ -54,15 +51,14 @@ def object_markers(
     depth: NDArray[np.float32],
     flow: NDArray[np.float32],
     camera: Camera,
-    threshold: float,
 ) -> MarkerArray:
     """One arrow and one label per connected patch of moving pixels, in the optical frame.
 
     The arrow starts at the patch's median point and is its median velocity times one second.
     The first marker deletes those of the frame before.
     """
-    markers = [Marker(header=header, action=Marker.DELETEALL)]
-    mask = moving_mask(depth, flow, threshold)
+    markers: list[Marker] = list(no_markers(header).markers)
+    mask = moving_mask(flow)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     for label in range(1, count):
         if stats[label, cv2.CC_STAT_AREA] < _SMALLEST_SHARE * mask.size:
@@ -98,7 +94,6 @@ def _point(values: NDArray[np.floating]) -> Point:
     return Point(x=float(values[0]), y=float(values[1]), z=float(values[2]))
 
 
-def empty_markers(header: Header) -> MarkerArray:
+def no_markers(header: Header) -> MarkerArray:
     """Deletes what is shown: there is no motion to tell of."""
-    header = Header(stamp=Time(), frame_id=header.frame_id)
     return MarkerArray(markers=[Marker(header=header, action=Marker.DELETEALL)])

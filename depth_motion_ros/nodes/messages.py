@@ -132,10 +132,9 @@ def flow_cloud(
     depth: NDArray[np.float32],
     flow: NDArray[np.float32],
     camera: Camera,
-    threshold: float,
 ) -> PointCloud2:
-    """Unorganised cloud x y z vx vy vz of the pixels faster than ``threshold`` m/s."""
-    rows, columns = np.nonzero(moving_mask(depth, flow, threshold))
+    """Unorganised cloud x y z vx vy vz (m, m/s) of the pixels that move by themselves."""
+    rows, columns = np.nonzero(moving_mask(flow))
     data, points = _structured(FLOW_TYPE, (rows.size,))
     z = depth[rows, columns]
     y = (rows - camera.cy) / camera.fy
@@ -147,13 +146,11 @@ def flow_cloud(
     return _cloud(header, FLOW_TYPE, data, rows.size, 1, dense=True)
 
 
-def moving_mask(
-    depth: NDArray[np.float32], flow: NDArray[np.float32], threshold: float
-) -> NDArray[np.bool_]:
-    """(H, W) where depth is valid and the speed exceeds ``threshold`` m/s."""
-    # einsum has no temporaries; a comparison with NaN is False, which is what is wanted.
-    squared = np.einsum("hwc,hwc->hw", flow, flow)
-    return (squared > threshold * threshold) & np.isfinite(depth)
+def moving_mask(flow: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(H, W) where an object flow (H, W, 3) is neither zero nor NaN."""
+    vx, vy, vz = cv2.split(flow)
+    # A comparison with NaN is false, which is what is wanted.
+    return np.asarray(np.abs(vx) + np.abs(vy) + np.abs(vz) > 0)
 
 
 def _structured(

@@ -139,7 +139,8 @@ class ParameterServer:
     """Declares a list of parameters on a node and keeps their checked values.
 
     can_configure: tells whether ``configure`` parameters may change now.
-    on_change: called with the new values after a ``live`` change was accepted.
+    on_change: called with all values, changed ones included, before a ``live`` change is adopted;
+        a ValueError refuses it.
 
     Raises ParameterError when an override given at the start is refused.
     """
@@ -171,6 +172,10 @@ class ParameterServer:
     def __getitem__(self, name: str) -> Any:
         return self._values[name]
 
+    def snapshot(self) -> dict[str, Any]:
+        """All values as they are now."""
+        return dict(self._values)
+
     def _on_set(self, changes: list[Any]) -> SetParametersResult:
         from rcl_interfaces.msg import SetParametersResult
 
@@ -186,11 +191,11 @@ class ParameterServer:
                     self._check_moment(parameter)
                     live = live or parameter.changes == LIVE
                 accepted[change.name] = value
+            if live:
+                self._on_change({**self._values, **accepted})
         except (ParameterError, TypeError, ValueError) as error:
             return SetParametersResult(successful=False, reason=str(error))
         self._values.update(accepted)
-        if live:
-            self._on_change(accepted)
         return SetParametersResult(successful=True)
 
     def _check_moment(self, parameter: Parameter) -> None:

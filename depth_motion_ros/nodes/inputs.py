@@ -1,0 +1,79 @@
+"""What the node hears while it is active."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import UInt8MultiArray
+
+from depth_motion_ros.nodes.camera_info import CameraPairing
+from depth_motion_ros.nodes.depth_motion_parameters import COMPRESSED
+from depth_motion_ros.nodes.messages import stamp_from_message
+from depth_motion_ros.nodes.perception import Arrival, Report
+from depth_motion_ros.nodes.qos import InputSubscription
+
+
+class Inputs:
+    """Subscriptions to the image, its CameraInfo and new weights.
+
+    offer: gets every image. on_weights: gets the content of a weights file.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        transport: str,
+        reliability: str,
+        pairing: CameraPairing,
+        offer: Callable[[Arrival], None],
+        on_weights: Callable[[bytes], None],
+        report: Report,
+    ) -> None:
+        self._node = node
+        compressed = transport == COMPRESSED
+        self._image = InputSubscription(
+            node,
+            CompressedImage if compressed else Image,
+            "image/compressed" if compressed else "image",
+            lambda message: offer(Arrival(message, time.perf_counter())),
+            reliability,
+            report,
+        )
+        self._info = InputSubscription(
+            node,
+            CameraInfo,
+            "camera_info",
+            lambda info: pairing.set(info, stamp_from_message(info.header.stamp)),
+            reliability,
+            report,
+        )
+        latched = QoSProfile(
+            depth=1,
+            durability=DurabilityPolicy.TRANSIENT_LOCAL,
+            reliability=ReliabilityPolicy.RELIABLE,
+        )
+        self._weights = node.create_subscription(
+            UInt8MultiArray, "weights", lambda message: on_weights(bytes(message.data)), latched
+        )
+
+    @property
+    def image_topic(self) -> str:
+        return self._image.topic
+
+    def follow(self) -> None:
+        """Adopt the reliability that the publishers offer now."""
+        self._image.follow()
+        self._info.follow()
+
+    def values(self) -> dict[str, str]:
+        """For the diagnostics."""
+        return {"image_topic": self._image.topic, "image_qos": self._image.reliability}
+
+    def close(self) -> None:
+        self._image.close()
+        self._info.close()
+        self._node.destroy_subscription(self._weights)

@@ -1,0 +1,95 @@
+"""The weights and the engine that the parameters ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from depth_motion_ros.engines.engine import Engine
+from depth_motion_ros.engines.parity import compare
+from depth_motion_ros.engines.select import create_engine
+from depth_motion_ros.engines.torch_engine import TorchEngine
+from depth_motion_ros.models.config import NetworkConfig
+from depth_motion_ros.models.network import DepthMotionNet
+from depth_motion_ros.models.weights import Weights, WeightsError, weights_of
+
+UNTRAINED = "untrained"
+_SEED = 0
+# Share of the largest value by which an engine may differ from PyTorch, by its precision.
+_TOLERANCE = {"fp32": 1e-3, "fp16": 3e-2, "int8": 2e-1}
+_PACKAGED = Path(__file__).resolve().parents[1] / "weights"
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How to build an engine, as the parameters of the same names say; 0 = no wish."""
+
+    engine: str = "auto"
+    precision: str = "auto"
+    device: str = "auto"
+    threads: int = 0
+    input_width: int = 0
+    input_height: int = 0
+
+    def build(self, weights: Weights) -> Engine:
+        """Raises EngineError."""
+        config = weights.config
+        size = (self.input_width or config.input_width, self.input_height or config.input_height)
+        return create_engine(
+            weights,
+            engine=self.engine,
+            precision=self.precision,
+            device=self.device,
+            threads=self.threads or None,
+            input_size=size,
+        )
+
+
+EngineBuilder = Callable[[EngineOptions, Weights], Engine]
+
+
+def find_weights(path: str, architecture: str) -> Weights:
+    """The weights of a file; without one those of the package, without those untrained ones.
+
+    Untrained weights have the version ``untrained``. Raises WeightsError.
+    """
+    packaged = _PACKAGED / f"{architecture}.safetensors"
+    if path:
+        return Weights.from_file(Path(path).expanduser())
+    if packaged.is_file():
+        return Weights.from_file(packaged)
+    generator_state = torch.random.get_rng_state()
+    torch.manual_seed(_SEED)
+    try:
+        network = DepthMotionNet(NetworkConfig(architecture))
+    finally:
+        torch.random.set_rng_state(generator_state)
+    return weights_of(network, version=UNTRAINED)
+
+
+def check_against_torch(engine: Engine, weights: Weights, images: tuple[Any, Any]) -> None:
+    """Refuse an engine whose answer is not that of the PyTorch model.
+
+    images: two (H, W, 3) uint8 RGB images at the engine's input size, the older one first.
+    Raises WeightsError naming the difference and what was allowed.
+    """
+    reference = TorchEngine(weights, device="cpu", input_size=engine.input_size)
+    try:
+        first = reference.step(None, None, images[0])
+        expected = reference.step(images[0], first.depth, images[1])
+        got = engine.step(images[0], first.depth, images[1])
+    finally:
+        reference.close()
+    precision = engine.describe().precision
+    tolerance = _TOLERANCE.get(precision, _TOLERANCE["fp16"])
+    parity = compare(expected, got)
+    if not parity.within(tolerance):
+        raise WeightsError(
+            f"the {precision} engine differs from PyTorch by {parity.worst:.3g} of the largest "
+            f"value ({parity.mask_flips:.3g} of the moving pixels), more than {tolerance:g}: the "
+            "weights in use are kept"
+        )

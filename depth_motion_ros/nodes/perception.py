@@ -1,0 +1,201 @@
+"""One image message in, all outputs out: what the worker's thread does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from std_msgs.msg import Header
+
+from depth_motion_ros.engines.engine import EngineError
+from depth_motion_ros.estimation.estimate import Estimate
+from depth_motion_ros.estimation.estimator import Estimator
+from depth_motion_ros.estimation.estimator import Outputs as Computed
+from depth_motion_ros.estimation.odometry import OdometryState
+from depth_motion_ros.estimation.settings import EstimatorSettings
+from depth_motion_ros.geometry.camera import Camera, CameraError
+from depth_motion_ros.nodes.camera_info import CameraPairing
+from depth_motion_ros.nodes.conversions import BadImageError
+from depth_motion_ros.nodes.diagnostics import Served, Tally
+from depth_motion_ros.nodes.engine_slot import EngineSlot
+from depth_motion_ros.nodes.messages import stamp_from_message
+from depth_motion_ros.nodes.outputs import FLOW
+from depth_motion_ros.sources.frame import Frame
+
+Report = Callable[[str, str], None]
+# base_link <- camera for a frame_id; None while it is not known.
+Extrinsic = Callable[[str], "NDArray[np.float64] | None"]
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """An image message as it came. received: time.perf_counter()."""
+
+    message: Any
+    received: float
+
+
+class OutputSink(Protocol):
+    """Where the estimates go: ``nodes.outputs.Outputs``, or a test's own."""
+
+    def wanted(self) -> frozenset[str]: ...
+
+    def publish_estimate(
+        self, wanted: frozenset[str], header: Header, estimate: Estimate, size: tuple[int, int]
+    ) -> None: ...
+
+    def publish_odometry(
+        self, wanted: frozenset[str], stamp: Header, state: OdometryState
+    ) -> None: ...
+
+
+class Perception:
+    """Decodes, estimates and publishes. All methods belong on one thread.
+
+    decode: message → (H, W, 3) uint8 RGB; raises BadImageError.
+    camera_frame: optical frame of the outputs; empty = that of the images.
+    rectify: False = take distorted cameras for undistorted ones.
+    report: ``report(cause, message)``, told once per cause to the user.
+    """
+
+    def __init__(
+        self,
+        engine: EngineSlot,
+        settings: EstimatorSettings,
+        outputs: OutputSink,
+        pairing: CameraPairing,
+        extrinsic: Extrinsic,
+        decode: Callable[[Any], NDArray[np.uint8]],
+        tally: Tally,
+        report: Report,
+        camera_frame: str = "",
+        rectify: bool = True,
+    ) -> None:
+        self._engine = engine
+        self._outputs = outputs
+        self._pairing = pairing
+        self._extrinsic = extrinsic
+        self._decode = decode
+        self._tally = tally
+        self._report = report
+        self._camera_frame = camera_frame
+        self._rectify = rectify
+        self._estimator = Estimator(engine, settings)
+        self._mounted: NDArray[np.float64] | None = None
+        self.last: Estimate | None = None
+        self.camera_is_given = False
+        self.failing = ""
+
+    def begin_anew(self, reason: str) -> None:
+        """The next frame counts as the first; pose, scale and intrinsics go on."""
+        if self.last is not None:
+            self._estimator.reset(reason)
+
+    @property
+    def estimator(self) -> Estimator:
+        return self._estimator
+
+    def change_settings(self, **changes: Any) -> None:
+        """New values of some of EstimatorSettings, from the next frame on."""
+        self._estimator.settings = replace(self._estimator.settings, **changes)
+
+    def exchange_engine(self, exchange: Callable[[], None]) -> None:
+        """Go on with what ``exchange`` puts into the slot, without a jump in the motion."""
+        exchange()
+        self._estimator.use_engine(self._engine)
+
+    def serve(self, arrival: Arrival) -> None:
+        """Handle one image; whatever is wrong with it is counted, told once and survived."""
+        wanted = self._outputs.wanted()
+        if not wanted:
+            self._tally.idle()
+            return
+        begin = time.perf_counter()
+        self._engine.seconds = 0.0
+        try:
+            self._estimate(arrival.message, wanted)
+        except BadImageError as error:
+            self._tally.bad(error.cause)
+            self._report(f"bad image ({error.cause})", str(error))
+            return
+        except EngineError as error:
+            self._tally.drop("engine failed")
+            self.failing = str(error)
+            self._report("engine failed", str(error))
+            return
+        self.failing = ""
+        end = time.perf_counter()
+        engine = self._engine.seconds
+        self._tally.serve(
+            Served(
+                latency=1e3 * (end - arrival.received),
+                engine=1e3 * engine,
+                other=1e3 * (end - begin - engine),
+            )
+        )
+
+    def _estimate(self, message: Any, wanted: frozenset[str]) -> None:
+        pixels = self._decode(message)
+        height, width = pixels.shape[:2]
+        stamp = stamp_from_message(message.header.stamp)
+        frame_id = self._camera_frame or message.header.frame_id
+        camera = self._camera(stamp, width, height)
+        computed = Computed(object_flow=not wanted.isdisjoint(FLOW))
+        knows_mount = self._mount(frame_id)
+        try:
+            estimate = self._estimator.process(
+                Frame(stamp, pixels, camera), computed, frame_id=message.header.frame_id
+            )
+        except CameraError as error:
+            self._report("camera_info bad", f"{error}; the learned intrinsics serve")
+            self._tally.bad("camera_info bad")
+            camera = None
+            estimate = self._estimator.process(
+                Frame(stamp, pixels), computed, frame_id=message.header.frame_id
+            )
+        self.camera_is_given = camera is not None
+        self._note(estimate)
+        header = Header(stamp=message.header.stamp, frame_id=frame_id)
+        if knows_mount and estimate.motion is not None:
+            # First, because a filter waits for it; the rest is for maps and eyes.
+            self._outputs.publish_odometry(wanted, header, self._estimator.pose)
+        self._outputs.publish_estimate(wanted, header, estimate, (width, height))
+
+    def _camera(self, stamp: int, width: int, height: int) -> Camera | None:
+        camera = self._pairing.camera_for(stamp, width, height)
+        if camera is not None and not self._rectify:
+            return camera.undistorted()
+        return camera
+
+    def _mount(self, frame_id: str) -> bool:
+        """Place the camera on the robot; False while TF does not say where it sits."""
+        extrinsic = self._extrinsic(frame_id)
+        if extrinsic is None:
+            self._report(
+                "extrinsic unknown",
+                f"TF does not know {frame_id!r} on the robot yet: no odometry until it does",
+            )
+            return False
+        if self._mounted is None or not np.array_equal(extrinsic, self._mounted):
+            self._mounted = extrinsic
+            settings = replace(self._estimator.settings, base_from_camera=extrinsic)
+            if not np.array_equal(extrinsic, self._estimator.settings.base_from_camera):
+                self._estimator = Estimator(self._engine, settings)
+        return True
+
+    def _note(self, estimate: Estimate) -> None:
+        self.last = estimate
+        if estimate.quality.tracking == "first" and estimate.quality.reason:
+            cause = _cause_of_reset(estimate.quality.reason)
+            self._tally.reset(cause)
+            self._report(f"motion state reset ({cause})", estimate.quality.reason)
+
+
+def _cause_of_reset(reason: str) -> str:
+    """The reason without its numbers, so that equal causes are counted together."""
+    words = reason.split()
+    return " ".join(words[:3]) if len(words) > 3 else reason

@@ -1,0 +1,211 @@
+"""Everything that exists between configure and clean-up: engine, estimator, worker, publishers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from rclpy.lifecycle import LifecycleNode
+
+from depth_motion_ros.estimation.settings import EstimatorSettings
+from depth_motion_ros.models.weights import Weights
+from depth_motion_ros.nodes.camera_info import CameraPairing
+from depth_motion_ros.nodes.conversions import compressed_to_rgb, image_to_rgb
+from depth_motion_ros.nodes.depth_motion_parameters import COMPRESSED
+from depth_motion_ros.nodes.diagnostics import Tally
+from depth_motion_ros.nodes.engine_slot import EngineSlot
+from depth_motion_ros.nodes.inputs import Inputs
+from depth_motion_ros.nodes.networks import UNTRAINED, EngineBuilder, EngineOptions, find_weights
+from depth_motion_ros.nodes.outputs import Outputs
+from depth_motion_ros.nodes.perception import Arrival, Extrinsic, Perception, Report
+from depth_motion_ros.nodes.transforms import ExtrinsicFromTf, TfPublisher, base_from_optical
+from depth_motion_ros.nodes.weights_loader import WeightsLoader
+from depth_motion_ros.nodes.worker import LatestWorker
+
+_STOP_PATIENCE = 10.0  # s; several frames of the slowest engine
+# Causes of a report that are bad messages, to be counted; the others are mere circumstances.
+_BAD_INFO = ("camera_info bad", "camera_info contradicts image")
+
+Config = Mapping[str, Any]
+
+
+def estimator_settings(config: Config) -> EstimatorSettings:
+    """Raises SettingsError where values contradict each other."""
+    return EstimatorSettings(
+        scale=config["scale"] or None,
+        base_from_camera=base_from_optical(config["camera_xyz"], config["camera_rpy"]),
+        **live_settings(config),
+    )
+
+
+def live_settings(config: Config) -> dict[str, Any]:
+    """Those of EstimatorSettings that may change between two frames."""
+    return {
+        "min_depth": config["min_depth"],
+        "max_depth": config["max_depth"],
+        "max_gap": config["max_gap"],
+        "min_flow_speed": config["object_flow_threshold"],
+    }
+
+
+class Pipeline:
+    """Made by configure, started and stopped by activate and deactivate, closed by clean-up.
+
+    report: ``report(cause, message)``: a warning, told once per cause.
+
+    Raises WeightsError, EngineError, ConfigError, SettingsError or TransformsMissingError; each
+    says what to do.
+    """
+
+    def __init__(
+        self,
+        node: LifecycleNode,
+        config: Config,
+        tally: Tally,
+        report: Report,
+        build: EngineBuilder,
+    ) -> None:
+        self._node = node
+        self._config = config
+        self._tally = tally
+        self._report = report
+        settings = estimator_settings(config)
+        options = EngineOptions(
+            *(config[name] for name in ("engine", "precision", "device", "threads")),
+            *(config[name] for name in ("input_width", "input_height")),
+        )
+        weights = self.read_weights()
+        if weights.version == UNTRAINED:
+            node.get_logger().error(
+                "THE NETWORK IS UNTRAINED: there is no weights file, so depth and motion mean "
+                "nothing. Set the parameter weights to a .safetensors file"
+            )
+        self.engine = EngineSlot(build(options, weights))
+        self.pairing = CameraPairing(self._report_info)
+        tf = TfPublisher(node) if config["publish_tf"] else None
+        self._from_tf = ExtrinsicFromTf(node) if config["use_tf_extrinsic"] else None
+        self.outputs = Outputs(
+            node,
+            config["odom_frame"],
+            config["base_frame"],
+            config["depth_encoding"],
+            config["point_stride"],
+            tf,
+        )
+        compressed = config["image_transport"] == COMPRESSED
+        self.perception = Perception(
+            self.engine,
+            settings,
+            self.outputs,
+            self.pairing,
+            self._extrinsic(settings),
+            compressed_to_rgb if compressed else image_to_rgb,
+            tally,
+            report,
+            camera_frame=config["camera_frame"],
+            rectify=config["rectify"],
+        )
+        self.worker: LatestWorker[Arrival] = LatestWorker(self.perception.serve, self._on_error)
+        self._loader = WeightsLoader(
+            self.engine,
+            options,
+            build,
+            lambda exchange: self.worker.call(lambda: self.perception.exchange_engine(exchange)),
+        )
+        self.inputs: Inputs | None = None
+
+    def read_weights(self) -> Weights:
+        """Those that the parameters name, as they are on disk now."""
+        return find_weights(self._config["weights"], self._config["architecture"])
+
+    def start(self) -> None:
+        """Begin to hear and to serve."""
+        self.perception.begin_anew("activated again")
+        self.worker.start()
+        self.inputs = Inputs(
+            self._node,
+            self._config["image_transport"],
+            self._config["qos"],
+            self.pairing,
+            self._offer,
+            self._on_weights,
+            self._report,
+        )
+
+    def stop(self) -> None:
+        if self.inputs is not None:
+            self.inputs.close()
+            self.inputs = None
+        if not self.worker.stop(_STOP_PATIENCE):
+            self._node.get_logger().error(
+                f"the engine is still busy with one frame after {_STOP_PATIENCE:g} s"
+            )
+
+    def close(self) -> None:
+        self.stop()
+        self._loader.close()
+        self.outputs.close()
+        if self._from_tf is not None:
+            self._from_tf.close()
+        self.engine.close()
+
+    def change(self, config: Config) -> None:
+        """Adopt changed live parameters, from the next frame on."""
+        changes = live_settings(config)
+        encoding, stride = config["depth_encoding"], config["point_stride"]
+
+        def adopt() -> None:
+            self.perception.change_settings(**changes)
+            self.outputs.depth_encoding, self.outputs.point_stride = encoding, stride
+
+        self.worker.call(adopt)
+
+    def reset_odometry(self) -> Future[None]:
+        """The robot's place becomes the origin of odom; the motion state begins anew."""
+
+        def reset() -> None:
+            self.perception.estimator.reset_pose()
+            self.perception.begin_anew("asked for by ~/reset_odometry")
+
+        return self.worker.call(reset)
+
+    def reload_weights(self) -> Future[str]:
+        """Read the weights file again; the future gives its version, or says why not."""
+        return self._loader.request(self.read_weights)
+
+    def _offer(self, arrival: Arrival) -> None:
+        self._tally.receive()
+        self.worker.offer(arrival)
+
+    def _on_weights(self, content: bytes) -> None:
+        loaded = self._loader.request(lambda: Weights.from_bytes(content, "topic weights"))
+        loaded.add_done_callback(self._tell_about_weights)
+
+    def _tell_about_weights(self, loaded: Future[str]) -> None:
+        if loaded.cancelled():
+            return
+        error = loaded.exception()
+        if error is None:
+            self._node.get_logger().info(f"weights {loaded.result()!r} from the topic are in use")
+            return
+        self._tally.bad("weights")
+        self._report("weights refused", str(error))
+
+    def _on_error(self, error: Exception) -> None:
+        """A defect of this program must not end it: the next frame may go well."""
+        if not self._node.context.ok():
+            return
+        self._tally.drop("internal error")
+        self._report(f"internal error ({type(error).__name__})", repr(error))
+
+    def _report_info(self, cause: str, message: str) -> None:
+        if cause in _BAD_INFO:
+            self._tally.bad(cause)
+        self._report(cause, message)
+
+    def _extrinsic(self, settings: EstimatorSettings) -> Extrinsic:
+        lookup, base = self._from_tf, self._config["base_frame"]
+        if lookup is None:
+            return lambda frame_id: settings.base_from_camera
+        return lambda frame_id: lookup.base_from_optical(base, frame_id)
