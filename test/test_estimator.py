@@ -333,6 +333,17 @@ def test_an_engine_of_another_size_starts_anew():
     assert "(96, 32)" in estimate.quality.reason
 
 
+def test_an_engine_that_changes_its_own_size_starts_anew_too():
+    engine = ScriptedEngine()
+    estimator = Estimator(engine)
+    estimator.process(frame(0.0, camera=None))
+    engine.__init__((96, 32))
+    estimator.use_engine(engine)
+    estimate = estimator.process(frame(0.1, camera=None))
+    assert estimate.quality.tracking == "first"
+    assert estimate.camera.size == estimate.depth.shape[::-1] == (96, 32)
+
+
 def test_an_estimate_does_not_change_when_the_source_reuses_its_buffer():
     buffer = wall()
     estimator = Estimator(ScriptedEngine())

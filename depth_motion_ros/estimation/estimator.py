@@ -80,6 +80,7 @@ class Estimator:
         """settings: None = the defaults. scale_source: None = the constant of the settings."""
         self.settings = settings or EstimatorSettings()
         self._engine = engine
+        self._size = engine.input_size
         self._scale_source = scale_source or ConstantScale(self.settings.scale)
         self._odometry = Odometry(self.settings.base_from_camera)
         self._rectifier = Rectifier()
@@ -111,12 +112,13 @@ class Estimator:
         self._odometry.reset()
 
     def use_engine(self, engine: Engine) -> None:
-        """Go on with another engine, or with the same after its ``load``.
+        """Go on with another engine, or with the same after its weights have changed.
 
         The depth of the previous frame is computed anew: paired with depth of the old weights it
         would look like a jump. Raises EngineError, and the old engine stays in use.
         """
-        if engine.input_size != self._engine.input_size:
+        if engine.input_size != self._size:
+            self._size = engine.input_size
             self.reset(f"the engine now takes images of {engine.input_size}")
             self._learned.clear()
         elif self._previous is not None:
@@ -188,11 +190,11 @@ class Estimator:
         image, camera = frame.image, frame.camera
         if camera is not None:
             image, camera = self._rectifier(image, camera)
-            camera = camera.resized(*self._engine.input_size)
-        if image.shape[1::-1] == self._engine.input_size:
+            camera = camera.resized(*self._size)
+        if image.shape[1::-1] == self._size:
             # The source may fill the same buffer with the next frame.
             return image.copy(), camera
-        resized = cv2.resize(image, self._engine.input_size, interpolation=cv2.INTER_AREA)
+        resized = cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)
         return np.asarray(resized, np.uint8), camera
 
     def _look_for_intrinsics(self, image: NDArray[np.uint8], raw: RawPrediction) -> None:
@@ -201,7 +203,7 @@ class Estimator:
             self._learned.add(motion.K)
 
     def _learned_camera(self) -> Camera | None:
-        return self._learned.camera(*self._engine.input_size)
+        return self._learned.camera(*self._size)
 
     def _valid_depth(self, raw: RawPrediction, scale: Scale) -> NDArray[np.float32]:
         depth = raw.depth * np.float32(scale.value)
