@@ -163,6 +163,7 @@ def test_noise_reaches_every_norm_of_the_encoder() -> None:
         (("huge",), "unknown architecture 'huge'"),
         (("lite", 400, 128), "input_width must be a positive multiple of 32, got 400"),
         (("lite", 416, 0), "input_height must be a positive multiple of 32, got 0"),
+        (("lite", 32, 32), "32x32 pixels are too few"),
     ],
 )
 def test_a_configuration_that_cannot_be_built_is_refused(

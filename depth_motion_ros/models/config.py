@@ -61,7 +61,8 @@ class NetworkConfig:
     input_width, input_height: pixels, multiples of 32. The weights fit any size; depth is best
         near the one they were trained at.
 
-    Raises ConfigError for an unknown architecture or a size that is no multiple of 32.
+    Raises ConfigError for an unknown architecture a size that is no multiple of 32, or
+    32x32.
     """
 
     architecture: str = "lite"
@@ -81,6 +82,9 @@ class NetworkConfig:
                     f"{name} must be a positive multiple of {SIZE_STEP}, got {value}; "
                     f"the nearest is {max(SIZE_STEP, round(value / SIZE_STEP) * SIZE_STEP)}"
                 )
+        if self.input_width == self.input_height == SIZE_STEP:
+            # The encoder's last map would be one pixel, which no norm over pixels can take.
+            raise ConfigError(f"{SIZE_STEP}x{SIZE_STEP} pixels are too few; double one side")
         object.__setattr__(self, "widths", ARCHITECTURES[self.architecture])
 
     def sized(self, width: int, height: int) -> NetworkConfig:
