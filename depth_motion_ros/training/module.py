@@ -64,7 +64,9 @@ class DepthMotionModule(LightningModule):
     ) -> None:
         super().__init__()
         self.recipe = recipe
+        # A third less time in the convolutions on a CPU, and what tensor cores want.
         self.network = network.train()
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = None
         if recipe.optimiser.ema_decay > 0:
             self.averaged = copy.deepcopy(network).eval().requires_grad_(False)
@@ -92,6 +94,16 @@ class DepthMotionModule(LightningModule):
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
+    def on_train_start(self) -> None:
+        """Bring a restored optimiser's state into the memory format of the weights.
+
+        Checkpoints are stored contiguous, and fused kernels walk through memory.
+        """
+        for state in self.optimizers().state.values():  # type: ignore[union-attr]
+            for name in ("exp_avg", "exp_avg_sq"):
+                if state[name].ndim == 4:
+                    state[name] = state[name].contiguous(memory_format=torch.channels_last)
+
     def training_step(self, batch: Pairs | Tensor, batch_idx: int) -> Tensor:
         """batch: pairs from the loader, or a placeholder where all come from the simulator."""
         step = self.global_step
@@ -103,8 +115,7 @@ class DepthMotionModule(LightningModule):
         images = [images_of(part) for part in parts]
         image_1 = torch.cat([one for one, _ in images])
         image_2 = torch.cat([two for _, two in images])
-        prediction = self.network(image_1, image_2, self.recipe.schedule.residual_gain(step))
-        pair = float_prediction(prediction)
+        pair = predict(self.network, image_1, image_2, self.recipe.schedule.residual_gain(step))
         known = torch.cat([part.known for part in parts])
         K = self._intrinsics(torch.cat([part.K for part in parts]), known, pair)
 
@@ -163,7 +174,7 @@ class DepthMotionModule(LightningModule):
         network.eval()
         image_1, image_2 = images_of(item.pairs)
         gain = self.recipe.schedule.residual_gain(self.global_step)
-        pair = float_prediction(network(image_1, image_2, gain))
+        pair = predict(network, image_1, image_2, gain)
         network.train(was_training)
         K = self._intrinsics(item.pairs.K, item.pairs.known, pair)
         found = dict(zip(VITALS, vital_signs(image_1, image_2, pair, K).tolist(), strict=True))
@@ -235,9 +246,17 @@ def _unit(image: Tensor) -> Tensor:
     return image.float() / 255 if image.dtype == torch.uint8 else image
 
 
-def float_prediction(pair: Part) -> Part:
-    """A prediction with all its tensors in float32: losses in half precision underflow."""
-    return _map_tensors(pair, lambda tensor: tensor.float())
+def predict(
+    network: Callable[..., PairPrediction], image_1: Tensor, image_2: Tensor, gain: float = 1.0
+) -> PairPrediction:
+    """What a network in channels_last format says of images (B, 3, H, W) in contiguous format.
+
+    The prediction is in float32, as losses in half precision underflow, and contiguous, which
+    suits what follows the networks.
+    """
+    images = (i.contiguous(memory_format=torch.channels_last) for i in (image_1, image_2))
+    prediction = network(*images, gain)
+    return _map_tensors(prediction, lambda tensor: tensor.float().contiguous())  # type: ignore[no-any-return]
 
 
 def rows_of(pair: Part, rows: slice) -> Part:

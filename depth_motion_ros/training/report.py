@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from depth_motion_ros.training.datamodule import PairData
-from depth_motion_ros.training.module import DepthMotionModule, float_prediction, images_of
+from depth_motion_ros.training.module import DepthMotionModule, images_of, predict
 from depth_motion_ros.training.pairs import Pairs, collate
 from depth_motion_ros.training.panels import ROWS, panel
 
@@ -84,7 +84,7 @@ def _predicted(module: DepthMotionModule, pairs: Pairs) -> NDArray[np.uint8]:
     device = next(module.result.parameters()).device
     network = module.result.eval()
     image_1, image_2 = images_of(pairs.mapped(lambda tensor: tensor.to(device)))
-    prediction = float_prediction(network(image_1, image_2))
+    prediction = predict(network, image_1, image_2)
     return panel(image_1, image_2, prediction, prediction.K, EXAMPLES)
 
 
