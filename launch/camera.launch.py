@@ -69,8 +69,15 @@ def camera(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             package="depth_motion_ros",
             executable="camera_node",
             name="camera",
-            # As a string, even where it reads like a number in YAML.
-            parameters=[{"source": ParameterValue(source, value_type=str)}],
+            parameters=[
+                {
+                    # As a string, even where it reads like a number in YAML.
+                    "source": ParameterValue(source, value_type=str),
+                    # Like a camera: with the time of now, and nothing shown before anyone looks.
+                    "stamps": "now",
+                    "start_when_subscribed": True,
+                }
+            ],
             remappings=[("image", image), ("camera_info", info)],
             ros_arguments=["--log-level", LaunchConfiguration("log_level")],
             output="screen",

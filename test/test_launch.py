@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
+import yaml
+
+from depth_motion_ros.cli.demo_processes import Recorder, environment, stopped_at_exit
 
 # Not "launch" alone: our folder of that name would do for an import.
 pytest.importorskip("launch.actions", reason="launch has no wheel: comes with a ROS 2 installation")
 pytest.importorskip("launch_ros.actions", reason="launch_ros comes with a ROS 2 installation")
 
 from launch import LaunchContext, LaunchDescription
-from launch.actions import (
-    ExecuteProcess,
-    SetEnvironmentVariable,
-)
+from launch.actions import ExecuteProcess, SetEnvironmentVariable
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
+# The smallest network input, in plain PyTorch: this is about processes, not about depth.
+SMALL = {
+    "engine": "torch", "architecture": "lite", "input_width": 96, "input_height": 64, "threads": 1,
+}  # fmt: skip
 LAUNCH = Path(__file__).resolve().parents[1] / "launch"
 COMMON = {
     "namespace", "image", "camera_info", "params_file", "source", "rviz", "autostart",
@@ -123,3 +133,93 @@ def test_replay_without_a_bag_says_so() -> None:
 
 def test_fusion_starts_the_filter_beside_the_node() -> None:
     assert executables(expand("fusion.launch.py")) == {"depth_motion_node", "ekf_node"}
+
+
+RUN = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+path, *pairs = sys.argv[1:]
+arguments = [pair.split(":=", 1) for pair in pairs]
+service = LaunchService()
+service.include_launch_description(
+    LaunchDescription([
+        IncludeLaunchDescription(
+            PythonLaunchDescriptionSource(path), launch_arguments=arguments
+        )
+    ])
+)
+sys.exit(service.run())
+"""
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> Path:
+    """What colcon would install: an entry in the index and the executables."""
+    path = tmp_path / "install"
+    index = path / "share" / "ament_index" / "resource_index" / "packages"
+    index.mkdir(parents=True)
+    (index / "depth_motion_ros").touch()
+    library = path / "lib" / "depth_motion_ros"
+    library.mkdir(parents=True)
+    for name in ("camera_node", "depth_motion_node"):
+        script = library / name
+        script.write_text(
+            f'#!/bin/sh\nexec {sys.executable} -m depth_motion_ros.nodes.{name} "$@"\n',
+            encoding="utf-8",
+        )
+        script.chmod(0o755)
+    return path
+
+
+def test_a_launched_video_comes_out_as_depth(prefix: Path, tmp_path: Path) -> None:
+    """Camera and node under a namespace, with a parameter file, ended by Ctrl-C."""
+    pytest.importorskip("rclpy")
+    video = tmp_path / "a drive.mp4"
+    write_video(video)
+    parameters = tmp_path / "small.yaml"
+    parameters.write_text(yaml.safe_dump({"/**": {"ros__parameters": SMALL}}), encoding="utf-8")
+    given = environment()
+    given["AMENT_PREFIX_PATH"] = f"{prefix}:{given.get('AMENT_PREFIX_PATH', '')}".rstrip(":")
+    given["PYTHONPATH"] = f"{LAUNCH.parent}:{given.get('PYTHONPATH', '')}".rstrip(":")
+    given["ROS_LOG_DIR"] = str(tmp_path / "ros_log")
+    topic = "front/depth/image"
+    recorder = Recorder(
+        "depth_motion_ros.nodes.demo_recorder",
+        [str(tmp_path / "bag"), f"{topic}=sensor_msgs/msg/Image"], given, tmp_path / "recorder.txt",
+    )  # fmt: skip
+    with stopped_at_exit([recorder]), (tmp_path / "launch.txt").open("w") as log:
+        launched = subprocess.Popen(
+            [
+                sys.executable, "-c", RUN, str(LAUNCH / "camera.launch.py"), "namespace:=front",
+                f"source:={video}", f"params_file:={parameters}",
+            ],
+            env=given, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        try:
+            end = time.monotonic() + 120
+            while not recorder.counts().get(topic) and time.monotonic() < end:
+                recorder.check()
+                assert launched.poll() is None, (tmp_path / "launch.txt").read_text()
+                time.sleep(0.2)
+            assert recorder.counts().get(topic), (tmp_path / "launch.txt").read_text()
+            launched.send_signal(signal.SIGINT)
+            launched.wait(60)
+        finally:
+            if launched.poll() is None:
+                os.killpg(launched.pid, signal.SIGKILL)
+    said = (tmp_path / "launch.txt").read_text()
+    assert said.count("process has finished cleanly") == 2, said
+
+
+def write_video(path: Path) -> None:
+    """Six seconds of a texture that drifts to the left."""
+    wide = np.random.default_rng(0).integers(0, 255, (96, 512, 3), dtype=np.uint8)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for index in range(60):
+            shown = np.ascontiguousarray(wide[:, 4 * index : 4 * index + 128])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(shown, format="rgb24")))
+        container.mux(stream.encode())
