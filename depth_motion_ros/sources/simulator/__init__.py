@@ -5,10 +5,10 @@
 """
 
 from depth_motion_ros.sources.simulator.batches import PairBatch, PairSampler, PairSettings
-from depth_motion_ros.sources.simulator.render import SKY_DEPTH, RenderOutput, render
+from depth_motion_ros.sources.simulator.render import SKY_DEPTH, RenderOutput
 from depth_motion_ros.sources.simulator.source import SCENES, SimulatorSource, open_simulator
 
 __all__ = [
     "SCENES", "SKY_DEPTH", "PairBatch", "PairSampler", "PairSettings", "RenderOutput",
-    "SimulatorSource", "open_simulator", "render",
+    "SimulatorSource", "open_simulator",
 ]  # fmt: skip

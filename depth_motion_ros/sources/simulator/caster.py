@@ -45,10 +45,10 @@ class Tiling:
         return self.columns * self.rows
 
     def to_image(self, values: Tensor) -> Tensor:
-        """(B, tiles * 256, C) in tile order -> (B, C, height, width)."""
-        batch, channels = values.shape[0], values.shape[-1]
-        grid = values.reshape(batch, self.rows, self.columns, TILE, TILE, channels)
-        grid = grid.permute(0, 5, 1, 3, 2, 4)
+        """(B, C, tiles * 256) in tile order -> (B, C, height, width)."""
+        batch, channels = values.shape[:2]
+        grid = values.reshape(batch, channels, self.rows, self.columns, TILE, TILE)
+        grid = grid.permute(0, 1, 2, 4, 3, 5)
         image = grid.reshape(batch, channels, self.rows * TILE, self.columns * TILE)
         return image[:, :, : self.height, : self.width].contiguous()
 
@@ -76,12 +76,12 @@ class Rays:
         return cls(tiling, x, y)
 
     def directions(self) -> Tensor:
-        """(B, tiles * 256, 3) in tile order."""
+        """(B, 3, tiles * 256) in tile order."""
         batch, tiling = len(self.x), self.tiling
         shape = (batch, tiling.rows, tiling.columns, TILE, TILE)
         x = self.x.reshape(batch, 1, tiling.columns, 1, TILE).expand(shape)
         y = self.y.reshape(batch, tiling.rows, 1, TILE, 1).expand(shape)
-        return torch.stack((x, y, torch.ones_like(x)), dim=-1).reshape(batch, -1, 3)
+        return torch.stack((x, y, torch.ones_like(x)), dim=1).reshape(batch, 3, -1)
 
 
 def _tile_pairs(
@@ -170,8 +170,8 @@ def cast(
         xs = x[f, column[chosen]][:, None, :]
         ys = y[f, row[chosen]][:, :, None]
         a, o = affine[:, :3, :3, None, None], affine[:, :3, 3, None, None]
-        direction = tuple(a[:, i, 0] * xs + (a[:, i, 1] * ys + a[:, i, 2]) for i in range(3))
-        near, _ = intersect(shape, (o[:, 0], o[:, 1], o[:, 2]), direction)
+        dx, dy, dz = (a[:, i, 0] * xs + (a[:, i, 1] * ys + a[:, i, 2]) for i in range(3))
+        near, _ = intersect(shape, (o[:, 0], o[:, 1], o[:, 2]), (dx, dy, dz))
         near = torch.where(near > NEAR, near, FAR).reshape(-1, TILE * TILE)
         keys.append(_sortable(near) | p[:, None])
         slots.append(slot[chosen])
@@ -179,8 +179,8 @@ def cast(
     identity = best & _NOTHING
     depth = (best >> _ID_BITS).to(torch.int32).view(torch.float32)
     depth = torch.where(depth < FAR, depth, torch.inf)
-    shape = (len(rays.x), tiling.tiles * TILE * TILE)
-    return depth.reshape(shape), torch.where(identity == _NOTHING, -1, identity).reshape(shape)
+    size = (len(rays.x), tiling.tiles * TILE * TILE)
+    return depth.reshape(size), torch.where(identity == _NOTHING, -1, identity).reshape(size)
 
 
 def _sortable(depth: Tensor) -> Tensor:
@@ -198,38 +198,37 @@ def lit(
 ) -> Tensor:
     """Which points see the sun.
 
-    Everything is in light axes: the sun lies in +z. points: (B, tiles * 256, 3).
+    Everything is in light axes: the sun lies in +z. points: (B, 3, tiles * 256).
     receives: (B, tiles * 256) bool, the points worth asking for. unit_from_light,
-    light_from_unit: (B, P, 4, 4). casts: (B, P) bool.
+    light_from_unit: (B, P, 4, 4) and (B, P, 3, 4). casts: (B, P) bool.
     Returns (B, tiles * 256) bool.
     """
     batch, total = receives.shape
     size = TILE * TILE
-    tiles = points.reshape(batch, -1, size, 3)
-    asks = receives.reshape(batch, -1, size, 1)
-    low = torch.where(asks, tiles, torch.inf).amin(2)
-    high = torch.where(asks, tiles, -torch.inf).amax(2)
+    tiles = points.reshape(batch, 3, -1, size)
+    asks = receives.reshape(batch, 1, -1, size)
+    low = torch.where(asks, tiles, torch.inf).amin(3)
+    high = torch.where(asks, tiles, -torch.inf).amax(3)
+    count = low.shape[2]
     center = light_from_unit[..., :3, 3]
     reach = light_from_unit[..., :3, :3].abs().sum(-1)
     below, above = center - reach, center + reach
-    touch = casts[:, None].expand(-1, low.shape[1], -1)
+    touch = casts[:, None].expand(-1, count, -1)
     for axis in range(2):
-        touch = touch & (low[..., axis, None] <= above[:, None, :, axis])
-        touch = touch & (high[..., axis, None] >= below[:, None, :, axis])
-    touch = touch & (low[..., 2, None] <= above[:, None, :, 2])
+        touch = touch & (low[:, axis, :, None] <= above[:, None, :, axis])
+        touch = touch & (high[:, axis, :, None] >= below[:, None, :, axis])
+    touch = touch & (low[:, 2, :, None] <= above[:, None, :, 2])
     frame, tile, primitive = touch.nonzero(as_tuple=True)
     kinds = kind[frame, primitive]
-    slot = frame * low.shape[1] + tile
-    flat = points.reshape(-1, size, 3)
-    dark = torch.zeros(batch * low.shape[1], size, dtype=torch.uint8, device=points.device)
+    slot = frame * count + tile
+    flat = tiles.transpose(1, 2).reshape(-1, 3, size)
+    dark = torch.zeros(batch * count, size, dtype=torch.uint8, device=points.device)
     for shape in Shape:
         chosen = (kinds == shape).nonzero()[:, 0]
         if not len(chosen):
             continue
         affine = unit_from_light[frame[chosen], primitive[chosen]]
-        origin = torch.baddbmm(
-            affine[:, :3, 3, None], affine[:, :3, :3], flat[slot[chosen]].transpose(1, 2)
-        )
+        origin = torch.baddbmm(affine[:, :3, 3, None], affine[:, :3, :3], flat[slot[chosen]])
         o = (origin[:, 0], origin[:, 1], origin[:, 2])
         d = (affine[:, 0, 2, None], affine[:, 1, 2, None], affine[:, 2, 2, None])
         near, _ = intersect(shape, o, d)

@@ -13,8 +13,8 @@ from torch import Tensor
 from depth_motion_ros.sources.simulator.shapes import MISS
 
 FIRST_STEPS = 6
-MOST_STEPS = 160
-CONVERGED = 2e-5
+MOST_STEPS = 64
+CONVERGED = 5e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +42,10 @@ class Ground:
         return result
 
     def gradient(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """(dh/dx, dh/dy) at (B, N) positions."""
-        plane = self.plane[..., None]
-        gx, gy = plane[:, 1] + torch.zeros_like(x), plane[:, 2] + torch.zeros_like(x)
+        """(dh/dx, dh/dy) at (B, N) positions; (B, 1) where no ground has waves."""
+        gx, gy = self.plane[:, 1:2], self.plane[:, 2:3]
+        if not self.waves[..., 0].any():
+            return gx, gy
         for amplitude, kx, ky, phase in self._each_wave():
             slope = amplitude * torch.cos(kx * x + ky * y + phase)
             gx, gy = gx + slope * kx, gy + slope * ky
@@ -60,15 +61,15 @@ class Ground:
         plane = self.plane[..., None]
         gap = origin[:, 2:3] - lift - plane[:, 0]
         gap = gap - plane[:, 1] * origin[:, 0:1] - plane[:, 2] * origin[:, 1:2]
-        fall = plane[:, 1] * direction[..., 0] + plane[:, 2] * direction[..., 1]
-        fall = fall - direction[..., 2]
+        fall = plane[:, 1] * direction[:, 0] + plane[:, 2] * direction[:, 1]
+        fall = fall - direction[:, 2]
         t = gap / torch.where(fall.abs() < 1e-9, 1e-9, fall)
         return torch.where((t > 0) & (t < MISS), t, MISS)
 
     def intersect(self, origin: Tensor, direction: Tensor, far: float) -> tuple[Tensor, Tensor]:
         """First hit of rays from one origin per ground.
 
-        origin: (B, 3) m, above the ground. direction: (B, N, 3). far: largest t of interest.
+        origin: (B, 3) m, above the ground. direction: (B, 3, N). far: largest t of interest.
         Returns t (B, N), inf where nothing is hit before ``far``, and exact (B, N) bool: False
         where the march over the waves had not settled to CONVERGED of the ray's length.
         """
@@ -89,34 +90,40 @@ class Ground:
         inside = origin[:, 2:3] - self.height(origin[:, :1], origin[:, 1:2]) < 2 * top
         start = torch.where(inside, 0.0, start)
         ahead = start < far
-        flat_speed = torch.hypot(direction[..., 0], direction[..., 1])
+        flat_speed = torch.hypot(direction[:, 0], direction[:, 1])
         plane = self.plane[..., None]
-        fall = direction[..., 2] - plane[:, 1] * direction[..., 0] - plane[:, 2] * direction[..., 1]
+        fall = direction[:, 2] - plane[:, 1] * direction[:, 0] - plane[:, 2] * direction[:, 1]
         # The gap to the surface changes at most this fast along the ray.
         closing = torch.clamp(steep * flat_speed - fall, min=1e-6)
+        sharp = (waves[..., 0].abs() * (waves[..., 1] ** 2 + waves[..., 2] ** 2)).sum(1)[:, None]
+        bend = sharp * flat_speed * flat_speed
 
         batch, sample = ahead.nonzero(as_tuple=True)
         t = torch.where(ahead, start, MISS)
         exact = torch.ones_like(ahead)
         for step in range(MOST_STEPS):
             if not len(batch):
-                return t, exact
+                break
             ground = self.rows(batch)
-            d, now = direction[batch, sample], t[batch, sample]
+            d, now = direction[batch, :, sample], t[batch, sample]
             here = origin[batch] + now[:, None] * d
             x, y = here[:, 0:1], here[:, 1:2]
             gap = here[:, 2] - ground.height(x, y)[:, 0]
             gx, gy = ground.gradient(x, y)
             speed = gx[:, 0] * d[:, 0] + gy[:, 0] * d[:, 1] - d[:, 2]
-            safe = gap / closing[batch, sample]
-            newton = gap / torch.where(speed.abs() < 1e-6, 1e-6, speed)
-            # Newton's step is the same as the safe one or longer; it is right only at the end.
-            close = gap.abs() < 1e-3 * now.clamp(min=1.0) * closing[batch, sample]
-            now = now + torch.where(close & (speed > 0), newton, safe)
-            t[batch, sample] = now
-            settled = (gap.abs() < CONVERGED * torch.clamp(now * speed.abs(), min=1e-2)) | (
-                now > far
+            settled = gap.abs() < CONVERGED * torch.clamp(now * speed.abs(), min=1e-2)
+            # The gap cannot close before the s of gap = speed s + bend s^2 / 2, which near the
+            # surface is Newton's step.
+            curve = bend[batch, sample]
+            root = torch.sqrt((speed * speed + 2 * curve * gap).clamp(min=0.0))
+            falling = 2 * gap / (speed + root).clamp(min=1e-9)
+            rising = (root - speed) / curve.clamp(min=1e-9)
+            safe = torch.maximum(
+                gap / closing[batch, sample], torch.where(speed > 0, falling, rising)
             )
+            now = torch.where(settled, now, now + safe)
+            t[batch, sample] = now
+            settled = settled | (now > far)
             if step >= FIRST_STEPS - 1:
                 batch, sample = batch[~settled], sample[~settled]
         exact[batch, sample] = False

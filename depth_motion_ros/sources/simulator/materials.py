@@ -44,6 +44,11 @@ def hsv(hue: float, saturation: float, value: float) -> Color:
     return (r**2.2, g**2.2, b**2.2)
 
 
+def scaled(color: Color, gain: float) -> Color:
+    """A lighter or darker colour."""
+    return (gain * color[0], gain * color[1], gain * color[2])
+
+
 class MaterialKit:
     """Draws materials of a kind, each time another."""
 
@@ -73,8 +78,8 @@ class MaterialKit:
 
     def asphalt(self) -> Material:
         tone = self._color((0.55, 0.7), (0.0, 0.1), (0.36, 0.52))
-        light = tuple(1.35 * c for c in tone)
-        return self._draw("speckle", tone, light, (1.2, 2.2), turned=True, broad=0.45)  # type: ignore[arg-type]
+        light = scaled(tone, 1.35)
+        return self._draw("speckle", tone, light, (1.2, 2.2), turned=True, broad=0.45)
 
     def pavement(self) -> Material:
         a = self._color((0.05, 0.15), (0.02, 0.18), (0.55, 0.75))
@@ -106,9 +111,9 @@ class MaterialKit:
 
     def plaster(self) -> Material:
         a = self._color((0.0, 1.0), (0.03, 0.3), (0.6, 0.9))
-        b = tuple(c * self.rng.uniform(0.7, 0.95) for c in a)
+        b = scaled(a, self.rng.uniform(0.7, 0.95))
         pattern = str(self.rng.choice(("concrete", "fractal", "stripes", "tiles", "bricks")))
-        return self._draw(pattern, a, b, (1.2, 3.0), contrast=0.4, detail=0.25)  # type: ignore[arg-type]
+        return self._draw(pattern, a, b, (1.2, 3.0), contrast=0.4, detail=0.25)
 
     def wood(self) -> Material:
         a = self._color((0.05, 0.1), (0.35, 0.65), (0.4, 0.75))
@@ -135,10 +140,10 @@ class MaterialKit:
         value = self.rng.uniform(0.3, 0.95)
         saturation = self.rng.choice((0.05, 0.8))
         a = self._color((0.0, 1.0), (0.0, float(saturation)), (value, value))
-        b = tuple(0.6 * c for c in a)
+        b = scaled(a, 0.6)
         return self._draw(
             "panels", a, b, (1.6, 3.0), contrast=0.35, detail=0.12, broad=0.2, specular=0.6
-        )  # type: ignore[arg-type]
+        )
 
     def glass(self) -> Material:
         a = self._color((0.5, 0.65), (0.1, 0.3), (0.18, 0.32))
@@ -153,13 +158,13 @@ class MaterialKit:
         a = self._color((0.0, 1.0), (0.1, 0.8), (0.25, 0.85))
         b = self._color((0.0, 1.0), (0.1, 0.7), (0.25, 0.85))
         if self.rng.random() < 0.6:
-            b = tuple(0.75 * c for c in a)  # type: ignore[assignment]
+            b = scaled(a, 0.75)
         return self._draw(pattern, a, b, (0.5, 1.2), turned=True, contrast=0.6)
 
     def skin(self) -> Material:
         a = self._color((0.03, 0.07), (0.35, 0.6), (0.4, 0.9))
-        b = tuple(0.7 * c for c in a)
-        return self._draw("fractal", a, b, (0.3, 0.5), contrast=0.35, detail=0.2)  # type: ignore[arg-type]
+        b = scaled(a, 0.7)
+        return self._draw("fractal", a, b, (0.3, 0.5), contrast=0.35, detail=0.2)
 
     def metal(self) -> Material:
         a = self._color((0.5, 0.7), (0.0, 0.15), (0.45, 0.75))

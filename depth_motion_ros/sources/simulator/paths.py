@@ -134,16 +134,32 @@ def car(
     height: Height,
     stops: float = 0.2,
 ) -> Array:
-    """A car on a curve, with a little pitch and roll of its springs."""
+    """A car on a curve; a negative speed drives against it."""
     speed = speed_profile(rng, samples, abs(cruise), stops, 0.12)
     way = start + np.sign(cruise) * travelled(speed)
+    return driven(rng, curve, way, height, backwards=cruise < 0)
+
+
+def driven(
+    rng: Rng,
+    curve: Callable[[Array], tuple[Array, Array]],
+    way: Array,
+    height: Height,
+    backwards: bool = False,
+) -> Array:
+    """A car at the given parameters of a curve, with a little pitch and roll of its springs."""
     track = on_curve(curve, way, height, 2.6)
-    if cruise < 0:
+    if backwards:
         track[:, 5] += np.pi
         track[:, 3:5] *= -1
-    track[:, 4] += wander(rng, samples, 0.005, 0.8)
-    track[:, 3] += wander(rng, samples, 0.004, 1.1)
+    track[:, 4] += wander(rng, len(way), 0.005, 0.8)
+    track[:, 3] += wander(rng, len(way), 0.004, 1.1)
     return track
+
+
+def gap_ahead(rng: Rng, samples: int, nearest: float, usual: float) -> Array:
+    """Distance to a car in front, m: about ``usual``, never below ``nearest``."""
+    return nearest + (usual - nearest) * np.exp(wander(rng, samples, 0.35, 8.0))
 
 
 def walker(

@@ -1,4 +1,7 @@
-"""The colour of what each pixel hits: texture, sun and shadow, ambient light, lamp, haze, sky."""
+"""The colour of what each pixel hits: texture, sun and shadow, ambient light, lamp, haze, sky.
+
+Values per pixel are (B, n), values per frame (B, 1): they broadcast. Vectors are tuples of x, y, z.
+"""
 
 from __future__ import annotations
 
@@ -15,24 +18,25 @@ BROAD = 0.137
 _FINE_LOD, _BROAD_LOD = 2.868, -2.868
 _CLOUD_HEIGHT = 0.14
 
+Vector = tuple[Tensor, Tensor, Tensor]
+
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """What each of n pixels shows, flat over the batch.
+    """What each pixel shows; everything is (B, n) or a tuple of such.
 
-    frame: (n,) row of the batch. u, v: (n,) m, place on the surface. footprint: (n,) m on the
-    surface that a pixel covers. normal: (n, 3) unit, camera axes, towards the camera.
-    ray: (n, 3) camera axes, z = 1. depth: (n,) m. material: 14 columns of (n,).
-    lit: (n,) 1 where the sun is seen. paint: (n,) share of road paint. sky: (n,) bool.
-    up: (n,) height of the viewing direction, in [-1, 1].
+    u, v: m, place on the surface. footprint: m on the surface that a pixel covers. normal: unit,
+    camera axes, towards the camera. ray: camera axes, z = 1; length: of the ray. depth: m.
+    material: the 14 columns of ``materials.py``. lit: 1 where the sun is seen. paint: share of
+    road paint. sky: bool. up: height of the viewing direction, in [-1, 1].
     """
 
-    frame: Tensor
     u: Tensor
     v: Tensor
     footprint: Tensor
-    normal: Tensor
-    ray: Tensor
+    normal: Vector
+    ray: Vector
+    length: Tensor
     depth: Tensor
     material: tuple[Tensor, ...]
     lit: Tensor
@@ -50,108 +54,122 @@ class View:
     lamp: Tensor
 
 
-def road_layout(
-    road: Road, frame: Tensor, x: Tensor, y: Tensor, footprint: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def dot(a: Vector, b: Vector) -> Tensor:
+    """Scalar product of vectors in components."""
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def per_frame(vectors: Tensor) -> Vector:
+    """(B, 3) as components (B, 1)."""
+    return vectors[:, 0:1], vectors[:, 1:2], vectors[:, 2:3]
+
+
+def road_layout(road: Road, x: Tensor, y: Tensor, footprint: Tensor) -> tuple[Tensor, ...]:
     """Which ground lies at a place: its offset from the centre line, material row and paint.
 
-    x, y: (n,) m. footprint: (n,) m. Returns offset (n,) m, kind (n,) in ROAD, VERGE, FIELD, and
-    paint (n,) in [0, 1], filtered to the footprint.
+    x, y, footprint: (B, n) m. Returns offset (B, n) m, kind (B, n) in ROAD, VERGE, FIELD, and
+    paint (B, n) in [0, 1], filtered to the footprint.
     """
-    curve = road.curve[frame]
+    half, verge = road.half_width[:, None], road.verge_width[:, None]
+    if not (road.half_width > 0).any():
+        return y, torch.full_like(x, FIELD, dtype=torch.int64), torch.zeros_like(x)
     center, slope = torch.zeros_like(x), torch.zeros_like(x)
-    for i in range(curve.shape[1]):
-        amplitude, k, phase = curve[:, i].unbind(-1)
-        center = center + amplitude * torch.sin(k * x + phase)
-        slope = slope + amplitude * k * torch.cos(k * x + phase)
-    offset = (y - center) / torch.sqrt(1 + slope * slope)
+    for i in range(road.curve.shape[1]):
+        amplitude, k, phase = per_frame(road.curve[:, i])
+        angle = k * x + phase
+        center = center + amplitude * torch.sin(angle)
+        slope = slope + amplitude * k * torch.cos(angle)
+    offset = (y - center) * torch.rsqrt(1 + slope * slope)
     across = offset.abs()
-    half, verge = road.half_width[frame], road.verge_width[frame]
     kind = torch.where(across < half, ROAD, torch.where(across < half + verge, VERGE, FIELD))
     width = footprint.clamp(min=0.01)
 
-    def line(distance: Tensor, half_line: Tensor) -> Tensor:
+    def line(distance: Tensor, half_line: Tensor | float) -> Tensor:
         """Share of the footprint that a line of this half width covers."""
         right = ((half_line - distance) / width).clamp(-0.5, 0.5)
         left = ((-half_line - distance) / width).clamp(-0.5, 0.5)
         return right - left
 
-    edge = road.edge[frame]
-    paint = line(across - (half - 0.25), edge)
-    period, length = road.dash[frame].unbind(-1)
+    paint = line(across - (half - 0.25), road.edge[:, None])
+    period, length = road.dash[:, 0:1], road.dash[:, 1:2]
     along = torch.remainder(x, period.clamp(min=0.1)) - 0.5 * length
-    dashes = line(along, 0.5 * length) * line(offset, torch.full_like(x, 0.07))
+    paint = torch.maximum(paint, line(along, 0.5 * length) * line(offset, 0.07))
     fade = (half * 2.0 / width).clamp(0.0, 1.0)
-    paint = torch.where(kind == ROAD, torch.maximum(paint, dashes) * fade, 0.0)
-    return offset, kind, paint
+    return offset, kind, torch.where(kind == ROAD, paint * fade, 0.0)
 
 
-def shade(surface: Surface, light: Light, view: View, paint: Tensor, bank: TextureBank) -> Tensor:
-    """Linear RGB of n pixels, three columns stacked to (3, n). paint: (B, 3) of the roads."""
-    frame = surface.frame
-    layer_value, turn_u, turn_v, lod_scale, *rest = surface.material
-    color_a, color_b = rest[:3], rest[3:6]
-    contrast, detail, broad, specular = rest[6:]
-    layer = layer_value.long()
+def _pattern(surface: Surface, bank: TextureBank) -> tuple[Tensor, Tensor]:
+    """Brightness factor and share of the second colour, (B, n)."""
+    layer_value, turn_u, turn_v, lod_scale, *_, contrast, detail, broad, _ = surface.material
     u = turn_u * surface.u - turn_v * surface.v
     v = turn_v * surface.u + turn_u * surface.v
     lod = lod_scale + torch.log2(surface.footprint.clamp(min=1e-7))
-    variant = layer % VARIANTS
-    fine_layer = variant + layer_of("speckle", 0)
-    broad_layer = variant + layer_of("fractal", 0)
-    texel = bank.sample(
-        torch.cat((layer, fine_layer, broad_layer)),
-        torch.cat((u, FINE * u + 0.31 * v, BROAD * u + 0.05 * v)),
-        torch.cat((v, FINE * v - 0.31 * u, BROAD * v - 0.05 * u)),
-        torch.cat((lod, lod + _FINE_LOD, lod + _BROAD_LOD)),
-    ).reshape(3, -1)
-    share = texel[0].imag
-    bright = 1 + contrast * (2 * texel[0].real - 1)
-    bright = bright * (1 + detail * (2 * texel[1].real - 1))
-    bright = (bright * (1 + broad * (2 * texel[2].real - 1))).clamp(min=0.03)
+    layer = layer_value.to(torch.int32)
+    variant = layer & (VARIANTS - 1)
+    layers = (layer, variant + layer_of("speckle", 0), variant + layer_of("fractal", 0))
+    places_u = (u, FINE * u + 0.31 * v, BROAD * u + 0.05 * v)
+    places_v = (v, FINE * v - 0.31 * u, BROAD * v - 0.05 * u)
+    lods = (lod, lod + _FINE_LOD, lod + _BROAD_LOD)
+    main, fine, wide = (
+        bank.sample(*(part.reshape(-1) for part in parts)).reshape(2, *u.shape)
+        for parts in zip(layers, places_u, places_v, lods, strict=True)
+    )
+    bright = (1 - contrast) + 2 * contrast * main[0]
+    bright = bright * ((1 - detail) + 2 * detail * fine[0])
+    bright = bright * ((1 - broad) + 2 * broad * wide[0])
+    return bright.clamp(min=0.03), main[1]
 
-    normal = surface.normal.unbind(1)
-    ray = surface.ray.unbind(1)
-    length = torch.sqrt(ray[0] * ray[0] + ray[1] * ray[1] + 1.0)
-    sun, up, lamp = (table[frame].unbind(1) for table in (view.sun, view.up, view.lamp))
-    facing = sum(n * s for n, s in zip(normal, sun, strict=True))
-    diffuse = facing.clamp(min=0.0) * surface.lit
-    half_way = [s - r / length for s, r in zip(sun, ray, strict=True)]
-    half_norm = torch.sqrt(sum(h * h for h in half_way) + 1e-9)
-    gloss = sum(n * h for n, h in zip(normal, half_way, strict=True)) / half_norm
+
+def shade(surface: Surface, light: Light, view: View, paint: Tensor, bank: TextureBank) -> Tensor:
+    """Linear RGB, (B, 3, n). paint: (B, 3) colour of the roads' markings."""
+    color_a, color_b = surface.material[4:7], surface.material[7:10]
+    bright, share = _pattern(surface, bank)
+    normal, ray, length = surface.normal, surface.ray, surface.length
+    sun, up, lamp = per_frame(view.sun), per_frame(view.up), per_frame(view.lamp)
+    diffuse = dot(normal, sun).clamp(min=0.0) * surface.lit
+    inverse = 1 / length
+    half_way = (sun[0] - ray[0] * inverse, sun[1] - ray[1] * inverse, sun[2] - inverse)
+    gloss = dot(normal, half_way) * torch.rsqrt(dot(half_way, half_way) + 1e-9)
     gloss = gloss.clamp(min=0.0)
     for _ in range(5):
         gloss = gloss * gloss
-    gloss = gloss * specular * surface.lit
-    skyward = 0.72 + 0.28 * sum(n * w for n, w in zip(normal, up, strict=True))
-    to_lamp = [p - r * surface.depth for p, r in zip(lamp, ray, strict=True)]
-    lamp_square = sum(p * p for p in to_lamp) + 0.05
-    toward = sum(n * p for n, p in zip(normal, to_lamp, strict=True)) / torch.sqrt(lamp_square)
-    lamp_gain = (0.25 + 0.75 * toward.clamp(min=0.0)) / (1 + 0.15 * lamp_square)
+    gloss = gloss * surface.material[13] * surface.lit
+    skyward = 0.72 + 0.28 * dot(normal, up)
+    depth = surface.depth
+    haze = torch.exp(-depth * length / light.haze_length[:, None])
+    lamp_gain = None
+    if (light.lamp_color > 0).any():
+        to_lamp = (lamp[0] - ray[0] * depth, lamp[1] - ray[1] * depth, lamp[2] - depth)
+        square = dot(to_lamp, to_lamp) + 0.05
+        toward = (dot(normal, to_lamp) * torch.rsqrt(square)).clamp(min=0.0)
+        lamp_gain = (0.25 + 0.75 * toward) / (1 + 0.15 * square)
 
-    haze = torch.exp(-surface.depth * length / light.haze_length[frame])
-    above = surface.up.clamp(min=0.0)
-    rise = 1 - (1 - above) ** 4
-    clouds = share * (1 - (1 - above) ** 8)
+    below = 1 - surface.up.clamp(min=0.0)
+    below4 = below**4
+    rise = 1 - below4
+    clouds = share * (1 - below4 * below4)
     channels = []
     for c in range(3):
-        base = color_a[c] + share * (color_b[c] - color_a[c])
-        base = base + surface.paint * (paint[frame, c] - base)
-        glow = light.sun_color[frame, c] * diffuse + light.ambient[frame, c] * skyward
-        glow = glow + light.lamp_color[frame, c] * lamp_gain
-        color = base * bright * glow + gloss * light.sun_color[frame, c]
-        hazy = light.haze[frame, c]
+        sun_color, ambient = light.sun_color[:, c : c + 1], light.ambient[:, c : c + 1]
+        hazy, zenith = light.haze[:, c : c + 1], light.zenith[:, c : c + 1]
+        base = torch.lerp(color_a[c], color_b[c], share)
+        base = base + surface.paint * (paint[:, c : c + 1] - base)
+        glow = sun_color * diffuse + ambient * skyward
+        if lamp_gain is not None:
+            glow = glow + light.lamp_color[:, c : c + 1] * lamp_gain
+        color = base * bright * glow + gloss * sun_color
         color = hazy + haze * (color - hazy)
-        blue = hazy + rise * (light.zenith[frame, c] - hazy)
+        blue = hazy + rise * (zenith - hazy)
         heaven = blue + clouds * (color_a[c] * bright - blue)
         channels.append(torch.where(surface.sky, heaven, color))
-    return torch.stack(channels).clamp(min=0.0)
+    return torch.stack(channels, dim=1).clamp(min=0.0)
 
 
-def cloud_place(direction: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Texture place of the sky in a world direction (n, 3), and how much a rad stretches there."""
-    length = direction.norm(dim=1).clamp(min=1e-9)
-    up = direction[:, 2] / length
-    lift = up.clamp(min=0.0) + _CLOUD_HEIGHT
-    u, v = direction[:, 0] / length / lift, direction[:, 1] / length / lift
-    return u, v, 1 / (lift * lift)
+def cloud_place(direction: Vector, up: Tensor, length: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Texture place of the sky in a world direction, and how much a rad stretches there.
+
+    direction: of ``length``; up: its height after normalisation.
+    """
+    lift = 1 / (up.clamp(min=0.0) + _CLOUD_HEIGHT)
+    scale = lift / length
+    return direction[0] * scale, direction[1] * scale, lift * lift

@@ -78,22 +78,29 @@ def intersect(
     return torch.where(hit, near, MISS), torch.where(hit, far, -MISS)
 
 
-def unit_normal_face(kind: Tensor, point: Tensor) -> tuple[Tensor, Tensor]:
-    """Normal in unit-shape coordinates and the axis of the face that a surface point lies on.
+def unit_surface(
+    kind: Tensor, point: tuple[Tensor, Tensor, Tensor]
+) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor, Tensor]:
+    """Normal and texture axis of a surface point.
 
-    kind: (N,) of ``Shape``. point: (N, 3) on the unit shape.
-    Returns normal (N, 3), not of unit length (it still has to pass the affine map), and face (N,):
-    0, 1, 2 = the axis of a box face (2 also for a cylinder's cap), 3 = round.
+    kind: (...) of ``Shape``, as float. point: components (...) on the unit shape.
+    Returns the normal's components in unit-shape coordinates, not of unit length (it still has
+    to pass the affine map); the axis (...) along which a texture is projected: the box's face, 2
+    for a cylinder's cap, the nearest axis for a ball; and whether the place is on a cylinder's
+    side, where a texture is wound around instead.
     """
-    size = point.abs()
-    face = size.argmax(dim=1)
-    radial = torch.hypot(point[:, 0], point[:, 1])
-    is_box = kind == Shape.BOX
-    is_cap = (kind == Shape.CYLINDER) & (size[:, 2] > radial)
+    x, y, z = point
+    ax, ay, az = x.abs(), y.abs(), z.abs()
+    along_z = (az >= ax) & (az >= ay)
+    axis = torch.where(along_z, 2, torch.where(ax >= ay, 0, 1))
+    is_box, is_cylinder = kind == Shape.BOX, kind == Shape.CYLINDER
+    is_cap = is_cylinder & (az * az > x * x + y * y)
+    axis = torch.where(is_cap, 2, axis)
     flat = is_box | is_cap
-    face = torch.where(is_cap, 2, face)
-    axis = torch.nn.functional.one_hot(face, 3).to(point.dtype)
-    lift = torch.where(kind == Shape.CYLINDER, 0.0, 1.0)
-    round_normal = torch.stack((point[:, 0], point[:, 1], point[:, 2] * lift), dim=1)
-    normal = torch.where(flat[:, None], axis * torch.sign(point), round_normal)
-    return normal, torch.where(flat, face, 3)
+    round_side = is_cylinder & ~is_cap
+    normal = (
+        torch.where(flat & (axis != 0), 0.0, x),
+        torch.where(flat & (axis != 1), 0.0, y),
+        torch.where((flat & (axis != 2)) | round_side, 0.0, z),
+    )
+    return normal, axis, round_side

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ PREFIX = "sim:"
 class NamedScene:
     """A frozen scene: what it shows must never change, or old figures compare with nothing.
 
-    family, seed: of the scene. frames, rate (Hz), width, height: of the sequence.
+    family, seed, duration (s): of the scene. frames, rate (Hz), width, height: of the sequence.
     field_of_view: horizontal, degrees. mount: x, y, z (m), roll, pitch, yaw (rad) of the camera on
     its carrier. path: which of the scene's camera paths it takes.
     """
@@ -39,14 +39,15 @@ class NamedScene:
     field_of_view: float
     mount: tuple[float, float, float, float, float, float]
     path: int = 0
+    duration: float = 31.0
 
 
 SCENES: dict[str, NamedScene] = {
-    "yard": NamedScene("yard", 0, 900, 30.0, 640, 480, 75.0, (0.1, 0, 0.6, 0, 0.05, 0)),
-    "drive": NamedScene("drive", 2, 300, 10.0, 832, 256, 82.0, (0.5, 0, 1.65, 0, 0.02, 0)),
+    "yard": NamedScene("yard", 15, 900, 30.0, 640, 480, 75.0, (0.1, 0, 0.6, 0, 0.05, 0)),
+    "drive": NamedScene("drive", 8, 300, 10.0, 832, 256, 82.0, (0.5, 0, 1.65, 0, 0.02, 0)),
     "indoor": NamedScene("indoor", 4, 450, 15.0, 480, 360, 72.0, (0.1, 0, 0.5, 0, 0.05, 0)),
-    "handheld": NamedScene("handheld", 1, 450, 15.0, 480, 360, 62.0, (0, 0, 0, 0, 0, 0)),
-    "crowd": NamedScene("crowd", 1, 450, 15.0, 480, 360, 68.0, (0, 0, 0, 0, 0, 0)),
+    "handheld": NamedScene("handheld", 4, 450, 15.0, 480, 360, 62.0, (0, 0, 0, 0, 0, 0)),
+    "crowd": NamedScene("crowd", 3, 450, 15.0, 480, 360, 68.0, (0, 0, 0, 0, 0, 0)),
 }
 
 
@@ -69,8 +70,8 @@ class SimulatorSource(Source):
         self.camera = Camera.from_field_of_view(
             scene.width, scene.height, float(np.radians(scene.field_of_view))
         )
-        duration = (scene.frames + 1) / scene.rate
-        self._batch = stack([build_scene(scene.family, scene.seed, duration)], self.device)
+        built = build_scene(scene.family, scene.seed, scene.duration)
+        self._batch = stack([built], self.device)
         self._bank = TextureBank.from_seed(0).to(self.device)
         self._sensor = Sensor.typical(1, self.device) if sensor is None else sensor
         self._mount = torch.tensor([scene.mount], dtype=torch.float64, device=self.device)
@@ -133,7 +134,7 @@ def open_simulator(
     """A source for ``sim:NAME``. Left alone, the options are those of the frozen scene.
 
     width, height: px; another aspect ratio keeps the horizontal field of view. frames: length of
-    the sequence. seed: another scene of the family. rate: Hz. clean: no sensor effects.
+    the sequence, without it the scene's 30 s. seed: another scene of the family. rate: Hz. clean: no sensor effects.
 
     Raises SourceError for an unknown name or an option out of range.
     """
@@ -148,16 +149,17 @@ def open_simulator(
             raise SourceError(f"{spec}: {option} must be at least 1, got {value}")
     if seed is not None and seed < 0:
         raise SourceError(f"{spec}: seed must not be negative, got {seed}")
-    changed = NamedScene(
-        scene.family,
-        scene.seed if seed is None else seed,
-        frames or scene.frames,
-        check_rate(rate) or scene.rate,
-        width or scene.width,
-        height or scene.height,
-        scene.field_of_view,
-        scene.mount,
-        scene.path,
+    new_rate = check_rate(rate) or scene.rate
+    count = frames or max(1, round(scene.frames * new_rate / scene.rate))
+    changed = replace(
+        scene,
+        seed=scene.seed if seed is None else seed,
+        frames=count,
+        rate=new_rate,
+        width=width or scene.width,
+        height=height or scene.height,
+        # A scene depends on its duration too: it stays as it is unless more is asked for.
+        duration=max(scene.duration, (count + 1) / new_rate),
     )
     sensor = Sensor.clean(1, device) if clean else None
     return SimulatorSource(f"{PREFIX}{name}", changed, sensor, device)

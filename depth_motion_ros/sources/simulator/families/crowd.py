@@ -7,11 +7,11 @@ import numpy as np
 from depth_motion_ros.sources.simulator import composites, paths
 from depth_motion_ros.sources.simulator.builder import SceneBuilder
 
-RADIUS = 14.0
+RADIUS = 10.0
 
 
 def build_crowd(builder: SceneBuilder) -> None:
-    """Fill a builder with a square of about 40 m across and ten to sixteen people."""
+    """Fill a builder with a square of about 40 m across and 14 to 20 people."""
     rng, samples = builder.rng, builder.samples
     builder.rough_ground(0.02, 0.0)
     builder.road.update(half_width=rng.uniform(3.0, 6.0), verge_width=rng.uniform(0.5, 2.0))
@@ -31,8 +31,8 @@ def build_crowd(builder: SceneBuilder) -> None:
             makers[int(rng.integers(len(makers)))](part)
         else:
             composites.clutter(part, rng.uniform(0.5, 1.2))
-    for _ in range(int(rng.integers(10, 17))):
-        angle, far = rng.uniform(0, 2 * np.pi), rng.uniform(1.5, 12.0)
+    for _ in range(int(rng.integers(14, 21))):
+        angle, far = rng.uniform(0, 2 * np.pi), 9.0 * np.sqrt(rng.uniform(0.02, 1.0))
         start = (far * np.cos(angle), far * np.sin(angle))
         pace = rng.uniform(0.5, 1.7)
         track = paths.walker(rng, samples, start, rng.uniform(0, 6.3), builder.height, pace)

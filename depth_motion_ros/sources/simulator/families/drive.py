@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from depth_motion_ros.sources.simulator import composites, paths
-from depth_motion_ros.sources.simulator.builder import SceneBuilder
+from depth_motion_ros.sources.simulator.builder import Array, SceneBuilder
 from depth_motion_ros.sources.simulator.tracks import TRACK_RATE
 
 BEHIND, AHEAD = -15.0, 90.0
@@ -19,14 +19,13 @@ def build_drive(builder: SceneBuilder) -> None:
     end = cruise * seconds * 1.15 + AHEAD
     _road(builder)
     _roadside(builder, end)
-    _traffic(builder, cruise, end)
-    lane = -0.5 * builder.road["half_width"]
-    own = paths.car(
-        rng, builder.samples, builder.lane(lane), 0.0, cruise, builder.height, stops=0.35
-    )
-    other = paths.car(
-        rng, builder.samples, builder.lane(lane), 5.0, 0.6 * cruise, builder.height, stops=0.0
-    )
+    lane = builder.lane(-0.5 * builder.road["half_width"])
+    speed = paths.speed_profile(rng, builder.samples, cruise, stops=0.35, vary=0.12)
+    own_way = paths.travelled(speed)
+    _traffic(builder, cruise, own_way, end)
+    own = paths.driven(rng, lane, own_way, builder.height)
+    gap = paths.gap_ahead(rng, builder.samples, 7.0, 10.0)
+    other = paths.driven(rng, lane, own_way - gap, builder.height)
     builder.cameras += [own, other, paths.still(builder.samples, own)]
 
 
@@ -84,14 +83,13 @@ def _roadside(builder: SceneBuilder, end: float) -> None:
             x += step
 
 
-def _traffic(builder: SceneBuilder, cruise: float, end: float) -> None:
+def _traffic(builder: SceneBuilder, cruise: float, own_way: Array, end: float) -> None:
     rng, half, samples = builder.rng, builder.road["half_width"], builder.samples
+    way = own_way
     for _ in range(int(rng.integers(1, 3))):
-        start, speed = rng.uniform(12.0, 45.0), cruise * rng.uniform(0.8, 1.25)
+        way = way + paths.gap_ahead(rng, samples, 8.0, rng.uniform(10.0, 25.0))
         lane = builder.lane(-0.5 * half)
-        composites.car(
-            builder.moving(paths.car(rng, samples, lane, start, speed, builder.height, 0.4))
-        )
+        composites.car(builder.moving(paths.driven(rng, lane, way, builder.height)))
     for _ in range(int(rng.integers(2, 5))):
         start, speed = rng.uniform(20.0, end + 60.0), -cruise * rng.uniform(0.6, 1.2)
         lane = builder.lane(0.5 * half)

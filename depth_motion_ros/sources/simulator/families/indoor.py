@@ -30,7 +30,7 @@ def add_room(builder: SceneBuilder, room: Room) -> None:
     z = room.height / 2
     ceiling = kit.plaster()
     part.box((0, 0, room.height + 0.1), (room.x + 0.2, room.y + 0.2, 0.1), ceiling, casts=False)
-    for sign in (-1, 1):
+    for sign in (-1.0, 1.0):
         part.box((0, sign * (room.y + 0.1), z), (room.x + 0.2, 0.1, z), wall, casts=False)
         part.box((sign * (room.x + 0.1), 0, z), (0.1, room.y + 0.2, z), wall, casts=False)
         skirting = kit.wood()
