@@ -69,6 +69,7 @@ setup(
             )
         ],
         "cpu": ["onnxruntime>=1.18", "onnx>=1.16", "onnxscript>=0.1"],
+        # For an engine that this version does not have yet (README, "Limits").
         "tensorrt": ["tensorrt>=10", "onnx>=1.16", "onnxscript>=0.1"],
         "train": ["lightning>=2.2", "tensorboard>=2.14"],
         "test": TEST,

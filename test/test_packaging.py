@@ -46,11 +46,14 @@ def test_a_wheel_carries_what_ros_looks_for(wheel: zipfile.ZipFile) -> None:
         assert shipped == {p.name for p in (ROOT / folder).iterdir() if p.is_file()}
 
 
-def test_a_wheel_carries_every_module_and_the_typing_marker(wheel: zipfile.ZipFile) -> None:
-    names = set(wheel.namelist())
-    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "depth_motion_ros").rglob("*.py")}
-    assert modules <= names
-    assert "depth_motion_ros/py.typed" in names
+def test_a_wheel_carries_every_module_recipe_and_weights_file(wheel: zipfile.ZipFile) -> None:
+    files = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "depth_motion_ros").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert "depth_motion_ros/py.typed" in files
+    assert files <= set(wheel.namelist())
 
 
 def test_console_scripts_name_functions_that_exist(wheel: zipfile.ZipFile) -> None:

@@ -130,7 +130,7 @@ def _trajectory(axes: Axes, paths: Paths, stamp: int, unit: str) -> None:
         )  # fmt: skip
     now = way[int(np.searchsorted(paths.stamps, stamp))]
     axes.plot(-now[1], now[0], marker="o", color="tab:blue", label="the moment shown")
-    axes.set(title="trajectory", xlabel=f"right ({unit})", ylabel=f"ahead ({unit})")
+    axes.set(title="trajectory", xlabel="right", ylabel="ahead")
     # Equal axes by widening the data's box: a straight path is no thin stripe.
     axes.set_aspect("equal", adjustable="datalim")
     axes.legend(loc="best", fontsize=8)
