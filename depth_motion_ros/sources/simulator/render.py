@@ -28,7 +28,7 @@ class RenderOutput:
         next frame's camera axes: X_next = R X + t + motion with R, t of ``ego``.
     instance: (B, 1, H, W) long, 0 = static. moving: (B, 1, H, W) bool.
     valid: (B, 1, H, W) bool: False for the sky and where the ground's march did not settle.
-    edges: (B, 1, H, W) bool: pixels beside another surface.
+    edges: (B, 1, H, W) bool: pixels beside another surface, kind of ground, or a shadow's rim.
     pose: (B, 4, 4) float64 camera (optical axes) to world. ego: (B, 4, 4) float64, this frame's
     camera axes to the next frame's. K: (B, 3, 3).
     """
@@ -134,8 +134,8 @@ def render(
     body = torch.where(primitive >= 0, scene.body.gather(1, primitive.clamp(min=0)), 0)
     tiling = rays.tiling
     motion = tiling.to_image(_moved(mover, body, directions * solid[:, None]))
-    # Ids below 2^24 are exact in float32.
-    identity = torch.where(sky, -2.0, primitive.float())
+    # Ids below 2^24 are exact in float32. Kinds of ground and shadow count as surfaces.
+    identity = torch.where(sky | is_ground, -surface.entry, primitive) * 2.0 + surface.lit
     edges = _beside_another(tiling.to_image(identity[:, None]))
     valid = ~sky & (exact | (primitive >= 0))
     return RenderOutput(

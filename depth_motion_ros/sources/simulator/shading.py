@@ -25,12 +25,14 @@ Vector = tuple[Tensor, Tensor, Tensor]
 class Surface:
     """What each pixel shows; everything is (B, n) or a tuple of such.
 
-    u, v: m, place on the surface. footprint: m on the surface that a pixel covers. normal: unit,
-    camera axes, towards the camera. ray: camera axes, z = 1; length: of the ray. depth: m.
+    entry: row of the scene's materials. u, v: m, place on the surface. footprint: m on the
+    surface that a pixel covers. normal: unit, camera axes, towards the camera. ray: camera axes,
+    z = 1; length: of the ray. depth: m.
     material: the 14 columns of ``materials.py``. lit: 1 where the sun is seen. paint: share of
     road paint. sky: bool. up: height of the viewing direction, in [-1, 1].
     """
 
+    entry: Tensor
     u: Tensor
     v: Tensor
     footprint: Tensor

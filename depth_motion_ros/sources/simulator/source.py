@@ -43,10 +43,10 @@ class NamedScene:
 
 
 SCENES: dict[str, NamedScene] = {
-    "yard": NamedScene("yard", 15, 900, 30.0, 640, 480, 75.0, (0.1, 0, 0.6, 0, 0.05, 0)),
+    "yard": NamedScene("yard", 10, 900, 30.0, 640, 480, 75.0, (0.1, 0, 0.6, 0, 0.05, 0)),
     "drive": NamedScene("drive", 8, 300, 10.0, 832, 256, 82.0, (0.5, 0, 1.65, 0, 0.02, 0)),
     "indoor": NamedScene("indoor", 4, 450, 15.0, 480, 360, 72.0, (0.1, 0, 0.5, 0, 0.05, 0)),
-    "handheld": NamedScene("handheld", 4, 450, 15.0, 480, 360, 62.0, (0, 0, 0, 0, 0, 0)),
+    "handheld": NamedScene("handheld", 2, 450, 15.0, 480, 360, 62.0, (0, 0, 0, 0, 0, 0)),
     "crowd": NamedScene("crowd", 3, 450, 15.0, 480, 360, 68.0, (0, 0, 0, 0, 0, 0)),
 }
 
@@ -134,7 +134,8 @@ def open_simulator(
     """A source for ``sim:NAME``. Left alone, the options are those of the frozen scene.
 
     width, height: px; another aspect ratio keeps the horizontal field of view. frames: length of
-    the sequence, without it the scene's 30 s. seed: another scene of the family. rate: Hz. clean: no sensor effects.
+    the sequence, without it the scene's 30 s. seed: another scene of the family. rate: Hz.
+    clean: no sensor effects.
 
     Raises SourceError for an unknown name or an option out of range.
     """

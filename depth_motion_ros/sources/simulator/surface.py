@@ -118,6 +118,7 @@ def surface_of(scene: SceneBatch, frames: Frames, hits: Hits) -> Surface:
     materials = scene.material.reshape(-1, fields).t().contiguous()
     material = materials.index_select(1, (row * rows + entry).flatten())
     return Surface(
+        entry=entry,
         u=u,
         v=v,
         footprint=torch.where(hits.sky, frames.pixel * stretch, footprint),
