@@ -86,7 +86,9 @@ class Ros:
             ROS_DOMAIN_ID=str(domain),
             ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST",
             OMP_NUM_THREADS="1",
-            PYTHONPATH=os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+            PYTHONPATH=os.pathsep.join(
+                [str(ROOT), str(ROOT / "test"), *filter(None, [os.environ.get("PYTHONPATH")])]
+            ),
             RCUTILS_LOGGING_BUFFERED_STREAM="0",
         )
         # Fast DDS reads its profile from the environment of this process, too.
@@ -164,6 +166,14 @@ class Ros:
         self.wait(future.done, f"an answer of {name}")
         self.node.destroy_client(client)
         return future.result()
+
+    def parameter(self, node: str, name: str) -> Any:
+        """The value of a parameter, as text."""
+        client = AsyncParameterClient(self.node, node)
+        self.wait(client.services_are_ready, f"parameters of {node}")
+        future = client.get_parameters([name])
+        self.wait(future.done, f"an answer about {name}")
+        return future.result().values[0].string_value
 
     def set_parameter(self, node: str, name: str, value: Any) -> Any:
         """Result with ``successful`` and ``reason``."""
