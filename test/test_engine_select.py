@@ -6,7 +6,7 @@ import pytest
 import torch
 from engine_helpers import SIZE, fresh_weights, graph_cache, images
 
-from depth_motion_ros.engines import onnx_cache
+from depth_motion_ros.engines import onnx_cache, private_files, select
 from depth_motion_ros.engines.engine import EngineError
 from depth_motion_ros.engines.select import create_engine
 
@@ -17,6 +17,7 @@ pytest.importorskip("onnxruntime", reason="needs onnxruntime")
 @pytest.fixture(autouse=True)
 def _private_cache(monkeypatch):
     monkeypatch.setattr(onnx_cache, "default_folder", graph_cache)
+    monkeypatch.setattr(private_files, "default_folder", graph_cache)
 
 
 @pytest.fixture
@@ -60,9 +61,10 @@ def test_torch_by_name_is_taken():
     [
         ({"engine": "openvino"}, "unknown engine 'openvino'; use one of auto"),
         ({"precision": "fp8"}, "unknown precision 'fp8'; use one of auto"),
-        ({"engine": "tensorrt"}, "no TensorRT.*use engine 'torch'"),
+        ({"engine": "tensorrt", "device": "cpu"}, "tensorrt engine runs on a GPU.*'cpu'"),
         ({"engine": "torch", "precision": "fp16"}, "'fp16'.*'torch' computes in fp32.*use"),
-        ({"precision": "int8"}, "'int8'.*use"),
+        ({"device": "cpu", "precision": "fp16"}, "'fp16' needs engine 'tensorrt'.*use"),
+        ({"precision": "int8"}, "'int8'.*2 % on real frames.*use 'fp16'"),
         ({"engine": "cpu", "device": "cuda"}, "cannot use device 'cuda'; use engine 'torch'"),
         ({"threads": 0}, "threads must be at least 1, got 0"),
         ({"input_size": (100, 64)}, "nearest is 96"),
@@ -77,3 +79,47 @@ def test_what_is_not_to_be_had_is_refused_with_a_way_out(options, message):
 def test_a_gpu_by_name_is_never_silently_a_cpu():
     with pytest.raises(EngineError, match=r"'cuda'.*0 CUDA devices.*use device 'cpu'"):
         create_engine(fresh_weights(), device="cuda")
+
+
+def _no_tensorrt(*args, **kwargs):
+    raise EngineError("there is no TensorRT here: pip install tensorrt")
+
+
+class _OnGpu(select.TorchEngine):
+    """Stands in for an engine on a GPU, which the tests' machine may lack."""
+
+    def __init__(self, weights, **options):
+        super().__init__(weights, device="cpu", input_size=options["input_size"])
+        self.asked = options
+
+
+def test_auto_takes_tensorrt_where_there_is_a_gpu(monkeypatch, caplog):
+    monkeypatch.setattr(select.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(select, "TensorRTEngine", _OnGpu)
+    with caplog.at_level("INFO"):
+        engine = create_engine(fresh_weights(), precision="fp16")
+    assert engine.asked["precision"] == "fp16"
+    assert engine.reason.startswith("TensorRT: there is a GPU")
+    assert engine.reason in caplog.text
+
+
+def test_auto_on_a_gpu_without_tensorrt_takes_pytorch_and_says_why(monkeypatch):
+    monkeypatch.setattr(select.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(select, "TensorRTEngine", _no_tensorrt)
+    monkeypatch.setattr(select, "TorchEngine", _OnGpu)
+    engine = create_engine(fresh_weights())
+    assert engine.reason.startswith("PyTorch on a CUDA device")
+    assert "pip install tensorrt" in engine.reason
+
+
+def test_half_precision_that_was_asked_for_is_never_silently_single(monkeypatch):
+    monkeypatch.setattr(select.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(select, "TensorRTEngine", _no_tensorrt)
+    with pytest.raises(EngineError, match=r"'fp16'.*pip install tensorrt"):
+        create_engine(fresh_weights(), precision="fp16")
+
+
+def test_tensorrt_by_name_never_becomes_another_engine(monkeypatch):
+    monkeypatch.setattr(select, "TensorRTEngine", _no_tensorrt)
+    with pytest.raises(EngineError, match="pip install tensorrt"):
+        create_engine(fresh_weights(), engine="tensorrt")

@@ -7,15 +7,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from depth_motion_ros.engines import onnx_graph
 from depth_motion_ros.engines.engine import EngineError, RawMotion, RawPrediction
 from depth_motion_ros.engines.inputs import engine_config
 from depth_motion_ros.engines.onnxruntime_engine import import_onnxruntime, session_options
-from depth_motion_ros.engines.parity import Parity, compare
+from depth_motion_ros.engines.parity import Parity, compare, textured_pair
 from depth_motion_ros.engines.step import StepOutput
 from depth_motion_ros.engines.torch_engine import TorchEngine
 from depth_motion_ros.models.weights import Weights
@@ -82,18 +78,10 @@ def _parity(weights: Weights, size: tuple[int, int], path: str) -> Parity:
     session = runtime.InferenceSession(
         path, session_options(runtime, threads=1), providers=["CPUExecutionProvider"]
     )
-    previous, image = _pair(size)
+    previous, image = textured_pair(size)
     oracle = TorchEngine(weights, device="cpu", input_size=size)
     previous_depth = oracle.step(None, None, previous).depth
     reference = oracle.step(previous, previous_depth, image)
     feed = dict(zip(onnx_graph.INPUTS, (previous, previous_depth, image), strict=True))
     depth, *motion = session.run(list(StepOutput._fields), feed)
     return compare(reference, RawPrediction(depth, RawMotion(*motion)))
-
-
-def _pair(size: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Two images of smooth random texture, the second moved by two pixels."""
-    width, height = size
-    coarse = np.random.default_rng(0).integers(0, 256, (height // 8, width // 8, 3), np.uint8)
-    image = np.asarray(cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC), np.uint8)
-    return image, np.roll(image, 2, axis=1)

@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import stat
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +16,12 @@ import torch
 
 from depth_motion_ros.engines import onnx_graph, step
 from depth_motion_ros.engines.engine import EngineError
+from depth_motion_ros.engines.private_files import (
+    default_folder,
+    make_private,
+    read_sealed,
+    write_sealed,
+)
 from depth_motion_ros.models import config as config_module
 from depth_motion_ros.models import depth_net, motion_net, network, norm
 from depth_motion_ros.models.config import NetworkConfig
@@ -28,13 +31,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _SOURCES = (onnx_graph, step, config_module, depth_net, motion_net, network, norm)
-_DIGEST_BYTES = hashlib.sha256().digest_size
-
-
-def default_folder() -> Path:
-    """``$XDG_CACHE_HOME/depth_motion_ros``, or ``~/.cache/depth_motion_ros``."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "depth_motion_ros"
 
 
 def template(config: NetworkConfig, folder: Path | None = None) -> onnx.ModelProto:
@@ -47,15 +43,15 @@ def template(config: NetworkConfig, folder: Path | None = None) -> onnx.ModelPro
     folder = folder or default_folder()
     path = folder / _file_name(config)
     try:
-        _make_private(folder)
+        make_private(folder)
         if path.exists():
             return _read(path, config)
     except (OSError, EngineError) as error:
         _LOG.warning("building the ONNX graph anew: %s", error)
     model = onnx_graph.trace_template(config)
     try:
-        _make_private(folder)
-        _write(path, model)
+        make_private(folder)
+        write_sealed(path, model.SerializeToString())
     except (OSError, EngineError) as error:
         _LOG.warning("the ONNX graph is not kept for the next start: %s", error)
     return model
@@ -71,38 +67,15 @@ def _file_name(config: NetworkConfig) -> str:
     return f"{config.architecture}-{size}-{digest.hexdigest()[:16]}.graph"
 
 
-def _make_private(folder: Path) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.stat()
-    if found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise EngineError(f"others can write to {folder}; run: chmod 700 {folder}")
-
-
 def _read(path: Path, config: NetworkConfig) -> onnx.ModelProto:
     try:
         import onnx
         from google.protobuf.message import DecodeError
     except ImportError as error:
         raise EngineError(f"reading ONNX needs {error.name!r}: {onnx_graph.INSTALL}") from error
-    data = path.read_bytes()
-    body = data[_DIGEST_BYTES:]
-    if hashlib.sha256(body).digest() != data[:_DIGEST_BYTES]:
-        raise EngineError(f"{path} is damaged")
     try:
-        model: onnx.ModelProto = onnx.load_model_from_string(body)
+        model: onnx.ModelProto = onnx.load_model_from_string(read_sealed(path))
     except DecodeError as error:
         raise EngineError(f"{path} is damaged: {error}") from error
     onnx_graph.check_template(model, config)
     return model
-
-
-def _write(path: Path, model: onnx.ModelProto) -> None:
-    body = model.SerializeToString()
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(hashlib.sha256(body).digest() + body)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -47,7 +47,7 @@ class OnnxRuntimeEngine(Engine):
         """input_size: (width, height), multiples of 32; None = the weights'.
 
         threads: None = the cores this process may use, at most 4.
-        cache_folder: where graphs are kept; None = ``onnx_cache.default_folder()``.
+        cache_folder: where graphs are kept; None = ``private_files.default_folder()``.
 
         Raises EngineError where onnxruntime, or what is needed to make its graph, is missing.
         """

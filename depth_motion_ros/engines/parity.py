@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.engines.engine import RawPrediction
+
+# Two (H, W, 3) uint8 RGB images, the older first.
+Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,14 @@ class Parity:
     def within(self, tolerance: float) -> bool:
         """Whether every error and the share of flipped pixels are at most ``tolerance``."""
         return self.worst <= tolerance and self.mask_flips <= tolerance
+
+
+def textured_pair(size: tuple[int, int]) -> Pair:
+    """Two images of (width, height) of smooth random texture, the second moved by two pixels."""
+    width, height = size
+    coarse = np.random.default_rng(0).integers(0, 256, (height // 8, width // 8, 3), np.uint8)
+    image = np.asarray(cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+    return image, np.roll(image, 2, axis=1)
 
 
 def compare(reference: RawPrediction, other: RawPrediction) -> Parity:

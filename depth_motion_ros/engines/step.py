@@ -56,4 +56,5 @@ class Step(nn.Module):
 
 def _network_input(image: Tensor) -> Tensor:
     """(H, W, 3) uint8 to (1, 3, H, W) float32 in [0, 1]."""
-    return image.permute(2, 0, 1)[None].float() * (1 / 255)
+    # TensorRT takes uint8 only where the first thing done to it is the cast.
+    return image.float().permute(2, 0, 1)[None] * (1 / 255)

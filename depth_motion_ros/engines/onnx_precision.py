@@ -1,0 +1,108 @@
+"""The graph in half precision, written into the graph itself.
+
+A strongly typed runtime computes each node in the types of its inputs. So the convolutions and
+what stands between them take float16, and float32 stays where float16 would be seen in the
+result: the images' way to the first convolution, normalisation (its statistics are sums over
+every pixel), the depth head and its softplus, and everything that becomes rotation, translation,
+residual motion or intrinsics. Inputs, outputs and the names of the weights stay as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from depth_motion_ros.engines.engine import EngineError
+
+if TYPE_CHECKING:
+    import onnx
+
+# In half precision, unless their weights are geometry's.
+_HALF = frozenset(("Conv", "ConvTranspose", "Relu", "MaxPool"))
+# In half precision where something that they join is: copying it to float32 would gain nothing.
+_JOINS = frozenset(("Add", "Concat"))
+_GEOMETRY = re.compile(
+    r"depth_net\.head\.|motion_net\.(pose|field|focal|centre|refinements\.\d+\.out)\."
+)
+
+
+def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of an fp32 graph that computes in float16, except for what the module names.
+
+    Works on templates too: weights without values get the type and stay without values.
+
+    Raises EngineError where a weight does not fit into float16.
+    """
+    import onnx
+
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    graph = result.graph
+    # The types of what lies between have changed; every reader infers them anew.
+    del graph.value_info[:]
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    half: set[str] = set()
+    casts: dict[str, str] = {}
+    nodes: list[onnx.NodeProto] = []
+
+    def cast(name: str, to: int, suffix: str) -> str:
+        if name not in casts:
+            casts[name] = f"{name}_{suffix}"
+            nodes.append(onnx.helper.make_node("Cast", [name], [casts[name]], to=to))
+        return casts[name]
+
+    for node in graph.node:
+        in_half = _is_half(node, half)
+        for index, name in enumerate(node.input):
+            if in_half and name in weights:
+                _halve(weights[name])
+            elif in_half and name and name not in half:
+                node.input[index] = cast(name, onnx.TensorProto.FLOAT16, "fp16")
+            elif not in_half and name in half:
+                node.input[index] = cast(name, onnx.TensorProto.FLOAT, "fp32")
+        if in_half:
+            half.update(node.output)
+        nodes.append(node)
+
+    _check_results(result, half)
+    nodes = [type(node).FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return result
+
+
+def _is_half(node: onnx.NodeProto, half: set[str]) -> bool:
+    if node.op_type in _JOINS:
+        return any(name in half for name in node.input)
+    return node.op_type in _HALF and not any(_GEOMETRY.match(name) for name in node.input)
+
+
+def _halve(tensor: onnx.TensorProto) -> None:
+    from onnx import TensorProto
+
+    if tensor.data_type == TensorProto.FLOAT16:
+        return
+    tensor.data_type = TensorProto.FLOAT16
+    if not tensor.raw_data:
+        return
+    with np.errstate(over="ignore"):
+        values = np.frombuffer(tensor.raw_data, "<f4").astype("<f2")
+    if not np.isfinite(values).all():
+        raise EngineError(
+            f"{tensor.name!r} holds a value beyond the 65504 of float16; use precision 'fp32'"
+        )
+    tensor.raw_data = values.tobytes()
+
+
+def _check_results(model: onnx.ModelProto, half: set[str]) -> None:
+    """What is not float32 here would be an error of the rules above, whoever trained the net."""
+    narrow = sorted(output.name for output in model.graph.output if output.name in half)
+    if narrow:
+        raise EngineError(f"the half-precision graph would have outputs {narrow} in float16")
+    halved = {t.name for t in model.graph.initializer if t.data_type == 10}
+    for node in model.graph.node:
+        mixed = halved.intersection(node.input)
+        if mixed and half.isdisjoint(node.output):
+            raise EngineError(f"{sorted(mixed)} would be needed in float16 and in float32")

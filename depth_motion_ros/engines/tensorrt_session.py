@@ -1,0 +1,172 @@
+"""Runs one deserialised TensorRT engine: buffers, stream and CUDA graph."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from depth_motion_ros.engines.cuda_device import CudaDevice
+from depth_motion_ros.engines.engine import EngineError
+from depth_motion_ros.engines.tensorrt_build import check_ports
+from depth_motion_ros.engines.tensorrt_runtime import TensorRT
+from depth_motion_ros.models.config import NetworkConfig
+from depth_motion_ros.models.weights import Weights
+
+_LOG = logging.getLogger(__name__)
+_TYPES = {"UINT8": torch.uint8, "FLOAT": torch.float32}
+# The first run compiles and allocates what is put off until then; nothing new comes after it.
+_WARM_UP_RUNS = 3
+
+
+class TensorRTSession:
+    """One engine on one GPU. All memory is taken at construction, none while frames pass."""
+
+    def __init__(
+        self,
+        tensorrt: TensorRT,
+        gpu: CudaDevice,
+        plan: bytes,
+        config: NetworkConfig,
+        *,
+        refit_with: tuple[bytes, Weights] | None = None,
+    ) -> None:
+        """plan: a serialised engine of ``config``.
+
+        refit_with: the complete ONNX graph and its weights, to replace those in the plan.
+
+        Raises EngineError where the plan is not for here, lacks a weight by name, or fails.
+        """
+        self._tensorrt = tensorrt
+        self._gpu = gpu.torch_device
+        tensorrt.logger.take_errors()
+        try:
+            with torch.cuda.device(self._gpu):
+                self._runtime = tensorrt.api.Runtime(tensorrt.logger)
+                self._engine = self._runtime.deserialize_cuda_engine(plan)
+                if self._engine is None:
+                    raise tensorrt.failure("does not take the engine")
+                if refit_with is not None:
+                    refit(tensorrt, self._engine, *refit_with)
+                self._context = self._engine.create_execution_context()
+                if self._context is None:
+                    raise tensorrt.failure("cannot prepare the engine to run")
+                self._allocate(config)
+                self._warm_up()
+        except RuntimeError as error:
+            if isinstance(error, EngineError):
+                raise
+            raise EngineError(f"{tensorrt.name} failed on {gpu.name}: {error}") from error
+
+    def _allocate(self, config: NetworkConfig) -> None:
+        api = self._tensorrt.api
+        engine = self._engine
+        names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+        types = {name: engine.get_tensor_dtype(name).name for name in names}
+        shapes = {name: tuple(engine.get_tensor_shape(name)) for name in names}
+        check_ports({name: (types[name], shapes[name]) for name in names}, config)
+        self._stream = torch.cuda.Stream(self._gpu)
+        self._device: dict[str, torch.Tensor] = {}
+        self._host: dict[str, torch.Tensor] = {}
+        self._arrays: dict[str, NDArray] = {}
+        self._outputs = []
+        for name in names:
+            dtype = _TYPES[types[name]]
+            self._device[name] = torch.zeros(shapes[name], dtype=dtype, device=self._gpu)
+            self._host[name] = torch.zeros(shapes[name], dtype=dtype, pin_memory=True)
+            # A view: the tensor above keeps the pinned memory for as long as the session lives.
+            self._arrays[name] = self._host[name].numpy()
+            if engine.get_tensor_mode(name) == api.TensorIOMode.OUTPUT:
+                self._outputs.append(name)
+            if not self._context.set_tensor_address(name, self._device[name].data_ptr()):
+                raise self._tensorrt.failure(f"refuses the buffer of {name!r}")
+        # The buffers were filled on another stream.
+        torch.cuda.synchronize(self._gpu)
+
+    def _warm_up(self) -> None:
+        self._graph: torch.cuda.CUDAGraph | None = None
+        for _ in range(_WARM_UP_RUNS):
+            self._enqueue()
+        self._stream.synchronize()
+        capturable = getattr(self._context, "is_stream_capturable", None)
+        if capturable is not None and not capturable(self._stream.cuda_stream):
+            _LOG.warning("running without a CUDA graph: %s cannot record it", self._tensorrt.name)
+            return
+        graph = torch.cuda.CUDAGraph()
+        try:
+            # Other threads, such as the one whose frames pass, may use CUDA meanwhile.
+            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+                self._enqueue()
+        except RuntimeError as error:
+            _LOG.warning("running without a CUDA graph, which costs time on the CPU: %s", error)
+            return
+        self._graph = graph
+
+    def _enqueue(self) -> None:
+        if not self._context.execute_async_v3(self._stream.cuda_stream):
+            raise self._tensorrt.failure("cannot run the engine")
+
+    def run(self, inputs: dict[str, NDArray]) -> dict[str, NDArray[np.float32]]:
+        """All outputs for all inputs, by name. The arrays returned are the caller's own.
+
+        Raises EngineError when the GPU fails.
+        """
+        try:
+            for name, array in inputs.items():
+                np.copyto(self._arrays[name], array)
+            with torch.cuda.stream(self._stream):
+                for name in inputs:
+                    self._device[name].copy_(self._host[name], non_blocking=True)
+                if self._graph is None:
+                    self._enqueue()
+                else:
+                    self._graph.replay()
+                for name in self._outputs:
+                    self._host[name].copy_(self._device[name], non_blocking=True)
+            self._stream.synchronize()
+        except RuntimeError as error:
+            if isinstance(error, EngineError):
+                raise
+            raise EngineError(f"{self._tensorrt.name} failed: {error}") from error
+        return {name: self._arrays[name].copy() for name in self._outputs}
+
+    def close(self) -> None:
+        """Free the GPU's memory. Closing twice does no harm."""
+        if self._context is None:
+            return
+        self._stream.synchronize()
+        # In this order: TensorRT's objects must not outlive what made them.
+        self._graph = None
+        self._context = self._engine = self._runtime = None
+        self._device.clear()
+        self._arrays.clear()
+        self._host.clear()
+
+
+def refit(tensorrt: TensorRT, engine: Any, model: bytes, weights: Weights) -> None:
+    """Put other weights into an engine that nothing is running.
+
+    model: the complete ONNX graph with these weights in it.
+
+    Raises EngineError where the engine does not know one of them by name, or refuses.
+    """
+    api = tensorrt.api
+    refitter = api.Refitter(engine, tensorrt.logger)
+    known = set(refitter.get_all_weights())
+    lost = sorted(weights.tensors.keys() - known)
+    if lost:
+        raise EngineError(
+            f"{tensorrt.name} {tensorrt.version} has merged {len(lost)} of {len(weights.tensors)} "
+            f"weights into others, the first is {lost[0]!r}"
+        )
+    parser = api.OnnxParserRefitter(refitter, tensorrt.logger)
+    if not parser.refit_from_bytes(model):
+        raise tensorrt.failure("does not take the graph to refit from")
+    missing = refitter.get_missing_weights()
+    if missing:
+        raise EngineError(f"{tensorrt.name} still lacks {len(missing)} weights: {missing[:3]}")
+    if not refitter.refit_cuda_engine():
+        raise tensorrt.failure("cannot exchange the weights")

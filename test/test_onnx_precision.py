@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from engine_helpers import SIZE, graph_cache, images, trained_like_weights
+
+from depth_motion_ros.engines import onnx_cache, onnx_graph
+from depth_motion_ros.engines.acceptance import check_acceptable
+from depth_motion_ros.engines.engine import EngineError, RawMotion, RawPrediction
+from depth_motion_ros.engines.onnx_precision import to_fp16
+from depth_motion_ros.engines.step import StepOutput
+from depth_motion_ros.engines.torch_engine import TorchEngine
+from depth_motion_ros.models.weights import Weights
+
+onnx = pytest.importorskip("onnx", reason="needs onnx: pip install onnx onnxscript")
+FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
+
+
+def _graph(weights):
+    return onnx_graph.filled(onnx_cache.template(weights.config, graph_cache()), weights)
+
+
+@pytest.fixture(scope="module")
+def half_graph():
+    return to_fp16(_graph(trained_like_weights()))
+
+
+def _types(model):
+    """Type of every tensor, as ONNX itself infers it."""
+    graph = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
+    ports = (*graph.input, *graph.output, *graph.value_info)
+    types = {port.name: port.type.tensor_type.elem_type for port in ports}
+    return {**types, **{tensor.name: tensor.data_type for tensor in graph.initializer}}
+
+
+def test_the_large_convolutions_compute_in_half(half_graph):
+    types = _types(half_graph)
+    kinds = ("Conv", "ConvTranspose")
+    found = {n.input[1]: types[n.output[0]] for n in half_graph.graph.node if n.op_type in kinds}
+    single = {name for name, kind in found.items() if kind == FLOAT}
+    refinements = {f"motion_net.refinements.{i}.out.weight" for i in range(8)}
+    heads = {f"motion_net.{name}.weight" for name in ("pose", "field", "focal", "centre")}
+    assert single == refinements | heads | {"depth_net.head.weight"}
+    # 75 convolutions in all: 26 + 1 of DepthNet's, 7 + 4 + 8 x 4 of MotionNet's, 5 transposed.
+    assert len(found) == 75
+
+
+def test_normalisation_statistics_and_geometry_are_in_single(half_graph):
+    types = _types(half_graph)
+    kinds = ("InstanceNormalization", "Softplus", "ReduceMean", "ReduceSum", "Resize", "Mul")
+    nodes = [node for node in half_graph.graph.node if node.op_type in kinds]
+    assert {types[node.input[0]] for node in nodes} == {FLOAT}
+    assert {types[output.name] for output in half_graph.graph.output} == {FLOAT}
+
+
+def test_inputs_outputs_and_names_of_weights_stay(half_graph):
+    weights = trained_like_weights()
+    single = _graph(weights)
+    assert half_graph.graph.input == single.graph.input
+    assert half_graph.graph.output == single.graph.output
+    assert {t.name for t in half_graph.graph.initializer} == {
+        t.name for t in single.graph.initializer
+    }
+    onnx.checker.check_model(half_graph, full_check=True)
+
+
+@pytest.mark.parametrize("architecture", ["lite", "resnet18"])
+def test_depth_stays_within_one_percent_of_pytorch(architecture):
+    runtime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    weights = trained_like_weights(architecture)
+    session = runtime.InferenceSession(
+        to_fp16(_graph(weights)).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    oracle = TorchEngine(weights, device="cpu")
+    previous, image = images()
+    depth = oracle.step(None, None, previous).depth
+    feed = dict(zip(onnx_graph.INPUTS, (previous, depth, image), strict=True))
+    got, *motion = session.run(list(StepOutput._fields), feed)
+    assert got.shape == SIZE[::-1]
+    reference = oracle.step(previous, depth, image)
+    figures = check_acceptable(
+        reference, RawPrediction(got, RawMotion(*motion)), "fp16", "onnxruntime"
+    )
+    assert figures.startswith("depth 0.")
+    # It is half precision indeed: float32 agrees to 1e-6.
+    assert np.median(np.abs(got - reference.depth) / reference.depth) > 1e-5
+
+
+def test_a_graph_without_weights_has_the_types_of_a_complete_one(half_graph):
+    template = to_fp16(onnx_cache.template(trained_like_weights().config, graph_cache()))
+    assert template.graph.node == half_graph.graph.node
+    assert [t.data_type for t in template.graph.initializer] == [
+        t.data_type for t in half_graph.graph.initializer
+    ]
+
+
+def test_a_weight_beyond_half_precision_is_named():
+    weights = trained_like_weights()
+    name = "depth_net.encoder.stem.weight"
+    large = weights.tensors[name].clone()
+    large[0, 0, 0, 0] = 65520.0  # the first value that float16 rounds to infinity
+    with pytest.raises(EngineError, match=f"{name}.*use precision 'fp32'"):
+        to_fp16(_graph(Weights({**weights.tensors, name: large}, weights.metadata)))
