@@ -1,0 +1,248 @@
+"""What the engine decides: cached or built, refitted or fixed, accepted or refused.
+
+A fake stands for the GPU: its plans hold the weights that they were built or refitted with, and
+PyTorch computes with those.
+"""
+
+from __future__ import annotations
+
+import logging
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from engine_helpers import SIZE, graph_cache, images, trained_like_weights
+
+from depth_motion_ros.engines import onnx_cache, tensorrt_engine
+from depth_motion_ros.engines.cuda_device import CudaDevice
+from depth_motion_ros.engines.engine import EngineError
+from depth_motion_ros.engines.tensorrt_build import BuiltPlan
+from depth_motion_ros.engines.tensorrt_engine import TensorRTEngine
+from depth_motion_ros.engines.torch_engine import TorchEngine
+from depth_motion_ros.models.weights import Weights, WeightsError
+
+onnx = pytest.importorskip("onnx", reason="needs onnx: pip install onnx onnxscript")
+
+
+class _Gpu(CudaDevice):
+    """Computes on the CPU."""
+
+    @property
+    def torch_device(self):
+        return torch.device("cpu")
+
+
+class FakeTensorRT:
+    """Builds and runs; counts both, and fails where a test wants it to.
+
+    drops_bias: an engine with REFIT computes something else, as is known of TensorRT 11.3.
+    """
+
+    def __init__(self):
+        self.version = "10.3.0"
+        self.builds = []
+        self.open_sessions = 0
+        self.drops_bias = False
+        self.refit_fails = False
+
+    def build(self, tensorrt, model, config, precision, *, refit, timings, progress):
+        self.builds.append("refit" if refit else "fixed")
+        progress(1.0)
+        return BuiltPlan((b"R" if refit else b"F") + model, timings + b"+")
+
+    def session(self, tensorrt, gpu, plan, config, *, refit_with=None):
+        if refit_with is not None and self.refit_fails:
+            raise EngineError("tensorrt has merged 1 of 155 weights into others")
+        model = refit_with[0] if refit_with else plan[1:]
+        return _Session(self, model, config, wrong=self.drops_bias and plan[:1] == b"R")
+
+
+class _Session:
+    def __init__(self, fake, model, config, wrong):
+        graph = onnx.ModelProto.FromString(model).graph
+        names = {t.name: t for t in graph.initializer}
+        self._wrong = wrong
+        self._fake = fake
+        fake.open_sessions += 1
+        expected = trained_like_weights(config.architecture)
+        tensors = {
+            name: torch.from_numpy(onnx.numpy_helper.to_array(names[name]).astype("f4"))
+            for name in expected.tensors
+        }
+        self._engine = TorchEngine(Weights(tensors, expected.metadata), device="cpu")
+
+    def run(self, inputs):
+        result = self._engine.step(*inputs.values())
+        motion = vars(result.motion) if result.motion else {}
+        return {"depth": result.depth * (1.05 if self._wrong else 1.0), **motion}
+
+    def close(self):
+        self._fake.open_sessions -= 1
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    fake = FakeTensorRT()
+    gpu = _Gpu(0, "Fake GPU", "8.6", "CUDA 12.8")
+    monkeypatch.setattr(tensorrt_engine, "cuda_device", lambda device: gpu)
+    monkeypatch.setattr(
+        tensorrt_engine,
+        "find_tensorrt",
+        lambda: SimpleNamespace(name="tensorrt", version=fake.version),
+    )
+    monkeypatch.setattr(tensorrt_engine, "build_plan", fake.build)
+    monkeypatch.setattr(tensorrt_engine, "TensorRTSession", fake.session)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: torch.inference_mode())
+    template = onnx_cache.template(trained_like_weights().config, graph_cache())
+    monkeypatch.setattr(onnx_cache, "template", lambda config, folder: template)
+    return fake
+
+
+@pytest.fixture
+def start(fake, tmp_path):
+    def run(weights=None, **options):
+        return TensorRTEngine(
+            weights or trained_like_weights(), cache_folder=tmp_path / "cache", **options
+        )
+
+    return run
+
+
+def _agrees(engine, weights):
+    previous, image = images()
+    oracle = TorchEngine(weights, device="cpu")
+    depth = oracle.step(None, None, previous).depth
+    np.testing.assert_allclose(engine.step(None, None, previous).depth, depth, rtol=0.02)
+    got, expected = (e.step(previous, depth, image) for e in (engine, oracle))
+    np.testing.assert_allclose(got.motion.rotation, expected.motion.rotation, rtol=0.02)
+    return True
+
+
+def test_the_first_start_builds_and_keeps(fake, start):
+    engine = start()
+    assert fake.builds == ["refit"]
+    assert engine.plan_path.is_file()
+    assert engine.describe().precision == "fp16"
+    assert engine.describe().device == "Fake GPU"
+    assert engine.input_size == SIZE
+    assert _agrees(engine, trained_like_weights())
+
+
+def test_the_second_start_builds_nothing_whatever_the_weights(fake, start):
+    start().close()
+    other = trained_like_weights(seed=1)
+    engine = start(other)
+    assert fake.builds == ["refit"]
+    assert _agrees(engine, other)
+
+
+def test_each_precision_has_its_own_engine(fake, start):
+    start(precision="fp16").close()
+    engine = start(precision="fp32")
+    assert len(fake.builds) == 2
+    assert engine.describe().precision == "fp32"
+
+
+def test_another_tensorrt_builds_anew(fake, start):
+    start().close()
+    fake.version = "10.3.1"
+    start().close()
+    assert fake.builds == ["refit", "refit"]
+
+
+def test_a_damaged_engine_is_built_anew_with_one_line(fake, start, caplog):
+    first = start()
+    first.close()
+    first.plan_path.write_bytes(b"x" * 500)
+    with caplog.at_level(logging.WARNING):
+        start().close()
+    assert len(caplog.records) == 1
+    assert "damaged" in caplog.text
+    assert fake.builds == ["refit", "refit"]
+
+
+def test_loaded_weights_are_those_that_run(fake, start):
+    engine = start()
+    other = trained_like_weights(seed=1)
+    engine.load(other)
+    assert _agrees(engine, other)
+    assert engine.describe().weights_version == other.version
+    assert fake.builds == ["refit"]
+    assert fake.open_sessions == 1
+
+
+def test_weights_that_cannot_be_used_leave_those_in_use(fake, start):
+    engine = start()
+    name = "depth_net.encoder.stem.weight"
+    weights = trained_like_weights(seed=1)
+    large = torch.full_like(weights.tensors[name], 1e6)
+    with pytest.raises(EngineError, match="float16"):
+        engine.load(Weights({**weights.tensors, name: large}, weights.metadata))
+    with pytest.raises(WeightsError, match="'resnet18'"):
+        engine.load(trained_like_weights("resnet18"))
+    assert _agrees(engine, trained_like_weights())
+    assert engine.describe().weights_version == trained_like_weights().version
+    assert fake.open_sessions == 1
+
+
+def test_an_engine_that_cannot_be_refitted_is_built_for_the_weights(fake, start, caplog):
+    engine = start()
+    fake.refit_fails = True
+    other = trained_like_weights(seed=1)
+    with caplog.at_level(logging.WARNING):
+        engine.load(other)
+    assert "has merged 1 of 155 weights" in caplog.text
+    assert _agrees(engine, other)
+    assert fake.open_sessions == 1
+
+
+def test_a_refittable_engine_that_computes_otherwise_gives_way_to_a_fixed_one(fake, start, caplog):
+    fake.drops_bias = True
+    with caplog.at_level(logging.WARNING):
+        engine = start()
+    assert "depth 5.0" in caplog.text
+    assert fake.builds == ["refit", "fixed"]
+    assert _agrees(engine, trained_like_weights())
+    assert fake.open_sessions == 1
+    # The next start finds the fixed engine and does not try again what failed.
+    engine.close()
+    start()
+    assert fake.builds == ["refit", "fixed"]
+
+
+def test_an_engine_that_differs_from_pytorch_is_refused_with_the_figures_and_not_kept(
+    fake, start, tmp_path, monkeypatch
+):
+    wrong = lambda *a, **k: _Session(fake, a[2][1:], a[3], wrong=True)  # noqa: E731
+    monkeypatch.setattr(tensorrt_engine, "TensorRTSession", wrong)
+    with pytest.raises(EngineError, match=r"differs from PyTorch: depth [45]\.\d\d% \(median\)"):
+        start()
+    assert not list((tmp_path / "cache").glob("*.engine"))
+    assert fake.open_sessions == 0
+
+
+def test_the_comparison_runs_on_the_images_given(fake, start, monkeypatch):
+    seen = []
+    plain = tensorrt_engine.check_acceptable
+
+    def check(reference, other, precision, runtime):
+        seen.append(reference.depth)
+        return plain(reference, other, precision, runtime)
+
+    monkeypatch.setattr(tensorrt_engine, "check_acceptable", check)
+    previous, image = images()
+    start(pair=(previous, image))
+    oracle = TorchEngine(trained_like_weights(), device="cpu")
+    np.testing.assert_allclose(seen[0], oracle.step(None, None, image).depth, rtol=1e-5)
+
+
+def test_progress_is_shown(start):
+    shares = []
+    start(progress=shares.append)
+    assert shares == [1.0]
+
+
+def test_a_precision_that_there_is_not(start):
+    with pytest.raises(EngineError, match="no precision 'int8'; use fp16, fp32"):
+        start(precision="int8")
