@@ -80,8 +80,8 @@ class Ros:
     def __init__(self, domain: int, folder: Path) -> None:
         self._folder = folder
         self._processes: list[NodeProcess] = []
-        self._environment = dict(os.environ)
-        self._environment.update(
+        self.environment = dict(os.environ)
+        self.environment.update(
             transport_environment(os.environ),
             ROS_DOMAIN_ID=str(domain),
             ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST",
@@ -128,7 +128,7 @@ class Ros:
                 text = "''"
             command += ["-p", f"{parameter}:={text}"]
         log = self._folder / f"{len(self._processes)}_{name}.log"
-        process = NodeProcess([*command, *arguments], self._environment, log)
+        process = NodeProcess([*command, *arguments], self.environment, log)
         self._processes.append(process)
         return process
 
