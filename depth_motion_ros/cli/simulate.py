@@ -12,8 +12,6 @@ HELP = "render a scene into a sequence folder with exact depth, poses and object
 PREVIEW, SHEET, SHOWN = "preview.mp4", "contact_sheet.png", 8
 # Steps per metre of the stored depth: 16 bits reach 65 m in millimetres, or 256 m.
 FINE, COARSE = 1000.0, 256.0
-INDOORS = 20.0
-"""Metres; a first frame that sees farther is taken for outdoors, where others see farther still."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     near, far = (float(x) for x in np.nanquantile(first.depth, (0.02, 0.98)))
     writer = SequenceWriter(
         args.out,
-        depth_scale=FINE if np.nanmax(first.depth) < INDOORS else COARSE,
+        depth_scale=FINE if source.scene.family == "indoor" else COARSE,
         rate=source.rate,
         image_format=args.image_format,
     )

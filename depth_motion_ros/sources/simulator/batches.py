@@ -11,7 +11,7 @@ from torch import Tensor
 
 from depth_motion_ros.sources.simulator.cameras import CameraRanges, random_intrinsics, random_mount
 from depth_motion_ros.sources.simulator.families import FAMILIES, build_scene
-from depth_motion_ros.sources.simulator.render import render
+from depth_motion_ros.sources.simulator.render import joined, render
 from depth_motion_ros.sources.simulator.scene import Scene, SceneBatch, stack
 from depth_motion_ros.sources.simulator.sensor import Sensor, image_flow, photograph
 from depth_motion_ros.sources.simulator.textures import VARIANTS, TextureBank
@@ -137,8 +137,8 @@ class PairSampler:
         K: np.ndarray,
         path: np.ndarray,
         mount: np.ndarray,
-        first: np.ndarray,
-        second: np.ndarray,
+        start: np.ndarray,
+        end: np.ndarray,
         rng: np.random.Generator,
     ) -> PairBatch:
         device, count = self.device, len(path)
@@ -146,15 +146,26 @@ class PairSampler:
         seeds = torch.as_tensor(rng.integers(1 << 16, size=2 * count), device=device)
         paths = torch.as_tensor(path, device=device)
         mounts = torch.as_tensor(mount, device=device)
-        times = [torch.as_tensor(t, device=device) for t in (first, second)]
+        times = [torch.as_tensor(t, device=device) for t in (start, end)]
         poses = [camera_pose(scene.carrier(paths, time), mounts) for time in times]
         intrinsics = torch.as_tensor(K, dtype=torch.float32, device=device)
         both = torch.arange(count, device=device).repeat(2)
-        output = render(
-            scene.rows(both), intrinsics.repeat(2, 1, 1), torch.cat(poses), torch.cat(times),
-            next_pose=torch.cat(poses[::-1]), next_time=torch.cat(times[::-1]),
-            width=self.width, height=self.height, bank=self._bank,
-        )  # fmt: skip
+        whole = (both, intrinsics.repeat(2, 1, 1), torch.cat(poses), torch.cat(times))
+        after = (torch.cat(poses[::-1]), torch.cat(times[::-1]))
+        # A CPU is fastest where a frame's intermediate values stay in its cache.
+        size = 1 if device.type == "cpu" else 2 * count
+        parts = []
+        for first in range(0, 2 * count, size):
+            row, K_part, pose, time, next_pose, next_time = (
+                values[first : first + size] for values in (*whole, *after)
+            )
+            parts.append(
+                render(
+                    scene.rows(row), K_part, pose, time, next_pose=next_pose,
+                    next_time=next_time, width=self.width, height=self.height, bank=self._bank,
+                )
+            )  # fmt: skip
+        output = joined(parts)
         flow = image_flow(output.depth, output.motion, output.ego, output.K)
         # Blur and shutter run forward in time, whichever frame comes first.
         later = torch.cat((times[0], times[1])) > torch.cat((times[1], times[0]))

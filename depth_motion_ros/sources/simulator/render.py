@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -43,6 +44,14 @@ class RenderOutput:
     pose: Tensor
     ego: Tensor
     K: Tensor
+
+
+def joined(parts: Sequence[RenderOutput]) -> RenderOutput:
+    """The frames of several outputs as one."""
+    if len(parts) == 1:
+        return parts[0]
+    names = [field.name for field in fields(RenderOutput)]
+    return RenderOutput(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
 
 def _affine_maps(scene: SceneBatch, pose: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
