@@ -138,8 +138,6 @@ class Outputs:
     def close(self) -> None:
         for publisher in self._publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
-        if self._tf is not None:
-            self._tf.close()
 
 
 def _usable(covariance: NDArray[np.float64]) -> NDArray[np.float64]:

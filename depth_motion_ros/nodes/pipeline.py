@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future
+from contextlib import ExitStack
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
@@ -81,10 +82,29 @@ class Pipeline:
                 "THE NETWORK IS UNTRAINED: there is no weights file, so depth and motion mean "
                 "nothing. Set the parameter weights to a .safetensors file"
             )
+        with ExitStack() as undo:
+            self._build(undo, settings, options, build, weights)
+            self._undo = undo.pop_all()
+
+    def _build(
+        self,
+        undo: ExitStack,
+        settings: EstimatorSettings,
+        options: EngineOptions,
+        build: EngineBuilder,
+        weights: Weights,
+    ) -> None:
+        """Make the parts. undo: learns how to end each, also when a later one cannot be made."""
+        node, config = self._node, self._config
         self.engine = EngineSlot(build(options, weights))
+        undo.callback(self.engine.close)
         self.pairing = CameraPairing(self._report_info)
         tf = TfPublisher(node) if config["publish_tf"] else None
+        if tf is not None:
+            undo.callback(tf.close)
         self._from_tf = ExtrinsicFromTf(node) if config["use_tf_extrinsic"] else None
+        if self._from_tf is not None:
+            undo.callback(self._from_tf.close)
         self.outputs = Outputs(
             node,
             config["odom_frame"],
@@ -93,6 +113,7 @@ class Pipeline:
             config["point_stride"],
             tf,
         )
+        undo.callback(self.outputs.close)
         compressed = config["image_transport"] == COMPRESSED
         self.perception = Perception(
             self.engine,
@@ -101,8 +122,8 @@ class Pipeline:
             self.pairing,
             self._extrinsic(settings),
             compressed_to_rgb if compressed else image_to_rgb,
-            tally,
-            report,
+            self._tally,
+            self._report,
             camera_frame=config["camera_frame"],
             rectify=config["rectify"],
         )
@@ -113,6 +134,7 @@ class Pipeline:
             build,
             lambda exchange: self.worker.call(lambda: self.perception.exchange_engine(exchange)),
         )
+        undo.callback(self._loader.close)
         self.inputs: Inputs | None = None
 
     def read_weights(self) -> Weights:
@@ -144,11 +166,7 @@ class Pipeline:
 
     def close(self) -> None:
         self.stop()
-        self._loader.close()
-        self.outputs.close()
-        if self._from_tf is not None:
-            self._from_tf.close()
-        self.engine.close()
+        self._undo.close()
 
     def change(self, config: Config) -> None:
         """Adopt changed live parameters, from the next frame on."""
