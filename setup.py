@@ -22,6 +22,11 @@ WHEELS = (
     " and platform_machine == 'x86_64' and sys_platform == 'linux'"
 )
 TEST = ["pytest<8.4", "pytest-timeout", "hypothesis"]
+# TensorRT for RTX installs whole from PyPI and builds engines without a GPU: CI does.
+TENSORRT_RTX = (
+    "tensorrt-rtx-cu13; python_version < '3.14' and sys_platform == 'linux'"
+    " and platform_machine == 'x86_64'"
+)
 
 setup(
     name=NAME,
@@ -69,11 +74,20 @@ setup(
             )
         ],
         "cpu": ["onnxruntime>=1.18", "onnx>=1.16", "onnxscript>=0.1"],
-        # For an engine that this version does not have yet (README, "Limits").
-        "tensorrt": ["tensorrt>=10", "onnx>=1.16", "onnxscript>=0.1"],
+        "tensorrt": ["tensorrt>=10.3", "onnx>=1.16", "onnxscript>=0.1"],
+        "tensorrt-rtx": [TENSORRT_RTX, "onnx>=1.16", "onnxscript>=0.1"],
         "train": ["lightning>=2.2", "tensorboard>=2.14"],
         "test": TEST,
-        "dev": [*TEST, "ruff", "mypy", "types-PyYAML", "import-linter", "evo", "setuptools"],
+        "dev": [
+            *TEST,
+            TENSORRT_RTX,
+            "ruff",
+            "mypy",
+            "types-PyYAML",
+            "import-linter",
+            "evo",
+            "setuptools",
+        ],
     },
     entry_points={
         "console_scripts": [
