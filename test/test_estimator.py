@@ -97,7 +97,7 @@ def test_a_scale_source_of_ones_own_is_asked_for_every_frame():
     class Growing:
         calls = 0
 
-        def update(self, stamp, raw, camera):
+        def update(self, seen):
             self.calls += 1
             return Scale(float(self.calls), "odometry", 0.01)
 

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from estimation_helpers import CAMERA, DEPTH, HEIGHT, STEP, WIDTH, wall
 
-from depth_motion_ros.estimation.quality import WarpErrors, judge, motion_covariance, warp_errors
+from depth_motion_ros.estimation.estimate import Scale
+from depth_motion_ros.estimation.quality import (
+    WarpErrors,
+    judge,
+    metric_covariance,
+    motion_covariance,
+    texture,
+    warp_errors,
+)
 from depth_motion_ros.estimation.settings import EstimatorSettings
 from depth_motion_ros.geometry.camera import Camera
 
@@ -101,7 +109,6 @@ def covariance(**changes):
         "median_depth": 10.0,
         "rotation": np.eye(3),
         "translation": np.zeros(3),
-        "scale_variance": float("nan"),
     }
     return motion_covariance(**{**values, **changes})
 
@@ -129,10 +136,24 @@ def test_a_perfect_match_is_never_certain():
 
 def test_an_uncertain_scale_is_uncertain_along_the_motion_only():
     step = np.array([0.0, 0, 1])
-    extra = covariance(translation=step, scale_variance=0.04) - covariance(translation=step)
+    known = metric_covariance(covariance(), step, Scale(2.0, "constant"))
+    extra = metric_covariance(covariance(), step, Scale(2.0, "odometry", 0.04)) - known
     expected = np.zeros((6, 6))
-    expected[2, 2] = 0.04
+    # 20 % of a step of two metres.
+    expected[2, 2] = 0.4**2
     np.testing.assert_allclose(extra, expected, atol=1e-12)
+
+
+def test_metres_multiply_the_translation_s_deviation_and_leave_the_rotation_s():
+    metric = metric_covariance(covariance(), np.zeros(3), Scale(2.0, "constant"))
+    ratio = np.sqrt(np.diag(metric) / np.diag(covariance()))
+    np.testing.assert_allclose(ratio, [2, 2, 2, 1, 1, 1])
+
+
+def test_texture_tells_a_scene_from_a_covered_lens():
+    minimum = EstimatorSettings().min_texture
+    noise = np.random.default_rng(0).normal(20, 2.5, (128, 416, 3))
+    assert texture(np.clip(noise, 0, 255).astype(np.uint8)) < minimum < texture(wall())
 
 
 def test_a_blank_wall_gives_numbers_and_no_confidence():

@@ -71,11 +71,14 @@ class Estimate:
     stamp: of the input, ns.
     image: (H, W, 3) uint8 RGB, the input at the size of the depth map.
     depth: (H, W) float32, metres, NaN where invalid.
-    motion: None for the first frame, after a reset, and while lost.
+    motion: None for the first frame and after a reset; while lost, None or, where the settings ask
+        for it, the last motion with the covariance of not seeing.
     object_flow: (H, W, 3) float32, m/s in this camera's optical axes: velocity of what moves by
         itself, zero where static, NaN where depth is invalid; None where ``motion`` is None or
         when not asked for.
     camera: intrinsics of ``image`` and ``depth`` that were used.
+    is_silent: nothing of this is to be told: the scale is not known, and the settings ask for
+        silence until it is.
     learned_camera: what the network believes, steadied over time; None before the first pair,
         unless a frame without a camera had to be looked at for it.
     """
@@ -89,3 +92,4 @@ class Estimate:
     learned_camera: Camera | None
     scale: Scale
     quality: Quality
+    is_silent: bool = False

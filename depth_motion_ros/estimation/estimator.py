@@ -13,21 +13,19 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
-from depth_motion_ros.engines.engine import Engine, EngineError, RawMotion, RawPrediction
+from depth_motion_ros.engines.engine import Engine, EngineError, RawPrediction
 from depth_motion_ros.estimation.estimate import Estimate, Motion, Quality, Scale
 from depth_motion_ros.estimation.intrinsics import LearnedIntrinsics
 from depth_motion_ros.estimation.object_flow import object_flow
 from depth_motion_ros.estimation.odometry import Odometry, OdometryState
-from depth_motion_ros.estimation.quality import (
-    WarpErrors,
-    judge,
-    motion_covariance,
-    warp_errors,
-)
-from depth_motion_ros.estimation.scale import ConstantScale, ScaleSource
-from depth_motion_ros.estimation.settings import EstimatorSettings
+from depth_motion_ros.estimation.pair import PairMotion, View, pair_motion
+from depth_motion_ros.estimation.quality import metric_covariance
+from depth_motion_ros.estimation.scale import Observation, ScaleSource
+from depth_motion_ros.estimation.scale_choice import choose_scale_source
+from depth_motion_ros.estimation.scale_odometry import OdometryScale
+from depth_motion_ros.estimation.settings import HOLD, SILENT, EstimatorSettings
+from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.sources.frame import Frame
 from depth_motion_ros.sources.rectify import Rectifier
@@ -51,8 +49,7 @@ class _Previous:
     """The frame before: image and depth as the engine took and gave them."""
 
     stamp: int
-    image: NDArray[np.uint8]
-    depth: NDArray[np.float32]
+    view: View
 
 
 class Estimator:
@@ -77,17 +74,21 @@ class Estimator:
         settings: EstimatorSettings | None = None,
         scale_source: ScaleSource | None = None,
     ) -> None:
-        """settings: None = the defaults. scale_source: None = the constant of the settings."""
+        """settings: None = the defaults. scale_source: None = what the settings ask for."""
         self.settings = settings or EstimatorSettings()
         self._engine = engine
         self._size = engine.input_size
-        self._scale_source = scale_source or ConstantScale(self.settings.scale)
+        self._odometry_scale = OdometryScale(self.settings.base_from_camera)
+        self._scale_source = scale_source or choose_scale_source(
+            self.settings, self._odometry_scale
+        )
         self._odometry = Odometry(self.settings.base_from_camera)
         self._rectifier = Rectifier()
         self._learned = LearnedIntrinsics(self.settings.intrinsics_window)
         self._previous: _Previous | None = None
         self._reset_reason = ""
         self._last_stamp: int | None = None
+        self._last_motion: tuple[int, Motion] | None = None
         self._input: tuple[tuple[int, ...], str] | None = None
 
     @property
@@ -98,6 +99,14 @@ class Estimator:
     def pose(self) -> OdometryState:
         """Where the base is by the odometry, and its twist."""
         return self._odometry.state
+
+    def add_odometry(self, stamp: int, pose: NDArray[np.float64]) -> None:
+        """Hear another odometry, as a source of the metric scale.
+
+        stamp: ns, by the clock of the frames; late or early does not matter. pose: (4, 4), base in
+        any fixed frame, metres.
+        """
+        self._odometry_scale.add(stamp, pose)
 
     def reset(self, reason: str) -> None:
         """The next frame counts as the first. Pose, scale and learned intrinsics stay.
@@ -122,8 +131,9 @@ class Estimator:
             self.reset(f"the engine now takes images of {engine.input_size}")
             self._learned.clear()
         elif self._previous is not None:
-            depth = engine.step(None, None, self._previous.image).depth
-            self._previous = replace(self._previous, depth=depth)
+            image = self._previous.view.image
+            view = View(image, engine.step(None, None, image).depth)
+            self._previous = replace(self._previous, view=view)
         self._engine = engine
 
     def process(
@@ -144,13 +154,17 @@ class Estimator:
             if given is None:
                 self._look_for_intrinsics(image, raw)
         else:
-            raw = self._engine.step(previous.image, previous.depth, image)
+            raw = self._engine.step(previous.view.image, previous.view.depth, image)
         camera = given or self._learned_camera()
         if camera is None:
             raise EngineError(
                 "the network finds no intrinsics in these images; give the frames a camera"
             )
-        scale = self._scale_source.update(frame.stamp, raw, camera)
+        view = View(image, raw.depth)
+        pair = None
+        if previous is not None and raw.motion is not None:
+            pair = pair_motion(view, previous.view, raw.motion, camera, self.settings)
+        scale = self._scale_source.update(_observation(frame.stamp, view, camera, previous, pair))
         estimate = Estimate(
             stamp=frame.stamp,
             image=image,
@@ -161,11 +175,12 @@ class Estimator:
             learned_camera=self._learned_camera(),
             scale=scale,
             quality=Quality("first", reason=self._reset_reason),
+            is_silent=not scale.is_metric and self.settings.unknown_scale == SILENT,
         )
-        if previous is not None and raw.motion is not None:
-            estimate = self._with_motion(estimate, raw.depth, raw.motion, previous, outputs)
+        if previous is not None and pair is not None:
+            estimate = self._with_motion(estimate, raw, pair, previous.stamp, outputs)
         self._integrate(estimate)
-        self._previous = _Previous(frame.stamp, image, raw.depth)
+        self._previous = _Previous(frame.stamp, view)
         self._last_stamp, self._reset_reason = frame.stamp, ""
         return estimate
 
@@ -214,66 +229,62 @@ class Estimator:
     def _with_motion(
         self,
         estimate: Estimate,
-        raw_depth: NDArray[np.float32],
-        raw: RawMotion,
-        previous: _Previous,
+        raw: RawPrediction,
+        pair: PairMotion,
+        previous_stamp: int,
         outputs: Outputs,
     ) -> Estimate:
         """The estimate completed by what the pair shows."""
-        if not all(
-            np.isfinite(part).all() for part in (raw.rotation, raw.translation, raw.residual)
-        ):
-            lost = Quality("lost", reason="the network's motion is not finite")
-            return replace(estimate, quality=lost)
-        rotation = Rotation.from_euler("XYZ", raw.rotation.astype(np.float64)).as_matrix()
-        translation = raw.translation.astype(np.float64)
-        errors = warp_errors(
-            estimate.image,
-            previous.image,
-            raw_depth,
-            rotation,
-            translation,
-            raw.residual,
-            estimate.camera,
-        )
-        tracking, reason = judge(errors, self.settings)
-        quality = Quality(
-            tracking,
-            errors.photometric_error,
-            errors.identity_error,
-            errors.valid_fraction,
-            reason=reason,
-        )
-        if tracking == "lost":
-            return replace(estimate, quality=quality)
-        self._learned.add(raw.K)
-        dt = (estimate.stamp - previous.stamp) * 1e-9
-        scale = estimate.scale.value
+        dt = (estimate.stamp - previous_stamp) * 1e-9
+        quality = pair.quality
+        if quality.tracking == "lost" or raw.motion is None:
+            return replace(estimate, motion=self._held(estimate.stamp, dt), quality=quality)
+        self._learned.add(raw.motion.K)
         flow = None
         if outputs.object_flow:
             flow, moving = object_flow(
-                raw.residual,
-                rotation,
+                raw.motion.residual,
+                pair.rotation,
                 estimate.depth,
-                scale,
+                estimate.scale.value,
                 dt,
                 self.settings.min_flow_speed,
                 self.settings.min_flow_ratio,
             )
             quality = replace(quality, moving_fraction=moving)
-        if tracking == "static":
-            rotation, translation = np.eye(3), np.zeros(3)
+        motion = Motion(
+            pair.rotation,
+            pair.translation * estimate.scale.value,
+            metric_covariance(pair.covariance, pair.translation, estimate.scale),
+            dt,
+        )
+        self._last_motion = estimate.stamp, motion
         return replace(
             estimate,
-            motion=_motion(
-                rotation, translation * scale, errors, tracking, raw_depth, estimate, dt
-            ),
+            motion=motion,
             object_flow=flow,
             learned_camera=self._learned_camera(),
             quality=quality,
         )
 
+    def _held(self, stamp: int, dt: float) -> Motion | None:
+        """The last motion seen, gone on with for ``dt`` s; None where that is not wanted, or it
+        was too long ago."""
+        if self._last_motion is None or self.settings.when_lost != HOLD:
+            return None
+        seen, last = self._last_motion
+        if not 0 < (stamp - seen) * 1e-9 <= self.settings.max_gap:
+            return None
+        twist = se3.log(se3.transform(last.rotation, last.translation)) / last.dt
+        step = se3.exp(twist * dt)
+        unseen = [(self.settings.lost_speed * dt) ** 2] * 3
+        unseen += [(self.settings.lost_turn_rate * dt) ** 2] * 3
+        return Motion(step[:3, :3], step[:3, 3], np.diag(unseen), dt)
+
     def _integrate(self, estimate: Estimate) -> None:
+        if estimate.is_silent:
+            # Odometry begins where it begins to be told.
+            return
         if estimate.motion is not None:
             self._odometry.integrate(estimate.motion)
         elif self._last_stamp is not None:
@@ -282,24 +293,14 @@ class Estimator:
             self._odometry.coast(elapsed, settings.lost_speed, settings.lost_turn_rate)
 
 
-def _motion(
-    rotation: NDArray[np.float64],
-    translation: NDArray[np.float64],
-    errors: WarpErrors,
-    tracking: str,
-    raw_depth: NDArray[np.float32],
-    estimate: Estimate,
-    dt: float,
-) -> Motion:
-    """The motion with its covariance. translation: (3,) metres."""
-    is_static = tracking == "static"
-    covariance = motion_covariance(
-        errors.identity_pixel_error if is_static else errors.pixel_error,
-        estimate.camera,
-        # Every fourth row and column: the median does not need more.
-        float(np.median(raw_depth[::4, ::4])) * estimate.scale.value,
-        rotation,
-        translation,
-        estimate.scale.variance,
-    )
-    return Motion(rotation, translation, covariance, dt)
+def _observation(
+    stamp: int,
+    view: View,
+    camera: Camera,
+    previous: _Previous | None,
+    pair: PairMotion | None,
+) -> Observation:
+    if previous is None or pair is None or pair.quality.tracking == "lost":
+        return Observation(stamp, view.depth, camera)
+    motion = se3.transform(pair.rotation, pair.translation)
+    return Observation(stamp, view.depth, camera, previous.stamp, motion)

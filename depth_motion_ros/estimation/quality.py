@@ -8,12 +8,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_motion_ros.estimation.estimate import Scale
 from depth_motion_ros.estimation.point_cloud import rays
 from depth_motion_ros.estimation.settings import EstimatorSettings
 from depth_motion_ros.geometry.camera import Camera
 
 # Half the network's size: a quarter of the cost, and sensor noise averages out.
 _REDUCTION = 2
+_TEXTURE_REDUCTION = 8
 # A mean gradient below this (intensity per pixel) is noise: such an image cannot show motion.
 _MIN_GRADIENT = 2e-3
 # What remains unknown of the best estimate of one frame: m (or network units) and rad.
@@ -121,9 +123,8 @@ def motion_covariance(
     median_depth: float,
     rotation: NDArray[np.float64],
     translation: NDArray[np.float64],
-    scale_variance: float,
 ) -> NDArray[np.float64]:
-    """(6, 6), translation (m²) before rotation (rad²), of one frame's motion. A heuristic.
+    """(6, 6), translation before rotation (rad²), of a motion that was not aligned. A heuristic.
 
     An image displacement e that the motion leaves unexplained is a rotation by e/f, or a
     translation by e·Z/f at the median depth Z. The error of a network is common to all pixels,
@@ -131,8 +132,7 @@ def motion_covariance(
     wrong depth and motion that agree with each other hide, and a floor. Rotation and translation
     are taken to be independent, which they are not: a small turn looks like a small sidestep.
 
-    pixel_error: pixels. median_depth and translation (3,): metres. scale_variance: of the metric
-        scale, relative; NaN where unknown, and then it is not part of the result.
+    pixel_error: pixels. median_depth and translation (3,): of one unit of length.
     """
     focal = 0.5 * (camera.fx + camera.fy)
     angle = float(np.arccos(np.clip(0.5 * (np.trace(rotation) - 1), -1, 1)))
@@ -145,10 +145,32 @@ def motion_covariance(
         + (_RELATIVE_STD * step) ** 2
         + (pixel_error * median_depth / focal) ** 2
     )
-    covariance = np.diag([translation_variance] * 3 + [rotation_variance] * 3)
-    if np.isfinite(scale_variance):
-        covariance[:3, :3] += scale_variance * np.outer(translation, translation)
-    return covariance
+    return np.diag([translation_variance] * 3 + [rotation_variance] * 3)
+
+
+def metric_covariance(
+    covariance: NDArray[np.float64], translation: NDArray[np.float64], scale: Scale
+) -> NDArray[np.float64]:
+    """A motion's covariance (6, 6) from network units to metres.
+
+    covariance, translation (3,): in network units. An uncertain scale is uncertain along the
+    motion; where its variance is not known it is not part of the result.
+    """
+    factor = np.array([scale.value] * 3 + [1.0] * 3)
+    metric = covariance * np.outer(factor, factor)
+    if np.isfinite(scale.variance):
+        step = translation * scale.value
+        metric[:3, :3] += scale.variance * np.outer(step, step)
+    return metric
+
+
+def texture(image: NDArray[np.uint8]) -> float:
+    """Mean gradient per pixel of an eighth of the image, intensity in [0, 1].
+
+    So small an image has hardly any noise: what remains can be seen.
+    """
+    width, height = (max(2, length // _TEXTURE_REDUCTION) for length in image.shape[1::-1])
+    return _mean_gradient(_small_grey(image, width, height))
 
 
 def _small_grey(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.float32]:

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from depth_motion_ros.engines.engine import RawPrediction
+import numpy as np
+from numpy.typing import NDArray
+
 from depth_motion_ros.estimation.estimate import Scale
 from depth_motion_ros.geometry.camera import Camera
+
+UNKNOWN = Scale(1.0, "unit")
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """What a frame shows, in the network's unit of length.
+
+    stamp, previous_stamp: ns. depth: (H, W) > 0. camera: its intrinsics.
+    motion: (4, 4), points of this camera to the previous one's axes; None for a first frame and
+        while tracking is lost. Where it stands still it is the identity.
+    """
+
+    stamp: int
+    depth: NDArray[np.float32]
+    camera: Camera
+    previous_stamp: int | None = None
+    motion: NDArray[np.float64] | None = None
 
 
 class ScaleSource(Protocol):
@@ -15,8 +37,8 @@ class ScaleSource(Protocol):
     Depth, translation and residual motion of a frame are all multiplied by the same value.
     """
 
-    def update(self, stamp: int, raw: RawPrediction, camera: Camera) -> Scale:
-        """The scale for this frame. stamp: ns. camera: intrinsics of ``raw.depth``."""
+    def update(self, seen: Observation) -> Scale:
+        """The scale for this frame; ``UNKNOWN`` while it is not known."""
         ...
 
 
@@ -24,7 +46,19 @@ class ConstantScale:
     """A scale that was measured once, or none (1, source ``unit``)."""
 
     def __init__(self, value: float | None) -> None:
-        self._scale = Scale(1.0, "unit") if value is None else Scale(value, "constant")
+        self._scale = UNKNOWN if value is None else Scale(value, "constant")
 
-    def update(self, stamp: int, raw: RawPrediction, camera: Camera) -> Scale:
+    def update(self, seen: Observation) -> Scale:
         return self._scale
+
+
+class FirstKnown:
+    """The first of several sources that knows the scale; all of them see every frame."""
+
+    def __init__(self, sources: Sequence[ScaleSource]) -> None:
+        """sources: in order of trust."""
+        self._sources = tuple(sources)
+
+    def update(self, seen: Observation) -> Scale:
+        scales = [source.update(seen) for source in self._sources]
+        return next((scale for scale in scales if scale.is_metric), UNKNOWN)

@@ -1,0 +1,129 @@
+"""The camera's motion between two frames, in the network's unit of length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from depth_motion_ros.engines.engine import RawMotion
+from depth_motion_ros.estimation.alignment import Alignment, align
+from depth_motion_ros.estimation.estimate import Quality
+from depth_motion_ros.estimation.quality import (
+    WarpErrors,
+    judge,
+    motion_covariance,
+    texture,
+    warp_errors,
+)
+from depth_motion_ros.estimation.settings import EstimatorSettings
+from depth_motion_ros.geometry.camera import Camera
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What is there of a frame: image (H, W, 3) uint8 RGB, depth (H, W) in network units."""
+
+    image: NDArray[np.uint8]
+    depth: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class PairMotion:
+    """rotation (3, 3), translation (3,), in the convention of ``RawMotion``; no motion at all
+    where quality says static, and not to be used where it says lost.
+    covariance: (6, 6), translation before rotation, of e in motion · exp(e)."""
+
+    rotation: NDArray[np.float64]
+    translation: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    quality: Quality
+
+
+def pair_motion(
+    view: View, previous: View, raw: RawMotion, camera: Camera, settings: EstimatorSettings
+) -> PairMotion:
+    """The network's motion, refined by aligning the images, and how far it is to be believed."""
+    is_finite = all(
+        np.isfinite(part).all() for part in (raw.rotation, raw.translation, raw.residual)
+    )
+    if not is_finite:
+        return _lost("the network's motion is not finite")
+    seen = min(texture(view.image), texture(previous.image))
+    if seen < settings.min_texture:
+        return _lost(
+            f"nothing to see (blank wall, fog, covered lens): mean gradient {seen:.4f} per pixel "
+            f"of a small image, less than {settings.min_texture:g}"
+        )
+    rotation = Rotation.from_euler("XYZ", raw.rotation.astype(np.float64)).as_matrix()
+    translation = raw.translation.astype(np.float64)
+    alignment = None
+    if settings.refine:
+        alignment = align(
+            view.image,
+            previous.image,
+            view.depth,
+            previous.depth,
+            rotation,
+            translation,
+            raw.residual,
+            camera,
+            settings.depth_error,
+        )
+    if alignment is not None:
+        rotation, translation = alignment.rotation, alignment.translation
+    errors = warp_errors(
+        view.image, previous.image, view.depth, rotation, translation, raw.residual, camera
+    )
+    tracking, reason = judge(errors, settings)
+    if tracking == "ok" and alignment is not None:
+        tracking, reason = _judge_alignment(alignment, settings)
+    quality = Quality(
+        tracking,
+        errors.photometric_error,
+        errors.identity_error,
+        errors.valid_fraction,
+        reason=reason,
+    )
+    if tracking == "static":
+        rotation, translation = np.eye(3), np.zeros(3)
+    if tracking == "ok" and alignment is not None:
+        covariance = alignment.covariance
+    else:
+        covariance = _heuristic(view, errors, tracking, camera, rotation, translation)
+    return PairMotion(rotation, translation, covariance, quality)
+
+
+def _lost(reason: str) -> PairMotion:
+    nothing = np.full((6, 6), np.nan)
+    return PairMotion(np.eye(3), np.zeros(3), nothing, Quality("lost", reason=reason))
+
+
+def _judge_alignment(alignment: Alignment, settings: EstimatorSettings) -> tuple[str, str]:
+    if alignment.unexplained > settings.lost_displacement:
+        return "lost", (
+            f"the best motion leaves {alignment.unexplained:.2f} pixels unexplained, more than "
+            f"{settings.lost_displacement:g}"
+        )
+    return "ok", ""
+
+
+def _heuristic(
+    view: View,
+    errors: WarpErrors,
+    tracking: str,
+    camera: Camera,
+    rotation: NDArray[np.float64],
+    translation: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    is_static = tracking == "static"
+    return motion_covariance(
+        errors.identity_pixel_error if is_static else errors.pixel_error,
+        camera,
+        # Every fourth row and column: the median does not need more.
+        float(np.median(view.depth[::4, ::4])),
+        rotation,
+        translation,
+    )

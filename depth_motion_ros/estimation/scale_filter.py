@@ -1,0 +1,60 @@
+"""A scale measured again and again, steadied over time."""
+
+from __future__ import annotations
+
+import math
+
+# Standard deviation by which the logarithm of a network's scale wanders in a second.
+_WANDER = 0.02
+# A measurement further off than so many standard deviations is not believed...
+_GATE = 3.0
+# ...unless so many of them in a row say the same: then the filter was wrong.
+_STUBBORN = 10
+# Measurements before the first value is told: one bad frame must not set the scale.
+_FEWEST = 3
+
+
+class ScaleFilter:
+    """A Kalman filter of ln(scale), whose errors are factors.
+
+    value: None until enough measurements are there. variance: relative, NaN until then.
+    """
+
+    def __init__(self) -> None:
+        self._log = 0.0
+        self._variance = math.inf
+        self._stamp: int | None = None
+        self._count = self._refused = 0
+
+    @property
+    def value(self) -> float | None:
+        return math.exp(self._log) if self._count >= _FEWEST else None
+
+    @property
+    def variance(self) -> float:
+        return self._variance if self._count >= _FEWEST else math.nan
+
+    def add(self, stamp: int, scale: float, variance: float) -> None:
+        """One measurement. stamp: ns. scale: > 0. variance: relative."""
+        measured = math.log(scale)
+        if math.isinf(self._variance):
+            self._begin(measured, variance)
+        else:
+            elapsed = 0.0 if self._stamp is None else max(0, stamp - self._stamp) * 1e-9
+            self._variance += _WANDER**2 * elapsed
+            surprise = measured - self._log
+            total = self._variance + variance
+            if surprise**2 > _GATE**2 * total:
+                self._refused += 1
+                if self._refused >= _STUBBORN:
+                    self._begin(measured, variance)
+            else:
+                gain = self._variance / total
+                self._log += gain * surprise
+                self._variance *= 1 - gain
+                self._refused = 0
+                self._count += 1
+        self._stamp = stamp
+
+    def _begin(self, measured: float, variance: float) -> None:
+        self._log, self._variance, self._count, self._refused = measured, variance, 1, 0

@@ -1,0 +1,83 @@
+"""Metric scale from wheel odometry, or any other odometry in metres."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_motion_ros.estimation.estimate import Scale
+from depth_motion_ros.estimation.scale import UNKNOWN, Observation
+from depth_motion_ros.geometry import se3
+from depth_motion_ros.sources.bag_odometry import OdometryTrack
+
+# Pairs that the sum runs over, and the fewest that say anything.
+_WINDOW, _FEWEST = 100, 5
+# Steps are noise below these: metres per second of the camera.
+_MIN_SPEED = 0.05
+# Ratios further from the median than so many robust standard deviations are slip or a wrong pair.
+_OUTLIER = 3.0
+# Successive pairs share their errors: so many say as much as one.
+_CORRELATED = 5.0
+# Relative standard deviations: the least spread of ratios, and what remains of any number of them
+# (wheel radius, a network that is not everywhere equally right).
+_MIN_SPREAD, _REMAINS = 0.02, 0.01
+_SECOND = 1e-9
+
+
+class OdometryScale:
+    """s = Σ‖t_odo‖‖t_pred‖ / Σ‖t_pred‖² over the last moving pairs, without outliers.
+
+    Odometry may come late or early: a pair waits until the odometry reaches its second frame.
+    Without new odometry the last scale stays, for a network's unit does not change by itself.
+    """
+
+    def __init__(self, base_from_camera: NDArray[np.float64]) -> None:
+        """base_from_camera: (4, 4); a camera off the axis of a turning robot moves although the
+        base does not."""
+        self._base_from_camera = base_from_camera
+        self._camera_from_base = se3.inverse(base_from_camera)
+        self._track = OdometryTrack()
+        self._waiting: deque[tuple[int, int, float]] = deque(maxlen=_WINDOW)
+        self._steps: deque[tuple[float, float]] = deque(maxlen=_WINDOW)
+        self._scale = UNKNOWN
+
+    def add(self, stamp: int, pose: NDArray[np.float64]) -> None:
+        """Hear an odometry message. stamp: ns, by the clock of the images. pose: (4, 4), m."""
+        self._track.add(stamp, 0.0, pose)
+
+    def update(self, seen: Observation) -> Scale:
+        if seen.motion is not None and seen.previous_stamp is not None:
+            step = float(np.linalg.norm(seen.motion[:3, 3]))
+            self._waiting.append((seen.previous_stamp, seen.stamp, step))
+        learned = False
+        while self._waiting and self._track.reaches(self._waiting[0][1]):
+            learned |= self._measure(*self._waiting.popleft())
+        if learned and len(self._steps) >= _FEWEST:
+            self._scale = _scale_of(np.array(self._steps))
+        return self._scale
+
+    def _measure(self, first: int, last: int, predicted: float) -> bool:
+        before, after = self._track.at(first), self._track.at(last)
+        if before is None or after is None:
+            return False
+        base = se3.inverse(before[1]) @ after[1]
+        camera = self._camera_from_base @ base @ self._base_from_camera
+        step = float(np.linalg.norm(camera[:3, 3]))
+        if predicted <= 0 or step < _MIN_SPEED * (last - first) * _SECOND:
+            return False
+        self._steps.append((step, predicted))
+        return True
+
+
+def _scale_of(steps: NDArray[np.float64]) -> Scale:
+    """steps: (N, 2), metres and network units of the same steps."""
+    logs = np.log(steps[:, 0] / steps[:, 1])
+    middle = float(np.median(logs))
+    spread = max(_MIN_SPREAD, 1.4826 * float(np.median(np.abs(logs - middle))))
+    inlier = np.abs(logs - middle) <= _OUTLIER * spread
+    true, predicted = steps[inlier].T
+    value = float(true @ predicted / (predicted @ predicted))
+    count = max(1.0, float(inlier.sum()) / _CORRELATED)
+    return Scale(value, "odometry", spread**2 / count + _REMAINS**2)
