@@ -90,10 +90,8 @@ def test_a_killed_run_resumes_as_if_nothing_had_been(tmp_path: Path) -> None:
         env=_environment(), check=True, timeout=200, cwd=tmp_path,
     )  # fmt: skip
     one, other = _losses(whole), _losses(killed)
-    # The events of the killed process may not all have reached the disk; those that follow its
-    # checkpoint come from the resumed one.
-    assert set(range(24, 30)) <= set(other) <= set(one) == set(range(30))
-    assert other == {step: one[step] for step in other}
+    assert set(one) == set(range(30))
+    assert other == one
     a, b = (Weights.from_file(out / "weights.safetensors") for out in (whole, killed))
     for name, tensor in a.tensors.items():
         torch.testing.assert_close(b.tensors[name], tensor, rtol=0, atol=0)
@@ -121,7 +119,7 @@ def test_two_processes_equal_one_with_twice_the_batch(tmp_path: Path) -> None:
         )  # fmt: skip
         curves.append(read_curves(tmp_path / devices / "curves"))
     for name in ("loss", "gradient_norm"):
-        np.testing.assert_allclose(curves[1][name][1], curves[0][name][1], rtol=1e-4)
+        np.testing.assert_allclose(curves[1][name][1], curves[0][name][1], rtol=0, atol=1e-4)
     one, two = (Weights.from_file(tmp_path / n / "weights.safetensors") for n in ("1", "2"))
     for name, tensor in one.tensors.items():
         torch.testing.assert_close(two.tensors[name], tensor, rtol=0, atol=1e-4)
@@ -193,8 +191,10 @@ def test_a_finished_or_foreign_run_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="another optimiser"):
         _run(tmp_path, _tiny(**{"optimiser.learning_rate": 1e-3}), resume=True)
     # A longer run of the same recipe is welcome.
+    before = _losses(tmp_path)
     _run(tmp_path, _tiny(**{"schedule.steps": 8}), resume=True)
     assert set(_losses(tmp_path)) == set(range(8))
+    assert {step: _losses(tmp_path)[step] for step in before} == before
 
 
 def test_collapse_is_told_in_words(tmp_path: Path) -> None:

@@ -74,6 +74,7 @@ class DepthMotionModule(LightningModule):
         self._objective = Objective(recipe.losses)
         self._simulator, self._simulated_per_step = simulator, simulated_per_step
         self._depth_validator = depth_validator
+        self._scalars: dict[str, Tensor] = {}
 
     @property
     def result(self) -> DepthMotionNet:
@@ -135,8 +136,8 @@ class DepthMotionModule(LightningModule):
                 total = total + loss.total * (len(one) / len(image_1))
                 prefix = "exact" if exact else "loss"
                 terms.update({f"{prefix}/{k}": v.detach() for k, v in loss.terms.items()})
-        self.log("loss", total.detach(), prog_bar=True, batch_size=len(image_1), sync_dist=True)
-        self.log_dict(terms, batch_size=len(image_1), sync_dist=True)
+        self.log("loss", total.detach(), prog_bar=True, logger=False, batch_size=len(image_1))
+        self._scalars = {"loss": total.detach(), **terms}
         self._watch(step, image_1, image_2, pair, K)
         return total
 
@@ -148,21 +149,22 @@ class DepthMotionModule(LightningModule):
     ) -> None:
         """Clip, or drop the gradients altogether where one is not finite: then nothing changes."""
         norm = clip_grad_norm_(self.network.parameters(), self.recipe.optimiser.clip_norm)
-        self.log("gradient_norm", norm, batch_size=1)
         finite = bool(torch.isfinite(norm))
         if not finite:
             optimizer.zero_grad(set_to_none=True)
         self.guard.count_step(finite)
-        self.log("skipped_steps", float(self.guard.skipped), batch_size=1)
+        self._scalars["gradient_norm"] = norm
+        self._scalars["skipped_steps"] = torch.tensor(float(self.guard.skipped))
 
     def optimizer_step(
         self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None
     ) -> None:
         """Step, then average: in a later hook a checkpoint could come between the two."""
+        step = self.global_step
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        self._record(step)
         if self.averaged is not None:
             # A short memory at first: the initial weights are noise and should soon be forgotten.
-            step = self.global_step
             decay = min(self.recipe.optimiser.ema_decay, (1 + step) / (10 + step))
             average = get_ema_multi_avg_fn(decay)
             average(list(self.averaged.parameters()), list(self.network.parameters()), None)
@@ -194,6 +196,10 @@ class DepthMotionModule(LightningModule):
             self.log_dict(named, sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        # With the curves on disk up to here, those of a run that is killed later have no hole.
+        flush = getattr(getattr(self.logger, "experiment", None), "flush", None)
+        if flush is not None:
+            flush()
         checkpoint["guard"] = self.guard.state()
         checkpoint["recipe"] = self.recipe.to_yaml()
 
@@ -202,6 +208,15 @@ class DepthMotionModule(LightningModule):
             parse_recipe(checkpoint["recipe"], "the checkpoint's recipe"), self.recipe
         )
         self.guard.restore(checkpoint["guard"])
+
+    def _record(self, step: int) -> None:
+        """Write the scalars of a step, averaged over the devices, with one copy from this one."""
+        watched = step % self.recipe.guards.watch_every == 0
+        if self.logger is None or not (watched or step % self.recipe.record.scalars_every == 0):
+            return
+        values = torch.stack([v.to(self.device, torch.float32) for v in self._scalars.values()])
+        values = self.trainer.strategy.reduce(values, reduce_op="mean")
+        self.logger.log_metrics(dict(zip(self._scalars, values.tolist(), strict=True)), step)
 
     def _render(self, step: int) -> Simulated | None:
         if self._simulator is None:
@@ -222,8 +237,7 @@ class DepthMotionModule(LightningModule):
         if step % self.recipe.guards.watch_every == 0:
             values = vital_signs(image_1, image_2, pair, K).tolist()
             vitals = dict(zip(VITALS, values, strict=True))
-            named = {f"vitals/{key}": value for key, value in vitals.items()}
-            self.log_dict(named, batch_size=len(image_1), sync_dist=True)
+            self._scalars.update({f"vitals/{k}": torch.tensor(v) for k, v in vitals.items()})
             for sentence in self.guard.observe(step, vitals):
                 rank_zero_warn(sentence)
                 if self.recipe.guards.stop_on_collapse:

@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
 
 from depth_motion_ros.models.network import DepthMotionNet
 from depth_motion_ros.models.weights import Weights, weights_of
@@ -150,7 +151,8 @@ def _trainer(recipe: Recipe, options: RunOptions, validate: bool) -> Trainer:
         accelerator=options.accelerator,
         devices=options.devices,
         num_nodes=options.nodes,
-        strategy="ddp" if parallel else "auto",
+        # While the residual field is off, the part of the network that draws it is left out.
+        strategy=DDPStrategy(find_unused_parameters=True) if parallel else "auto",
         precision=_precision(options),  # type: ignore[arg-type]
         max_epochs=1,
         max_steps=recipe.schedule.steps,
