@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from engine_helpers import SIZE, graph_cache, images, trained_like_weights
 
-from depth_motion_ros.engines import onnx_cache, tensorrt_engine
+from depth_motion_ros.cli.main import main
+from depth_motion_ros.engines import onnx_cache, private_files, tensorrt_engine
 from depth_motion_ros.engines.cuda_device import CudaDevice
 from depth_motion_ros.engines.engine import EngineError
 from depth_motion_ros.engines.tensorrt_build import BuiltPlan
@@ -246,3 +248,39 @@ def test_progress_is_shown(start):
 def test_a_precision_that_there_is_not(start):
     with pytest.raises(EngineError, match="no precision 'int8'; use fp16, fp32"):
         start(precision="int8")
+
+
+@pytest.fixture
+def export(fake, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(private_files, "default_folder", lambda: tmp_path / "cache")
+    trained_like_weights().to_file(tmp_path / "net.safetensors")
+
+    def run(*words):
+        code = main(["export", "--weights", str(tmp_path / "net.safetensors"), *words])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_export_builds_ahead_where_the_node_looks(fake, start, export, tmp_path):
+    paths = [str(tmp_path / f"{index}.png") for index in range(2)]
+    for path, image in zip(paths, images(size=(200, 120)), strict=True):
+        cv2.imwrite(path, image)
+    code, out, progress = export("--engine", "--images", *paths)
+    assert code == 0
+    assert "fp16, Fake GPU; against PyTorch: depth 0." in out
+    assert "100%" in progress
+    start().close()
+    assert fake.builds == ["refit"]
+
+
+def test_export_tells_an_image_that_is_none(export, tmp_path):
+    code, _, error = export("--engine", "--images", str(tmp_path / "a.png"), "b.png")
+    assert code == 1
+    assert "a.png is no image" in error
+
+
+def test_export_of_nothing_says_what_to_ask_for(export):
+    code, _, error = export()
+    assert code == 1
+    assert "give --out FILE.onnx, --engine, or both" in error

@@ -1,18 +1,30 @@
-"""``depth_motion export``: a weights file becomes one ONNX model."""
+"""``depth_motion export``: a weights file becomes one ONNX model, or this GPU's TensorRT engine."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 
+import cv2
+import numpy as np
+
+from depth_motion_ros.engines.engine import EngineError
 from depth_motion_ros.engines.export import TOLERANCE, export_onnx
+from depth_motion_ros.engines.inputs import engine_config
+from depth_motion_ros.engines.parity import Pair
 from depth_motion_ros.models.weights import Weights
 
-HELP = "write the networks as an ONNX model, checked against PyTorch"
+HELP = "write an ONNX model, or build the TensorRT engine ahead, checked against PyTorch"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", required=True, help="weights file (.safetensors)")
-    parser.add_argument("--out", required=True, help="ONNX file to write")
+    parser.add_argument("--out", help="ONNX file to write")
+    parser.add_argument(
+        "--engine",
+        action="store_true",
+        help="build the TensorRT engine of this GPU and keep it where the node looks for it",
+    )
     parser.add_argument(
         "--size",
         type=_size,
@@ -23,12 +35,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tolerance",
         type=float,
         default=TOLERANCE,
-        help="largest relative difference to PyTorch that is accepted",
+        help="largest relative difference to PyTorch that is accepted of the ONNX model",
+    )
+    parser.add_argument("--precision", default="auto", help="of the engine: auto, fp16 or fp32")
+    parser.add_argument("--device", default="auto", help="of the engine: auto, cuda or cuda:N")
+    parser.add_argument(
+        "--images",
+        nargs=2,
+        metavar=("OLDER", "NEWER"),
+        help="two frames of your camera on which the engine is compared with PyTorch",
     )
 
 
 def run(args: argparse.Namespace) -> int:
+    if not (args.out or args.engine):
+        raise EngineError("nothing to do: give --out FILE.onnx, --engine, or both")
     weights = Weights.from_file(args.weights)
+    if args.out:
+        _export(weights, args)
+    if args.engine:
+        _build(weights, args)
+    return 0
+
+
+def _export(weights: Weights, args: argparse.Namespace) -> None:
     report = export_onnx(weights, args.out, input_size=args.size, tolerance=args.tolerance)
     print(f"{report.path}: opset {report.opset}, {report.tensors} weights by name")
     print("largest difference between ONNX Runtime and PyTorch, relative to the largest value:")
@@ -37,7 +67,44 @@ def run(args: argparse.Namespace) -> int:
     print(
         f"  pixels on the threshold of the motion mask that flipped: {report.parity.mask_flips:.2%}"
     )
-    return 0
+
+
+def _build(weights: Weights, args: argparse.Namespace) -> None:
+    from depth_motion_ros.engines.tensorrt_engine import TensorRTEngine
+
+    config = engine_config(weights, args.size)
+    size = (config.input_width, config.input_height)
+    engine = TensorRTEngine(
+        weights,
+        precision=args.precision,
+        device=args.device,
+        input_size=size,
+        pair=_pair(args.images, size) if args.images else None,
+        progress=_show,
+    )
+    told = engine.describe()
+    print(
+        f"{engine.plan_path}: {told.runtime} {told.runtime_version}, {told.precision}, "
+        f"{told.device}; against PyTorch: {engine.figures}"
+    )
+    engine.close()
+
+
+def _show(done: float) -> None:
+    print(f"\rbuilding {done:4.0%}", end="\n" if done >= 1 else "", file=sys.stderr, flush=True)
+
+
+def _pair(paths: list[str], size: tuple[int, int]) -> Pair:
+    older, newer = (_image(path, size) for path in paths)
+    return older, newer
+
+
+def _image(path: str, size: tuple[int, int]) -> np.ndarray:
+    image = cv2.imread(path, cv2.IMREAD_COLOR)
+    if image is None:
+        raise EngineError(f"{path} is no image that can be read")
+    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -49,7 +49,7 @@ _LOG_EVERY_S = 5.0
 class TensorRTEngine(Engine):
     """``tensorrt`` or ``tensorrt_rtx``. Every set of weights is compared with PyTorch before use.
 
-    plan_path: where the engine in use lies in the cache.
+    plan_path: where the engine in use lies in the cache. figures: how it compares with PyTorch.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class TensorRTEngine(Engine):
                 weights, device=str(self._gpu.torch_device), input_size=self.input_size
             )
             depth = oracle.step(None, None, previous).depth
-            figures = check_acceptable(
+            self.figures = check_acceptable(
                 oracle.step(previous, depth, image),
                 _prediction(session, previous, depth, image),
                 self._precision,
@@ -178,7 +178,7 @@ class TensorRTEngine(Engine):
         except BaseException:
             session.close()
             raise
-        _LOG.info("%s against PyTorch: %s", self._tensorrt.name, figures)
+        _LOG.info("%s against PyTorch: %s", self._tensorrt.name, self.figures)
         return session
 
     @property
