@@ -53,6 +53,10 @@ ENCODINGS = (*_PACKED, *_PACKED_16, *_PLANAR)
 """Every encoding that ``decode_image`` reads."""
 
 
+MOST_PIXELS = 100_000_000
+"""Of a compressed image: a file of a few bytes can claim a size that fills the memory."""
+
+
 class EncodingError(ValueError):
     """Image data that cannot be decoded; the message says what is wrong, with the values.
 
@@ -111,17 +115,23 @@ def decode_compressed(data: Any, format: str = "") -> Pixels:
     channel is dropped.
 
     Returns (H, W, 3) uint8. Raises EncodingError for data that is empty, truncated, damaged,
-    or neither JPEG nor PNG.
+    neither JPEG nor PNG, or of more than ``MOST_PIXELS``.
     """
     buffer = _bytes(data)
     raw = buffer.tobytes()
     label = f" (format {format!r})" if format else ""
     if "compressedDepth" in format:
         raise EncodingError(f"format {format!r} is a depth image, not a camera's picture")
-    for magic, is_whole, kind in _FILE_KINDS:
+    for magic, is_whole, size_of, kind in _FILE_KINDS:
         if raw.startswith(magic):
             if not is_whole(raw):
                 raise EncodingError(f"the {kind} data{label} is truncated at {len(raw)} bytes")
+            width, height = size_of(raw)
+            if width * height > MOST_PIXELS:
+                raise EncodingError(
+                    f"the {kind} data{label} claims {width}x{height} pixels, more than the "
+                    f"{MOST_PIXELS} that are decoded here"
+                )
             break
     else:
         head = raw[:8].hex(" ") or "nothing"
@@ -189,7 +199,40 @@ def _png_is_whole(data: bytes) -> bool:
     return data.rfind(b"IEND\xaeB`\x82") > 0
 
 
-_FILE_KINDS: tuple[tuple[bytes, Callable[[bytes], bool], str], ...] = (
-    (b"\xff\xd8\xff", _jpeg_is_whole, "JPEG"),
-    (b"\x89PNG\r\n\x1a\n", _png_is_whole, "PNG"),
+def _png_size(data: bytes) -> tuple[int, int]:
+    """Width and height of the IHDR chunk, which is always the first."""
+    return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    """The largest frame header (SOF) before the first scan; (0, 0) where there is none."""
+    width = height = 0
+    at = 2
+    # Bytes between two segments are skipped, as libjpeg skips them.
+    while (at := data.find(b"\xff", at)) >= 0 and at + 9 <= len(data):
+        marker = data[at + 1]
+        if marker == 0xDA:
+            break
+        # Fill bytes, and markers that stand alone, have no length.
+        if marker == 0xFF:
+            at += 1
+            continue
+        if marker == 0x01 or 0xD0 <= marker <= 0xD8:
+            at += 2
+            continue
+        # C4, C8 and CC are tables, not frames (ITU-T T.81, table B.1).
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            rows = int.from_bytes(data[at + 5 : at + 7], "big")
+            columns = int.from_bytes(data[at + 7 : at + 9], "big")
+            if rows * columns > width * height:
+                width, height = columns, rows
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return width, height
+
+
+_FILE_KINDS: tuple[
+    tuple[bytes, Callable[[bytes], bool], Callable[[bytes], tuple[int, int]], str], ...
+] = (
+    (b"\xff\xd8\xff", _jpeg_is_whole, _jpeg_size, "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", _png_is_whole, _png_size, "PNG"),
 )
