@@ -8,6 +8,7 @@ import sys
 import cv2
 import numpy as np
 
+from depth_motion_ros.cli.image_size import image_size
 from depth_motion_ros.engines.engine import EngineError
 from depth_motion_ros.engines.export import TOLERANCE, export_onnx
 from depth_motion_ros.engines.inputs import engine_config
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--size",
-        type=_size,
+        type=image_size,
         metavar="WxH",
         help="input size in pixels, multiples of 32; without it the weights' own",
     )
@@ -105,10 +106,3 @@ def _image(path: str, size: tuple[int, int]) -> np.ndarray:
         raise EngineError(f"{path} is no image that can be read")
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, x, height = text.partition("x")
-    if not (x and width.isdigit() and height.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 416x128")
-    return int(width), int(height)
