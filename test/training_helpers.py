@@ -89,14 +89,14 @@ class Room:
 
 
 def _texture(x: NDArray[np.float64], y: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
-    """(H, W, 3) smooth colours: waves of 0.6 to 4 m, three times that on the distant wall."""
+    """(H, W, 3) smooth colours: waves of 0.5 to 4 m, half as long again on the distant wall."""
     rng = np.random.default_rng(seed)
-    colour = np.broadcast_to(0.3 + 0.4 * rng.random(3), (*x.shape, 3)).copy()
-    for length in np.geomspace(0.6, 4.0, 8) * (3 if seed == 1 else 1):
+    colour = np.broadcast_to(0.4 + 0.2 * rng.random(3), (*x.shape, 3)).copy()
+    for length in np.geomspace(0.5, 4.0, 8) * (1.5 if seed == 1 else 1):
         angle, phase = 2 * np.pi * rng.random(2)
         wave = np.sin(2 * np.pi * (x * np.cos(angle) + y * np.sin(angle)) / length + phase)
         # The longer the stronger: a gradient that leads to the right match from further away.
-        colour += 0.05 * np.sqrt(length) * wave[..., None] * (0.5 + rng.random(3))
+        colour += 0.045 * np.sqrt(length) * wave[..., None] * (0.5 + rng.random(3))
     return colour
 
 

@@ -28,19 +28,22 @@ class RenderedPairs:
         self._recipe = recipe
         self._settings = PairSettings(families=dict(families))
         self._sampler: PairSampler | None = None
+        self._drawn_for: tuple[int, int, torch.device, int] | None = None
 
     def __call__(self, step: int, slots: range, device: torch.device) -> Simulated:
-        size = self._recipe.size_at(step)
-        sampler = self._sampler
-        if sampler is None or (sampler.width, sampler.height) != size or sampler.device != device:
+        wanted = (*self._recipe.size_at(step), device, slots.start)
+        if self._sampler is None or self._drawn_for != wanted:
+            width, height, *_ = wanted
             seed = self._recipe.seed * _SEEDS_PER_RUN + slots.start
-            sampler = PairSampler(*size, settings=self._settings, device=device, seed=seed)
-            self._sampler = sampler
+            self._sampler = PairSampler(
+                width, height, settings=self._settings, device=device, seed=seed
+            )
+            self._drawn_for = wanted
         with torch.no_grad():
-            batch = sampler.batch(len(slots), index=step)
+            batch = self._sampler.batch(len(slots), index=step)
         if self._recipe.data.supervision != "exact":
             return Simulated(_pairs(batch), None)
-        truth, weights = _truth(batch), self._recipe.exact
+        truth, weights = truth_of(batch), self._recipe.exact
         return Simulated(_pairs(batch), lambda pair: truth.judge(pair, weights))
 
 
@@ -58,7 +61,8 @@ def _pairs(batch: PairBatch) -> Pairs:
     )
 
 
-def _truth(batch: PairBatch) -> PairTruth:
+def truth_of(batch: PairBatch) -> PairTruth:
+    """What the renderer knows about a batch."""
     return PairTruth(
         there=_order(batch.depth_1, batch.valid_1, batch.T_12, batch.motion_12),
         back=_order(batch.depth_2, batch.valid_2, batch.T_21, batch.motion_21),

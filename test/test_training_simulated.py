@@ -1,0 +1,80 @@
+"""Rendered pairs in the batch, and the exact truth as their judge."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from depth_motion_ros.geometry.rotation import matrix_to_euler
+from depth_motion_ros.models.motion_net import MotionPrediction
+from depth_motion_ros.models.network import PairPrediction
+from depth_motion_ros.sources.simulator.batches import PairSampler
+from depth_motion_ros.training.exact import PairTruth
+from depth_motion_ros.training.recipe import ExactSection, parse_recipe
+from depth_motion_ros.training.simulated import RenderedPairs, truth_of
+
+RECIPE = parse_recipe(
+    "network: {input_width: 96, input_height: 64}\n"
+    "data: {supervision: exact}\n"
+    "schedule: {coarse_steps: 3, coarse_width: 64, coarse_height: 64}"
+)
+CPU = torch.device("cpu")
+
+
+def _perfect(truth: PairTruth) -> PairPrediction:
+    """A network that knows everything."""
+    motions = [
+        MotionPrediction(
+            matrix_to_euler(order.rotation),
+            order.translation,
+            torch.nan_to_num(order.motion),
+            truth.K,
+        )
+        for order in (truth.there, truth.back)
+    ]
+    # Any depth will do where the truth knows none: the sky.
+    depth_1, depth_2 = (torch.nan_to_num(o.depth, nan=50.0) for o in (truth.there, truth.back))
+    return PairPrediction(depth_1, depth_2, motions[0], motions[1], truth.K)
+
+
+def test_the_truth_itself_costs_nothing_and_every_error_costs_something() -> None:
+    batch = PairSampler(64, 64, seed=3).batch(3, index=0)
+    truth = truth_of(batch)
+    perfect = _perfect(truth)
+    exact = truth.judge(perfect, ExactSection())
+    # Square roots of 1e-12 remain, times a weight of 10 for rotation, in both orders.
+    assert float(exact.total) < 1e-3
+    motion = perfect.motion_12
+    worse = {
+        "shape": replace(perfect, depth_1=perfect.depth_1 * torch.linspace(1, 2, 64)),
+        "metric": replace(perfect, depth_1=1.5 * perfect.depth_1),
+        "rotation": replace(perfect, motion_12=replace(motion, rotation=motion.rotation + 0.1)),
+        "translation": replace(
+            perfect, motion_12=replace(motion, translation=motion.translation + 0.1)
+        ),
+        "residual": replace(perfect, motion_12=replace(motion, residual=motion.residual + 0.1)),
+        "focal": replace(perfect, K=perfect.K * 1.2),
+    }
+    for name, prediction in worse.items():
+        terms = truth.judge(prediction, ExactSection()).terms
+        assert float(terms[name]) > 10 * float(exact.terms[name]) + 1e-3, name
+    # A wrong scale is no wrong shape.
+    assert float(truth.judge(worse["metric"], ExactSection()).terms["shape"]) < 1e-4
+
+
+def test_rendered_pairs_follow_from_the_step() -> None:
+    one, other = (RenderedPairs(RECIPE, {"yard": 1.0}) for _ in range(2))
+    other(0, range(2), CPU)
+    a, b = one(1, range(2), CPU), other(1, range(2), CPU)
+    torch.testing.assert_close(a.pairs.image_1, b.pairs.image_1, rtol=0, atol=0)
+    assert a.pairs.image_1.shape == (2, 3, 64, 64)
+    assert a.exact_loss is not None
+    # Another device draws others; after the coarse start they are larger.
+    assert not torch.equal(a.pairs.image_1, one(1, range(2, 4), CPU).pairs.image_1)
+    assert one(3, range(2), CPU).pairs.image_1.shape == (2, 3, 64, 96)
+
+
+def test_without_supervision_the_images_alone_judge() -> None:
+    unsupervised = parse_recipe("network: {input_width: 64, input_height: 64}")
+    assert RenderedPairs(unsupervised, {"yard": 1.0})(0, range(1), CPU).exact_loss is None
