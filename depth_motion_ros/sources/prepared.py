@@ -129,11 +129,14 @@ def read_index(path: Path) -> dict[str, Any]:
 
 
 def _sequence(root: Path, entry: dict[str, Any]) -> PreparedSequence:
+    name = str(entry["name"])
+    if Path(name).name != name or name in ("", ".."):
+        raise ValueError(f"sequence {name!r} does not lie in this folder")
     size = (int(entry["width"]), int(entry["height"]))
     stamps = [int(stamp) for stamp in entry["stamps"]]
     return PreparedSequence(
-        name=str(entry["name"]),
-        path=root / str(entry["name"]),
+        name=name,
+        path=root / name,
         source=str(entry["source"]),
         size=size,
         camera=None if entry["K"] is None else Camera(np.asarray(entry["K"], float), *size),

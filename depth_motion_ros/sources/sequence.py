@@ -33,6 +33,14 @@ from depth_motion_ros.sources.files import (
 )
 from depth_motion_ros.sources.frame import Frame, GroundTruth, SourceError
 
+# Three float32 for each pixel of the largest image that cameras of robots give.
+_MOST_MOTION_BYTES = 12 * 8192 * 8192
+_BAD_ARCHIVE = (
+    OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile,
+    # A bare array under the name of an archive: Python 3.10 and later ones say it differently.
+    AttributeError, TypeError,
+)  # fmt: skip
+
 
 def is_sequence(path: Path) -> bool:
     """Whether a folder is a whole sequence. The writer writes intrinsics.json last."""
@@ -134,8 +142,12 @@ def _read_depth(path: Path, scale: float) -> NDArray[np.float32]:
 def _read_motion(path: Path) -> NDArray[np.float32]:
     try:
         with np.load(path, allow_pickle=False) as archive:
+            # A few bytes can unpack to more than the memory.
+            size = archive.zip.getinfo("motion.npy").file_size
+            if size > _MOST_MOTION_BYTES:
+                raise ValueError(f"it unpacks to {size} bytes, more than {_MOST_MOTION_BYTES}")
             motion = archive["motion"].astype(np.float32)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except _BAD_ARCHIVE as error:
         raise SourceError(f"{path}: cannot read the array 'motion': {error}") from error
     if motion.ndim != 3 or motion.shape[2] != 3:
         raise SourceError(f"{path}: motion must be (H, W, 3), got {motion.shape}")
