@@ -51,3 +51,14 @@ def test_nan_is_refused():
     depth = np.full((4, 6), np.nan, np.float32)
     with pytest.raises(EngineError, match="nan"):
         check_acceptable(_prediction(), _prediction(depth=depth), "fp16", "tensorrt")
+
+
+def test_a_camera_that_stands_still_is_no_reason_to_refuse():
+    # 1e-6 rad against 2e-6 rad: a hundred percent of next to nothing.
+    still, other = (_prediction(rotation_factor=factor) for factor in (1e-4, 2e-4))
+    assert "rotation 0.03%" in check_acceptable(still, other, "fp32", "tensorrt")
+
+
+def test_a_comparison_needs_motion():
+    with pytest.raises(ValueError, match="run both on a pair"):
+        check_acceptable(_prediction(), RawPrediction(_prediction().depth, None), "fp16", "x")

@@ -64,6 +64,7 @@ class _Session:
     def __init__(self, fake, model, config, wrong):
         graph = onnx.ModelProto.FromString(model).graph
         names = {t.name: t for t in graph.initializer}
+        self.model = model
         self._wrong = wrong
         self._fake = fake
         fake.open_sessions += 1
@@ -237,6 +238,27 @@ def test_the_comparison_runs_on_the_images_given(fake, start, monkeypatch):
     start(pair=(previous, image))
     oracle = TorchEngine(trained_like_weights(), device="cpu")
     np.testing.assert_allclose(seen[0], oracle.step(None, None, image).depth, rtol=1e-5)
+
+
+def test_the_first_real_frames_are_compared_once(fake, start, monkeypatch):
+    engine = start()
+    previous, image = images()
+    depth = engine.step(None, None, previous).depth
+    good = engine._session
+    engine._session = _Session(fake, good.model, trained_like_weights().config, wrong=True)
+    for _ in range(2):
+        with pytest.raises(
+            EngineError, match=r"differs from PyTorch: depth [45]\.\d\d% \(median\)"
+        ):
+            engine.step(previous, depth, image)
+    engine._session = good
+    engine.step(previous, depth, image)
+
+    def fail(*arguments):
+        raise AssertionError("compared again")
+
+    monkeypatch.setattr(tensorrt_engine, "check_acceptable", fail)
+    engine.step(previous, depth, image)
 
 
 def test_progress_is_shown(start):
