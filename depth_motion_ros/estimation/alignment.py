@@ -140,7 +140,10 @@ class _Search:
         self._typical = inverse_depth
 
     def was_seen(self, template: Template, previous_depth: Floats) -> Floats:
-        """(N,) 0 where the previous frame shows something nearer than the point, else 1."""
+        """(N,) 0 where the previous frame shows something nearer than the point, else 1.
+
+        The two depth maps need not agree on the unit of length.
+        """
         at = look(template, self._motion)
         size = template.camera.size
         there = sample(
@@ -148,8 +151,11 @@ class _Search:
             at,
             cv2.INTER_NEAREST,
         )
-        # False where depth is unknown.
-        hidden = at.valid & (at.ratio > _HIDDEN_RATIO * there * template.inverse_depth)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            behind = at.ratio / (there * template.inverse_depth)
+        usual = np.median(behind[at.valid]) if at.valid.any() else np.nan
+        # Where depth is unknown this is NaN, and nothing hides.
+        hidden = at.valid & (behind > _HIDDEN_RATIO * usual)
         return np.asarray(~hidden, np.float32)
 
     def descend(self, template: Template, previous: Floats, seen: Floats, most: int) -> None:
@@ -262,7 +268,8 @@ def _static_weight(residual: Floats | None, inverse_depth: Floats, camera: Camer
     dx = (tx - ray_x * tz) * inverse_depth * np.float32(camera.fx / _STATIC_PIXELS)
     dy = (ty - ray_y * tz) * inverse_depth * np.float32(camera.fy / _STATIC_PIXELS)
     weight = 1 / (1 + dx * dx + dy * dy)
-    weight[np.isnan(weight)] = 0
+    # Where depth is not known there is no point to weigh.
+    weight[np.isnan(weight)] = 1
     # What moves has an outline, which is two pixels wide to either side.
     return np.asarray(cv2.erode(weight, _OUTLINE), np.float32)
 

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from estimation_helpers import CAMERA, DEPTH, HEIGHT, SECOND, STEP, WIDTH, ScriptedEngine, frame
+from scipy.spatial.transform import Rotation
+
+from depth_motion_ros.estimation.estimate import Scale
+from depth_motion_ros.estimation.estimator import Estimator
+from depth_motion_ros.estimation.point_cloud import rays
+from depth_motion_ros.estimation.scale import UNKNOWN, FirstKnown, Observation
+from depth_motion_ros.estimation.scale_filter import ScaleFilter
+from depth_motion_ros.estimation.scale_height import CameraHeightScale, ground
+from depth_motion_ros.estimation.scale_odometry import OdometryScale
+from depth_motion_ros.estimation.settings import LOOKING_FORWARD, EstimatorSettings, SettingsError
+from depth_motion_ros.geometry import se3
+
+# Metres per unit of the network in these tests.
+TRUE = 2.5
+# 10 frames a second.
+PERIOD = SECOND // 10
+CAMERA_DEPTH = np.full((HEIGHT, WIDTH), DEPTH, np.float32)
+
+
+def moved(x=0.0, y=0.0, yaw=0.0):
+    return se3.transform(Rotation.from_euler("z", yaw).as_matrix(), [x, y, 0.0])
+
+
+def seen(index, motion):
+    """motion: (4, 4) of the camera from frame index - 1, in network units."""
+    return Observation(index * PERIOD, CAMERA_DEPTH, CAMERA, (index - 1) * PERIOD, motion)
+
+
+def ahead(metres, scale=TRUE):
+    return se3.transform(np.eye(3), [0, 0, metres / scale])
+
+
+def drive(source, count, noise=0.0, slip=(), seed=0):
+    """A straight drive at 1 m/s. slip: frames whose odometry stands still."""
+    rng = np.random.default_rng(seed)
+    x, scale = 0.0, UNKNOWN
+    source.add(0, moved())
+    for index in range(1, count + 1):
+        x += 0.0 if index in slip else 0.1
+        source.add(index * PERIOD, moved(x))
+        step = 0.1 * np.exp(noise * rng.normal())
+        scale = source.update(seen(index, ahead(step)))
+    return scale
+
+
+def test_a_straight_drive_tells_the_scale():
+    scale = drive(OdometryScale(LOOKING_FORWARD), 10)
+    assert scale.source == "odometry"
+    assert scale.value == pytest.approx(TRUE, rel=1e-6)
+    assert 0 < scale.variance < 0.03**2
+
+
+def test_too_few_steps_tell_nothing():
+    assert drive(OdometryScale(LOOKING_FORWARD), 4) == UNKNOWN
+
+
+def test_slipping_wheels_are_outliers():
+    scale = drive(OdometryScale(LOOKING_FORWARD), 60, noise=0.05, slip=range(20, 30))
+    assert scale.value == pytest.approx(TRUE, rel=0.03)
+
+
+def test_the_scale_s_variance_covers_its_error():
+    errors = []
+    for seed in range(20):
+        scale = drive(OdometryScale(LOOKING_FORWARD), 60, noise=0.1, seed=seed)
+        errors.append(np.log(scale.value / TRUE) / np.sqrt(scale.variance))
+    assert np.abs(errors).max() < 3
+
+
+def test_standing_still_tells_nothing_and_forgets_nothing():
+    source = OdometryScale(LOOKING_FORWARD)
+    known = drive(source, 10)
+    for index in range(11, 200):
+        source.add(index * PERIOD, moved(1.0))
+        assert source.update(seen(index, ahead(1e-4))) == known
+
+
+def test_odometry_may_come_late():
+    source = OdometryScale(LOOKING_FORWARD)
+    for index in range(1, 11):
+        assert source.update(seen(index, ahead(0.1))) == UNKNOWN
+    for index in range(11):
+        source.add(index * PERIOD, moved(0.1 * index))
+    assert source.update(Observation(11 * PERIOD, CAMERA_DEPTH, CAMERA)).value == pytest.approx(
+        TRUE
+    )
+
+
+def test_a_camera_off_the_axis_of_a_turning_robot_moves_although_the_base_does_not():
+    lever = LOOKING_FORWARD.copy()
+    lever[:3, 3] = [1.0, 0.0, 0.5]
+    source, yaw = OdometryScale(lever), 0.1
+    source.add(0, moved())
+    for index in range(1, 11):
+        source.add(index * PERIOD, moved(yaw=index * yaw))
+        base = moved(yaw=yaw)
+        camera = se3.inverse(lever) @ base @ lever
+        camera[:3, 3] /= TRUE
+        scale = source.update(seen(index, camera))
+    assert scale.value == pytest.approx(TRUE, rel=1e-6)
+
+
+def floor(height, pitch=0.0):
+    """Depth of a floor below a camera that looks down by ``pitch``, and where down is for it."""
+    down = np.array([0.0, np.cos(pitch), np.sin(pitch)])
+    x, y = rays(CAMERA)
+    toward = x * down[0] + y * down[1] + down[2]
+    with np.errstate(divide="ignore"):
+        depth = np.where(toward > 1e-3, height / toward, np.nan)
+    return depth.astype(np.float32), down
+
+
+@pytest.mark.parametrize("pitch", [0.0, 0.3, 1.2])
+def test_a_floor_is_found_at_its_height(pitch):
+    depth, down = floor(1.4, pitch=pitch)
+    found = ground(depth, CAMERA, down)
+    assert found.height == pytest.approx(1.4, rel=1e-3)
+    assert found.spread < 1e-2
+
+
+def test_a_wall_and_a_ceiling_are_no_ground():
+    assert ground(CAMERA_DEPTH, CAMERA, np.array([0.0, 1.0, 0.0])) is None
+    depth, down = floor(1.4)
+    assert ground(depth[::-1].copy(), CAMERA, down) is None
+
+
+def test_things_on_the_floor_do_not_lift_it():
+    depth, down = floor(1.4)
+    rows = np.s_[HEIGHT * 3 // 4 :, : WIDTH // 4]
+    table, _ = floor(0.7)
+    depth[rows] = table[rows]
+    assert ground(depth, CAMERA, down).height == pytest.approx(1.4, rel=0.01)
+
+
+def test_the_camera_s_height_makes_the_depth_metric():
+    mount = LOOKING_FORWARD.copy()
+    mount[:3, 3] = [0.2, 0.0, 1.4]
+    source = CameraHeightScale(1.4, mount)
+    depth, _ = floor(1.4 / TRUE)
+    scales = [source.update(Observation(i * PERIOD, depth, CAMERA)) for i in range(5)]
+    # One bad frame must not set the scale: the first ones are heard and not told.
+    assert scales[0] == UNKNOWN
+    assert scales[-1].source == "camera_height"
+    assert scales[-1].value == pytest.approx(TRUE, rel=1e-3)
+    assert scales[-1].variance >= 0.03**2
+
+
+def test_a_filter_averages_and_refuses_outliers():
+    steady = ScaleFilter()
+    rng = np.random.default_rng(0)
+    for index in range(100):
+        steady.add(index * PERIOD, 2.0 * np.exp(0.1 * rng.normal()), 0.1**2)
+    before = steady.value
+    assert before == pytest.approx(2.0, rel=0.05)
+    steady.add(100 * PERIOD, 20.0, 0.1**2)
+    assert steady.value == before
+    assert steady.variance < 0.05**2
+
+
+def test_a_filter_gives_in_to_what_all_measurements_say():
+    stubborn = ScaleFilter()
+    for index in range(10):
+        stubborn.add(index * PERIOD, 2.0, 0.05**2)
+    for index in range(10, 30):
+        stubborn.add(index * PERIOD, 4.0, 0.05**2)
+    assert stubborn.value == pytest.approx(4.0)
+
+
+class Saying:
+    def __init__(self, scale):
+        self.scale = scale
+
+    def update(self, seen):
+        return self.scale
+
+
+def test_the_first_that_knows_is_believed():
+    height, constant = Scale(3.0, "camera_height"), Scale(2.0, "constant")
+    assert FirstKnown([Saying(UNKNOWN), Saying(height), Saying(constant)]).update(None) == height
+    assert FirstKnown([Saying(UNKNOWN)]).update(None) == UNKNOWN
+
+
+def test_the_estimator_turns_metric_with_odometry_and_stays_so():
+    # The network says 0.2 a frame and the wheels 0.5: its unit is 2.5 m.
+    engine = ScriptedEngine().moving(2)
+    estimator = Estimator(engine, EstimatorSettings(refine=False))
+    for index in range(12):
+        estimator.add_odometry(round(0.1 * index * SECOND), moved(y=TRUE * 2 * STEP * index))
+        estimate = estimator.process(frame(0.1 * index, shift=2 * index))
+    assert estimate.scale.source == "odometry"
+    np.testing.assert_allclose(estimate.depth, TRUE * DEPTH, rtol=1e-5)
+    np.testing.assert_allclose(estimate.motion.translation, [-TRUE * 2 * STEP, 0, 0], rtol=1e-5)
+    # What the scale leaves open is open along the motion.
+    assert estimate.motion.covariance[0, 0] > estimate.motion.covariance[1, 1]
+
+
+def test_silence_until_the_scale_is_known():
+    estimator = Estimator(
+        ScriptedEngine().moving(2), EstimatorSettings(unknown_scale="silent", refine=False)
+    )
+    for index in range(12):
+        if index >= 3:
+            estimator.add_odometry(round(0.1 * index * SECOND), moved(y=TRUE * 2 * STEP * index))
+        estimate = estimator.process(frame(0.1 * index, shift=2 * index))
+        assert estimate.is_silent == (estimate.scale.source == "unit")
+        if estimate.is_silent:
+            # A pose in an unknown unit would stay wrong for ever.
+            np.testing.assert_array_equal(estimator.pose.pose, np.eye(4))
+    assert not estimate.is_silent
+    assert estimator.pose.pose[1, 3] > 0
+
+
+def test_a_height_that_nobody_knows_is_an_error_that_names_the_parameter():
+    with pytest.raises(SettingsError, match="needs camera_height > 0"):
+        EstimatorSettings(scale_source="camera_height")
+    mount = LOOKING_FORWARD.copy()
+    mount[2, 3] = 0.6
+    settings = EstimatorSettings(scale_source="camera_height", base_from_camera=mount)
+    assert settings.height == 0.6
+    with pytest.raises(SettingsError, match=r"scale_source must be one of .*, got 'wheels'"):
+        EstimatorSettings(scale_source="wheels")
