@@ -1,4 +1,4 @@
-"""Writes config/*.yaml from the parameter tables, or prints a table for the README.
+"""Writes config/*.yaml and docs/parameters.md from the parameter tables, or prints a table.
 
 python -m depth_motion_ros.nodes.render_parameters                 # writes the files
 python -m depth_motion_ros.nodes.render_parameters depth_motion    # prints Markdown
@@ -14,6 +14,17 @@ from depth_motion_ros.nodes.parameters import render_markdown, render_yaml
 from depth_motion_ros.share import share_directory
 
 TABLES = {"depth_motion": DEPTH_MOTION_PARAMETERS, "camera": CAMERA_PARAMETERS}
+PREFACE = """# Parameters
+
+Declared once, in `depth_motion_ros/nodes/*_parameters.py`; these tables and `config/*.yaml` are
+rendered from there (`python -m depth_motion_ros.nodes.render_parameters`).
+"""
+
+
+def render_reference() -> str:
+    """docs/parameters.md."""
+    tables = (f"## {name}_node\n\n{render_markdown(table)}" for name, table in TABLES.items())
+    return "\n".join((PREFACE, *tables))
 
 
 def main(arguments: list[str]) -> int:
@@ -23,9 +34,15 @@ def main(arguments: list[str]) -> int:
             return 2
         print(render_markdown(TABLES[name]), end="")
     if not arguments:
-        for name, table in TABLES.items():
-            path = share_directory() / "config" / f"{name}.yaml"
-            path.write_text(render_yaml(table, f"{name}_node"), encoding="utf-8")
+        share = share_directory()
+        files = {
+            share / "config" / f"{name}.yaml": render_yaml(table, f"{name}_node")
+            for name, table in TABLES.items()
+        }
+        if (share / "docs").is_dir():
+            files[share / "docs" / "parameters.md"] = render_reference()
+        for path, text in files.items():
+            path.write_text(text, encoding="utf-8")
             print(path)
     return 0
 
