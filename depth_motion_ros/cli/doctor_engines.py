@@ -25,7 +25,10 @@ from depth_motion_ros.models.network import DepthMotionNet
 from depth_motion_ros.models.weights import Weights, WeightsError, weights_of
 
 PACKAGED = Path(depth_motion_ros.__file__).parent / "weights" / "lite.safetensors"
-TENSORRT = ("tensorrt", "tensorrt-cu12", "tensorrt-cu13", "tensorrt-rtx", "tensorrt-rtx-cu12")
+TENSORRT = (
+    "tensorrt", "tensorrt-cu12", "tensorrt-cu13",
+    "tensorrt-rtx", "tensorrt-rtx-cu12", "tensorrt-rtx-cu13",
+)  # fmt: skip
 CUDA_INSTALL = (
     "install a PyTorch for this CUDA: https://pytorch.org/get-started/locally; on a Jetson the "
     "one of NVIDIA's JetPack"
