@@ -94,6 +94,8 @@ class Ros:
         # Fast DDS reads its profile from the environment of this process, too.
         os.environ.update(transport_environment(os.environ))
         os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+        self._clients: dict[str, Any] = {}
+        self._parameter_clients: dict[str, AsyncParameterClient] = {}
         self._context = Context()
         rclpy.init(context=self._context, domain_id=domain)
         self.node = rclpy.create_node("observer", context=self._context)
@@ -158,28 +160,43 @@ class Ros:
         missed = what() if callable(what) else what
         raise AssertionError(f"waited {patience:g} s in vain for {missed}")
 
+    def destroy(self, entity: Any) -> None:
+        """End a publisher or a subscription, on the thread that waits for it.
+
+        Done under the hands of a waiting executor, it would end the executor now and then.
+        """
+        end = self.node.destroy_publisher
+        if entity in list(self.node.subscriptions):
+            end = self.node.destroy_subscription
+        task = self._executor.create_task(end, entity)
+        self.wait(task.done, "the end of a publisher or subscription")
+
     def service(self, kind: type, name: str, request: Any | None = None) -> Any:
         """Call a service once it is there; its answer."""
-        client = self.node.create_client(kind, name)
+        if name not in self._clients:
+            self._clients[name] = self.node.create_client(kind, name)
+        client = self._clients[name]
         self.wait(client.service_is_ready, f"service {name}")
         future = client.call_async(request or kind.Request())
         self.wait(future.done, f"an answer of {name}")
-        self.node.destroy_client(client)
         return future.result()
+
+    def _parameter_client(self, node: str) -> AsyncParameterClient:
+        if node not in self._parameter_clients:
+            self._parameter_clients[node] = AsyncParameterClient(self.node, node)
+        client = self._parameter_clients[node]
+        self.wait(client.services_are_ready, f"parameters of {node}")
+        return client
 
     def parameter(self, node: str, name: str) -> Any:
         """The value of a parameter, as text."""
-        client = AsyncParameterClient(self.node, node)
-        self.wait(client.services_are_ready, f"parameters of {node}")
-        future = client.get_parameters([name])
+        future = self._parameter_client(node).get_parameters([name])
         self.wait(future.done, f"an answer about {name}")
         return future.result().values[0].string_value
 
     def set_parameter(self, node: str, name: str, value: Any) -> Any:
         """Result with ``successful`` and ``reason``."""
-        client = AsyncParameterClient(self.node, node)
-        self.wait(client.services_are_ready, f"parameters of {node}")
-        future = client.set_parameters([Parameter(name, value=value)])
+        future = self._parameter_client(node).set_parameters([Parameter(name, value=value)])
         self.wait(future.done, f"an answer about {name}")
         return future.result().results[0]
 

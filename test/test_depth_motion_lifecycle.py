@@ -67,7 +67,7 @@ class Managed:
             return len(self.depth) > before
 
         self.ros.wait(answered, lambda: f"depth from {topic}:\n{self.process.log}")
-        self.ros.node.destroy_publisher(publisher)
+        self.ros.destroy(publisher)
         return True
 
     def deaf(self, topic: str) -> bool:

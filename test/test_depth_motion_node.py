@@ -324,6 +324,17 @@ def test_parameters_are_refused_with_the_reason_or_change_the_output(node: Node)
     assert put("point_stride", 1).successful
 
 
+def test_bad_odometry_from_elsewhere_is_told_once_counted_and_survived(node: Node) -> None:
+    wheels = node.camera.publisher(Odometry, "odom_in", ReliabilityPolicy.RELIABLE)
+    node.ros.wait(wheels.get_subscription_count, "the node to hear odom_in")
+    bad = Odometry(header=node.camera.header())
+    bad.pose.pose.position.x = float("nan")
+    wheels.publish(bad)
+    node.wait_value("bad/odom_in", "1")
+    assert node.process.log.count("odom_in bad") == 1
+    node.serve()
+
+
 def test_odometry_is_reset_by_its_service(node: Node) -> None:
     answer = node.ros.service(Trigger, f"{NAMESPACE}/depth_motion/reset_odometry")
     assert answer.success, answer.message
@@ -374,7 +385,7 @@ def test_a_best_effort_camera_is_heard_too(node: Node) -> None:
     node.wait_value("image_qos", "best_effort")
     node.camera.images = best_effort
     node.serve()
-    node.ros.node.destroy_publisher(best_effort)
+    node.ros.destroy(best_effort)
     node.camera.images = reliable
     node.wait_value("image_qos", "reliable")
     node.serve()
@@ -384,7 +395,7 @@ def test_what_nobody_hears_is_not_computed(node: Node) -> None:
     """Last in the file: it ends the listening."""
     for subscription in list(node.ros.node.subscriptions):
         if subscription.topic_name.startswith(NAMESPACE):
-            node.ros.node.destroy_subscription(subscription)
+            node.ros.destroy(subscription)
     served = int(node.values["served"])
     before = int(node.values["unwanted"])
     name = f"{NAMESPACE}/depth/image"

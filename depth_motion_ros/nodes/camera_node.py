@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import rclpy
 from nav_msgs.msg import Odometry
+from numpy.typing import NDArray
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -21,6 +22,7 @@ from depth_motion_ros.nodes.camera_parameters import CAMERA_PARAMETERS, NOW
 from depth_motion_ros.nodes.parameters import ParameterError, ParameterServer
 from depth_motion_ros.nodes.playback import Playback
 from depth_motion_ros.nodes.shutdown import run_node
+from depth_motion_ros.nodes.transforms import BODY_FROM_OPTICAL
 from depth_motion_ros.sources.frame import Frame, FrameSource, GroundTruth
 from depth_motion_ros.sources.open import open_source
 
@@ -132,13 +134,15 @@ class CameraNode(Node):
 
 
 class TruthPublishers:
-    """depth_truth/image (32FC1), pose_truth (camera in the source's world) and odom_in (speed)."""
+    """depth_truth/image (32FC1), pose_truth (camera in the source's world) and odom_in (robot)."""
 
     def __init__(self, node: Node, frame_id: str) -> None:
         self._frame_id = frame_id
         self._depth = node.create_publisher(Image, "depth_truth/image", _QUEUE)
         self._pose = node.create_publisher(Odometry, "pose_truth", _QUEUE)
-        self._speed = node.create_publisher(Odometry, "odom_in", _QUEUE)
+        self._odometry = node.create_publisher(Odometry, "odom_in", _QUEUE)
+        self._way = np.eye(4)
+        self._last_stamp: int | None = None
 
     def publish(self, header: Header, truth: GroundTruth) -> None:
         if truth.depth is not None and self._depth.get_subscription_count():
@@ -149,11 +153,26 @@ class TruthPublishers:
             self._pose.publish(
                 messages.odometry(world, self._frame_id, truth.pose, unknown, np.zeros(6), unknown)
             )
-        if truth.speed is not None:
-            twist = np.array([truth.speed, 0.0, 0.0, 0.0, 0.0, 0.0])
-            self._speed.publish(
-                messages.odometry(world, "base_link", np.eye(4), unknown, twist, unknown)
+        base = self._base_pose(header, truth)
+        if base is not None:
+            twist = np.array([truth.speed or 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+            self._odometry.publish(
+                messages.odometry(world, "base_link", base, unknown, twist, unknown)
             )
+
+    def _base_pose(self, header: Header, truth: GroundTruth) -> NDArray[np.float64] | None:
+        """base_link in world, for a camera at its origin; from the speed alone, the way made."""
+        if truth.pose is not None:
+            base = truth.pose.copy()
+            base[:3, :3] = truth.pose[:3, :3] @ BODY_FROM_OPTICAL.T
+            return base
+        if truth.speed is None:
+            return None
+        stamp = messages.stamp_from_message(header.stamp)
+        if self._last_stamp is not None and stamp > self._last_stamp:
+            self._way[0, 3] += truth.speed * (stamp - self._last_stamp) * 1e-9
+        self._last_stamp = stamp
+        return self._way
 
 
 def _info_of(header: Header, frame: Frame) -> CameraInfo:

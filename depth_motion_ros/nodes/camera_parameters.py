@@ -48,7 +48,7 @@ CAMERA_PARAMETERS = (
     Parameter(
         "publish_truth",
         False,
-        "publish what the source knows: depth_truth/image, pose_truth, and odom_in with its speed",
+        "publish what the source knows: depth_truth/image, pose_truth, and odom_in",
         START,
     ),
     Parameter(

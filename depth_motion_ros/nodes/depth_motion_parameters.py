@@ -121,12 +121,45 @@ _FRAMES = (
 
 _SCALE = (
     Parameter(
+        "scale_source",
+        "auto",
+        "who knows the metre; auto = the first of odom_in, camera_height and scale that knows",
+        choices=("auto", "odometry", "camera_height", "constant"),
+    ),
+    Parameter(
+        "camera_height",
+        0.0,
+        "height of the camera over the ground; 0 = not known (scale_source camera_height then "
+        "takes it from camera_xyz)",
+        unit="m",
+        minimum=0.0,
+        maximum=1000.0,
+    ),
+    Parameter(
+        "unknown_scale",
+        "unit",
+        "while nobody knows the metre: tell everything in the network's unit, or nothing",
+        choices=("unit", "silent"),
+    ),
+    Parameter(
         "scale",
         0.0,
         "metres per unit of the network; 0 = not known: everything is in the network's unit",
         unit="m",
         minimum=0.0,
         maximum=10000.0,
+    ),
+)
+
+_MOTION = (
+    Parameter(
+        "refine", True, "align the images to refine the network's motion; better, and slower"
+    ),
+    Parameter(
+        "when_lost",
+        "silent",
+        "odom while tracking is lost: nothing, or the last motion with a large covariance",
+        choices=("silent", "hold"),
     ),
 )
 
@@ -175,4 +208,4 @@ _NODE = (
     ),
 )
 
-DEPTH_MOTION_PARAMETERS = (*_INPUT, *_NETWORK, *_FRAMES, *_SCALE, *_OUTPUT, *_NODE)
+DEPTH_MOTION_PARAMETERS = (*_INPUT, *_NETWORK, *_FRAMES, *_SCALE, *_MOTION, *_OUTPUT, *_NODE)

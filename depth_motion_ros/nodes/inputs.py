@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -18,9 +19,10 @@ from depth_motion_ros.nodes.qos import InputSubscription
 
 
 class Inputs:
-    """Subscriptions to the image, its CameraInfo and new weights.
+    """Subscriptions to the image, its CameraInfo, another odometry and new weights.
 
-    offer: gets every image. on_weights: gets the content of a weights file.
+    offer: gets every image. on_odometry: what odom_in says. on_weights: the content of a weights
+        file.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class Inputs:
         reliability: str,
         pairing: CameraPairing,
         offer: Callable[[Arrival], None],
+        on_odometry: Callable[[Odometry], None],
         on_weights: Callable[[bytes], None],
         report: Report,
     ) -> None:
@@ -51,6 +54,9 @@ class Inputs:
             reliability,
             report,
         )
+        self._odometry = InputSubscription(
+            node, Odometry, "odom_in", on_odometry, reliability, report
+        )
         latched = QoSProfile(
             depth=1,
             durability=DurabilityPolicy.TRANSIENT_LOCAL,
@@ -68,6 +74,7 @@ class Inputs:
         """Adopt the reliability that the publishers offer now."""
         self._image.follow()
         self._info.follow()
+        self._odometry.follow()
 
     def values(self) -> dict[str, str]:
         """For the diagnostics."""
@@ -76,4 +83,5 @@ class Inputs:
     def close(self) -> None:
         self._image.close()
         self._info.close()
+        self._odometry.close()
         self._node.destroy_subscription(self._weights)

@@ -37,6 +37,21 @@ def stamp_from_message(stamp: Any) -> int:
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
+def pose_from_message(pose: Any) -> NDArray[np.float64]:
+    """(4, 4) of a geometry_msgs/Pose. Raises ValueError where it is not finite or no rotation."""
+    turn, shift = pose.orientation, pose.position
+    values = np.array([turn.x, turn.y, turn.z, turn.w, shift.x, shift.y, shift.z])
+    if not np.isfinite(values).all() or not values[:4].any():
+        raise ValueError(
+            f"pose is not usable: orientation (x y z w) {values[:4].tolist()}, "
+            f"position {values[4:].tolist()}"
+        )
+    matrix = np.eye(4)
+    matrix[:3, :3] = Rotation.from_quat(values[:4]).as_matrix()
+    matrix[:3, 3] = values[4:]
+    return matrix
+
+
 def byte_array(values: NDArray[Any]) -> array.array[int]:
     """The bytes of an array as a message field takes them."""
     data = array.array("B")

@@ -159,6 +159,11 @@ class Perception:
             )
         self.camera_is_given = camera is not None
         self._note(estimate)
+        if estimate.is_silent:
+            self._report(
+                "scale unknown", "unknown_scale is silent: no output until a source knows the metre"
+            )
+            return
         header = Header(stamp=message.header.stamp, frame_id=frame_id)
         if knows_mount and estimate.motion is not None:
             # First, because a filter waits for it; the rest is for maps and eyes.

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from typing import Any
 
+from nav_msgs.msg import Odometry
 from rclpy.lifecycle import LifecycleNode
 
 from depth_motion_ros.estimation.settings import EstimatorSettings
@@ -17,6 +18,7 @@ from depth_motion_ros.nodes.depth_motion_parameters import COMPRESSED
 from depth_motion_ros.nodes.diagnostics import Tally
 from depth_motion_ros.nodes.engine_slot import EngineSlot
 from depth_motion_ros.nodes.inputs import Inputs
+from depth_motion_ros.nodes.messages import pose_from_message, stamp_from_message
 from depth_motion_ros.nodes.networks import UNTRAINED, EngineBuilder, EngineOptions, find_weights
 from depth_motion_ros.nodes.outputs import Outputs
 from depth_motion_ros.nodes.perception import Arrival, Extrinsic, Perception, Report
@@ -36,6 +38,11 @@ def estimator_settings(config: Config) -> EstimatorSettings:
     return EstimatorSettings(
         scale=config["scale"] or None,
         base_from_camera=base_from_optical(config["camera_xyz"], config["camera_rpy"]),
+        scale_source=config["scale_source"],
+        camera_height=config["camera_height"],
+        unknown_scale=config["unknown_scale"],
+        when_lost=config["when_lost"],
+        refine=config["refine"],
         **live_settings(config),
     )
 
@@ -151,6 +158,7 @@ class Pipeline:
             self._config["qos"],
             self.pairing,
             self._offer,
+            self._on_odometry,
             self._on_weights,
             self._report,
         )
@@ -195,6 +203,16 @@ class Pipeline:
     def _offer(self, arrival: Arrival) -> None:
         self._tally.receive()
         self.worker.offer(arrival)
+
+    def _on_odometry(self, message: Odometry) -> None:
+        try:
+            pose = pose_from_message(message.pose.pose)
+        except ValueError as error:
+            self._tally.bad("odom_in")
+            self._report("odom_in bad", str(error))
+            return
+        stamp = stamp_from_message(message.header.stamp)
+        self.worker.call(lambda: self.perception.estimator.add_odometry(stamp, pose))
 
     def _on_weights(self, content: bytes) -> None:
         loaded = self._loader.request(lambda: Weights.from_bytes(content, "topic weights"))
