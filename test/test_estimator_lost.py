@@ -1,0 +1,125 @@
+"""When there is nothing to see, nothing false is told; and it comes back by itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from alignment_scenes import HEIGHT, WIDTH, pairs
+from estimation_helpers import SECOND, ScriptedEngine
+from scipy.spatial.transform import Rotation
+
+from depth_motion_ros.estimation.estimator import Estimator
+from depth_motion_ros.estimation.settings import EstimatorSettings
+from depth_motion_ros.sources.frame import Frame
+
+RNG = np.random.default_rng(0)
+COVERED = np.clip(RNG.normal(8, 2, (HEIGHT, WIDTH, 3)), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """Neighbouring frames of the simulator, so that each is the next one's previous."""
+    return pairs("handheld", 5, stride=1)
+
+
+class Knowing(ScriptedEngine):
+    """Knows the depth, and the motion to within ``off`` (a factor)."""
+
+    def __init__(self, off=1.0):
+        super().__init__((WIDTH, HEIGHT))
+        self.off = off
+
+    def show(self, pair):
+        self.depth = pair.depth
+        motion = pair.motion
+        turn = Rotation.from_matrix(motion[:3, :3]).as_euler("XYZ")
+        self.rotation = (self.off * turn).astype(np.float32)
+        self.translation = (self.off * motion[:3, 3]).astype(np.float32)
+
+
+def play(estimator, engine, scene, replaced):
+    """Estimates of five frames; ``replaced``: index → image that is seen instead."""
+    estimates = []
+    for index, pair in enumerate(scene):
+        engine.show(pair)
+        image = replaced.get(index, pair.image)
+        stamp = index * SECOND // 15
+        estimates.append(estimator.process(Frame(stamp, image, pair.camera)))
+    return estimates
+
+
+def tracking(estimates):
+    return [estimate.quality.tracking for estimate in estimates]
+
+
+def test_a_covered_lens_is_lost_and_not_at_rest(scene):
+    engine = Knowing()
+    estimator = Estimator(engine)
+    estimates = play(estimator, engine, scene, {2: COVERED})
+    # The frame after it has nothing to be compared with, either.
+    assert tracking(estimates) == ["first", "ok", "lost", "lost", "ok"]
+    assert "nothing to see" in estimates[2].quality.reason
+    assert estimates[2].motion is None
+
+
+def test_a_cut_to_another_place_is_lost(scene):
+    engine = Knowing()
+    elsewhere = pairs("indoor", 5)[0].image
+    estimates = play(Estimator(engine), engine, scene, {2: elsewhere})
+    assert tracking(estimates) == ["first", "ok", "lost", "lost", "ok"]
+    assert "unexplained" in estimates[2].quality.reason or "error" in estimates[2].quality.reason
+
+
+def test_refinement_saves_a_network_that_sees_half_of_the_motion(scene):
+    engine = Knowing(off=0.5)
+    refined = play(Estimator(engine), engine, scene, {})
+    engine = Knowing(off=0.5)
+    raw = play(Estimator(engine, EstimatorSettings(refine=False)), engine, scene, {})
+
+    def errors(estimates):
+        return [
+            np.linalg.norm(estimate.motion.translation - pair.motion[:3, 3])
+            for pair, estimate in zip(scene[1:], estimates[1:], strict=True)
+        ]
+
+    assert tracking(refined)[1:] == ["ok"] * 4
+    assert np.median(errors(refined)) < 0.2 * np.median(errors(raw))
+
+
+def test_the_motion_is_held_where_that_is_asked_for(scene):
+    engine = Knowing()
+    settings = EstimatorSettings(when_lost="hold", lost_speed=2.0)
+    estimator = Estimator(engine, settings)
+    estimates = play(estimator, engine, scene, {2: COVERED})
+    assert estimates[2].quality.tracking == "lost"
+    held, last = estimates[2].motion, estimates[1].motion
+    np.testing.assert_allclose(held.translation, last.translation, rtol=1e-3)
+    # With the uncertainty of not seeing: 2 m/s for a fifteenth of a second.
+    assert np.sqrt(held.covariance[0, 0]) == pytest.approx(2.0 / 15, rel=1e-6)
+    # Nothing is known of what moves.
+    assert estimates[2].object_flow is None
+
+
+def test_nothing_is_held_longer_than_a_gap_may_be(scene):
+    engine = Knowing()
+    settings = EstimatorSettings(when_lost="hold", max_gap=0.1)
+    estimates = play(Estimator(engine, settings), engine, scene, {2: COVERED, 3: COVERED})
+    assert estimates[2].motion is not None
+    assert estimates[3].motion is None
+
+
+def test_a_camera_at_rest_is_at_rest_although_the_alignment_could_follow_the_noise(scene):
+    engine = Knowing()
+    estimator = Estimator(engine)
+    engine.show(scene[0])
+    engine.rotation = np.full(3, 1e-4, np.float32)
+    engine.translation = np.full(3, 1e-4, np.float32)
+    for index in range(6):
+        noisy = scene[0].image + RNG.normal(0, 1.5, scene[0].image.shape)
+        image = np.clip(noisy, 0, 255).astype(np.uint8)
+        estimate = estimator.process(Frame(index * SECOND // 15, image, scene[0].camera))
+    assert estimate.quality.tracking == "static"
+    np.testing.assert_array_equal(estimator.pose.pose, np.eye(4))
+    assert not estimator.pose.twist.any()
+    # A hundredth of a radian would be three pixels.
+    assert np.sqrt(np.diag(estimate.motion.covariance)[3:]).max() < 0.01
