@@ -75,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
             "the demo needs ROS 2's rclpy, which is not installed here: "
             "pip install 'depth_motion_ros[ros]', or source a ROS 2 first"
         )
+    parameters = _node_parameters(args)
     output: Path = args.output
     bag, log = _prepare(output)
     source = args.source
@@ -84,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         # What cannot be opened is better said now than by a process that was waited for.
         open_source(source).close()
     camera = {"source": source, "rate": args.rate}
-    _record(camera, _node_parameters(args), bag, log, args.seconds)
+    _record(camera, parameters, bag, log, args.seconds)
     _report(bag, output, args)
     return 0
 
