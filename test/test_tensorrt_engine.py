@@ -47,13 +47,16 @@ class FakeTensorRT:
         self.open_sessions = 0
         self.drops_bias = False
         self.refit_fails = False
+        self.kernels_seen = []
+        self.kernels = b""
 
     def build(self, tensorrt, model, config, precision, *, refit, timings, progress):
         self.builds.append("refit" if refit else "fixed")
         progress(1.0)
         return BuiltPlan((b"R" if refit else b"F") + model, timings + b"+")
 
-    def session(self, tensorrt, gpu, plan, config, *, refit_with=None):
+    def session(self, tensorrt, gpu, plan, config, *, refit_with=None, kernels=b""):
+        self.kernels_seen.append(kernels)
         if refit_with is not None and self.refit_fails:
             raise EngineError("tensorrt has merged 1 of 155 weights into others")
         model = refit_with[0] if refit_with else plan[1:]
@@ -79,6 +82,9 @@ class _Session:
         result = self._engine.step(*inputs.values())
         motion = vars(result.motion) if result.motion else {}
         return {"depth": result.depth * (1.05 if self._wrong else 1.0), **motion}
+
+    def kernels(self):
+        return self._fake.kernels
 
     def close(self):
         self._fake.open_sessions -= 1
@@ -138,6 +144,21 @@ def test_the_second_start_builds_nothing_whatever_the_weights(fake, start):
     engine = start(other)
     assert fake.builds == ["refit"]
     assert _agrees(engine, other)
+
+
+def test_what_a_build_measured_helps_the_next(fake, start, tmp_path):
+    start(precision="fp16").close()
+    start(precision="fp32").close()
+    (path,) = (tmp_path / "cache").glob("*.timings")
+    # The fake adds one + a build.
+    assert private_files.read_sealed(path) == b"++"
+
+
+def test_kernels_that_the_first_start_compiled_serve_the_next(fake, start):
+    fake.kernels = b"kernels of this GPU"
+    start().close()
+    start().close()
+    assert fake.kernels_seen[-1] == fake.kernels
 
 
 def test_each_precision_has_its_own_engine(fake, start):

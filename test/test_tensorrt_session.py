@@ -66,8 +66,12 @@ class _Engine:
     def get_tensor_mode(self, name):
         return "in" if "image" in name or name == "previous_depth" else "out"
 
-    def create_execution_context(self):
+    def create_execution_context(self, options=None):
+        self.options = options
         return self
+
+    def create_runtime_config(self):
+        return _Options()
 
     def set_tensor_address(self, name, address):
         self.addresses[name] = address
@@ -82,6 +86,27 @@ class _Engine:
             if self.get_tensor_mode(name) == "out":
                 buffer = (ctypes.c_float * int(np.prod(shape))).from_address(self.addresses[name])
                 buffer[:] = [float(first * self.gain)] * len(buffer)
+        return True
+
+
+class _Options:
+    """The part of TensorRT for RTX that keeps compiled kernels."""
+
+    content = b""
+    used = None
+
+    def create_runtime_cache(self):
+        return self
+
+    def deserialize(self, data):
+        self.content = data if data.startswith(b"mine") else b""
+        return bool(self.content)
+
+    def serialize(self):
+        return self.content + b"+"
+
+    def set_runtime_cache(self, cache):
+        self.used = cache
         return True
 
 
@@ -168,13 +193,16 @@ def opened(gpu):
     )
     tensorrt = TensorRT("tensorrt", "10.3.0", api, _Logger())
 
-    def run(plan=b"plan", model=None):
+    def run(plan=b"plan", model=None, kernels=None):
+        if kernels is not None:
+            api.IRuntimeCache = object
         return TensorRTSession(
             tensorrt,
             _Gpu(0, "Fake GPU", "8.6", "CUDA 12.8"),
             plan,
             CONFIG,
             refit_with=None if model is None else (model, WEIGHTS),
+            kernels=kernels or b"",
         )
 
     return run
@@ -282,3 +310,17 @@ def test_closing_twice_does_no_harm(opened):
     session = opened()
     session.close()
     session.close()
+
+
+@pytest.mark.parametrize(
+    ("kept", "after"), [(b"", b"+"), (b"mine", b"mine+"), (b"of another driver", b"+")]
+)
+def test_tensorrt_for_rtx_keeps_the_kernels_that_it_compiled(opened, gpu, kept, after):
+    session = opened(kernels=kept)
+    assert gpu.engine.options.used is not None
+    assert session.kernels() == after
+
+
+def test_tensorrt_without_such_kernels_is_not_asked_for_them(opened, gpu):
+    assert opened().kernels() == b""
+    assert gpu.engine.options is None

@@ -52,7 +52,8 @@ class PlanKey:
 
     @property
     def timings_name(self) -> str:
-        """Of the timing cache, which all engines of one TensorRT and GPU share."""
+        """Of the timing cache, or of the compiled kernels of TensorRT for RTX, which has no timing
+        cache: either is shared by all engines of one TensorRT and GPU."""
         return f"{_slug(self.tensorrt)}-{_slug(self.gpu)}.timings"
 
 
@@ -93,7 +94,7 @@ def write_plan(key: PlanKey, plan: bytes, folder: Path) -> None:
 
 
 def read_timings(key: PlanKey, folder: Path) -> bytes:
-    """What earlier builds measured; empty where there is nothing of use."""
+    """What earlier builds measured or starts compiled; empty where there is nothing of use."""
     path = folder / key.timings_name
     try:
         make_private(folder)

@@ -132,11 +132,11 @@ class TensorRTEngine(Engine):
         plan = read_plan(key, self._folder)
         if plan is not None:
             try:
-                return self._checked(plan, weights, model if key.flags == "refit" else None)
+                return self._checked(key, plan, weights, model if key.flags == "refit" else None)
             except EngineError as error:
                 _LOG.warning("building the TensorRT engine anew: the one kept fails: %s", error)
         plan = self._build(key, model)
-        session = self._checked(plan, weights, None)
+        session = self._checked(key, plan, weights, None)
         write_plan(key, plan, self._folder)
         return session
 
@@ -158,13 +158,17 @@ class TensorRTEngine(Engine):
             write_timings(key, built.timings, self._folder)
         return built.plan
 
-    def _checked(self, plan: bytes, weights: Weights, refit_with: bytes | None) -> TensorRTSession:
+    def _checked(
+        self, key: PlanKey, plan: bytes, weights: Weights, refit_with: bytes | None
+    ) -> TensorRTSession:
+        timings = read_timings(key, self._folder)
         session = TensorRTSession(
             self._tensorrt,
             self._gpu,
             plan,
             self._config,
             refit_with=None if refit_with is None else (refit_with, weights),
+            kernels=timings,
         )
         try:
             previous, image = self._pair
@@ -174,6 +178,9 @@ class TensorRTEngine(Engine):
         except BaseException:
             session.close()
             raise
+        kernels = session.kernels()
+        if len(kernels) > len(timings):
+            write_timings(key, kernels, self._folder)
         return session
 
     def _oracle(self, weights: Weights) -> TorchEngine:

@@ -33,10 +33,12 @@ class TensorRTSession:
         config: NetworkConfig,
         *,
         refit_with: tuple[bytes, Weights] | None = None,
+        kernels: bytes = b"",
     ) -> None:
         """plan: a serialised engine of ``config``.
 
         refit_with: the complete ONNX graph and its weights, to replace those in the plan.
+        kernels: what ``kernels()`` of an earlier session gave.
 
         Raises EngineError where the plan is not for here, lacks a weight by name, or fails.
         """
@@ -51,7 +53,7 @@ class TensorRTSession:
                     raise tensorrt.failure("does not take the engine")
                 if refit_with is not None:
                     refit(tensorrt, self._engine, *refit_with)
-                self._context = self._engine.create_execution_context()
+                self._context = self._new_context(kernels)
                 if self._context is None:
                     raise tensorrt.failure("cannot prepare the engine to run")
                 self._allocate(config)
@@ -60,6 +62,22 @@ class TensorRTSession:
             if isinstance(error, EngineError):
                 raise
             raise EngineError(f"{tensorrt.name} failed on {gpu.name}: {error}") from error
+
+    def _new_context(self, kernels: bytes) -> Any:
+        self._kernels = None
+        if not hasattr(self._tensorrt.api, "IRuntimeCache"):
+            return self._engine.create_execution_context()
+        # TensorRT for RTX compiles for the GPU when an engine starts, unless it finds this.
+        options = self._engine.create_runtime_config()
+        self._kernels = options.create_runtime_cache()
+        if kernels and not self._kernels.deserialize(kernels):
+            _LOG.info("kernels kept by another %s or driver are not used", self._tensorrt.name)
+        options.set_runtime_cache(self._kernels)
+        return self._engine.create_execution_context(options)
+
+    def kernels(self) -> bytes:
+        """What TensorRT for RTX compiled for this GPU; empty with any other TensorRT."""
+        return b"" if self._kernels is None else bytes(self._kernels.serialize())
 
     def _allocate(self, config: NetworkConfig) -> None:
         api = self._tensorrt.api
@@ -140,7 +158,7 @@ class TensorRTSession:
         self._stream.synchronize()
         # In this order: TensorRT's objects must not outlive what made them.
         self._graph = None
-        self._context = self._engine = self._runtime = None
+        self._context = self._kernels = self._engine = self._runtime = None
         self._device.clear()
         self._arrays.clear()
         self._host.clear()
