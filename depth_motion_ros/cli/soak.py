@@ -1,0 +1,266 @@
+"""``depth_motion soak``: camera and node under shifting load, for as long as one likes.
+
+Each cycle goes through four loads; in each the camera starts anew, with another rate or size,
+and other subscribers come. What is not flat from cycle to cycle would not last a day.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from depth_motion_ros.cli.demo_processes import (
+    DemoError,
+    Node,
+    environment,
+    stopped_at_exit,
+    write_parameters,
+)
+from depth_motion_ros.cli.demo_recording import OUTPUTS, TOPICS
+from depth_motion_ros.cli.demo_statistics import machine
+from depth_motion_ros.cli.process_vitals import read_vitals
+from depth_motion_ros.cli.soak_report import (
+    DEPTH,
+    FRAMES,
+    HEADING,
+    JUDGED_CYCLES,
+    PhaseResult,
+    Verdict,
+    judge,
+    row,
+)
+from depth_motion_ros.sources.open import open_source
+from depth_motion_ros.sources.sequence_writer import SequenceWriter
+
+HELP = "run camera and node under shifting load; report latency, drops, memory, threads, files"
+
+NODES = "depth_motion_ros.nodes"
+SCENE, SCENE_FRAMES = "sim:yard", 40
+PHASE_S = 60.0
+START_S = 300.0
+LOOK_S = 0.2
+# Matched is not yet connected: the first messages to a new subscriber may be lost.
+SETTLE_S = 1.5
+# The last frame must be served and counted in a diagnostic that is heard.
+LAST_WORDS = 3
+
+
+@dataclass(frozen=True)
+class Phase:
+    """rate: Hz. size: (width, height) of the images. topics: what is heard of the outputs."""
+
+    name: str
+    rate: float
+    size: tuple[int, int]
+    topics: tuple[str, ...]
+
+
+SMALL, LARGE = (320, 240), (640, 480)
+PHASES = (
+    Phase("depth alone", 10.0, SMALL, (DEPTH,)),
+    Phase("every output", 30.0, SMALL, OUTPUTS),
+    Phase("large images", 15.0, LARGE, (DEPTH, "odom")),
+    Phase("nobody listens", 30.0, SMALL, ()),
+)
+
+
+class SoakNode(Node):
+    """A process that is watched."""
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+
+class Monitor(Node):
+    """The listener: every line of its log is a report."""
+
+    def reports(self) -> list[dict[str, Any]]:
+        text = self.log.read_text(encoding="utf-8", errors="replace")
+        whole = text[: text.rfind("\n") + 1]
+        return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--minutes", type=float, default=60.0, help="time under load")
+    parser.add_argument("--weights", default="", help="weights file; empty: those of the package")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE",
+        help="a parameter of depth_motion_node, as YAML; may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, help="JSON file for the results")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 where nothing was missed and nothing has grown."""
+    if importlib.util.find_spec("rclpy") is None:
+        raise DemoError("soak needs ROS 2's rclpy: pip install 'depth_motion_ros[ros]'")
+    cycles, seconds = schedule(args.minutes)
+    parameters: dict[str, Any] = {"weights": args.weights} if args.weights else {}
+    for pair in args.set:
+        name, found, value = pair.partition("=")
+        if not found:
+            raise DemoError(f"--set {pair!r}: expected NAME=VALUE")
+        parameters[name] = yaml.safe_load(value)
+    with tempfile.TemporaryDirectory(prefix="depth_motion_soak_") as folder:
+        results = soak(parameters, cycles, seconds, Path(folder), print)
+    verdicts = judge(results)
+    _tell(results, verdicts)
+    if args.out:
+        content = {
+            "machine": machine(),
+            "cycles": cycles,
+            "phase_seconds": seconds,
+            "phases": [result.summary() for result in results],
+            "verdicts": [vars(verdict) for verdict in verdicts],
+        }
+        args.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return int(any(verdict.good is False for verdict in verdicts))
+
+
+def schedule(minutes: float) -> tuple[int, float]:
+    """Number of cycles, at least three, and seconds of each phase, at most a minute or so."""
+    cycles = max(JUDGED_CYCLES, round(minutes * 60 / (PHASE_S * len(PHASES))))
+    return cycles, minutes * 60 / (cycles * len(PHASES))
+
+
+def soak(
+    parameters: Mapping[str, Any],
+    cycles: int,
+    seconds: float,
+    folder: Path,
+    say: Callable[[str], object],
+    phases: tuple[Phase, ...] = PHASES,
+) -> list[PhaseResult]:
+    """Run it. folder: for scenes and logs. Raises DemoError where a process ends."""
+    env = environment()
+    scenes = {size: _render(size, folder) for size in {phase.size for phase in phases}}
+    say(f"ROS_DOMAIN_ID={env['ROS_DOMAIN_ID']}; {cycles} cycles of {len(phases)} x {seconds:.0f} s")
+    given = write_parameters(folder / "node.yaml", {**parameters, "diagnostics_period": 0.5})
+    say(HEADING)
+    results = []
+    with stopped_at_exit([]) as running:
+        node = SoakNode(f"{NODES}.depth_motion_node", given, env, folder / "node.txt")
+        running.append(node)
+        for cycle in range(1, cycles + 1):
+            for phase in phases:
+                result = _phase(
+                    phase, cycle, seconds, node, scenes[phase.size], env, folder / "phase.txt"
+                )
+                results.append(result)
+                say(row(result))
+    return results
+
+
+def _render(size: tuple[int, int], folder: Path) -> Path:
+    path = folder / f"{size[0]}x{size[1]}"
+    with (
+        open_source(SCENE, rate=10.0, frames=SCENE_FRAMES, width=size[0], height=size[1]) as scene,
+        SequenceWriter(path, rate=10.0) as writer,
+    ):
+        for frame in scene:
+            writer.write(frame)
+    return path
+
+
+def _phase(
+    phase: Phase,
+    cycle: int,
+    seconds: float,
+    node: SoakNode,
+    scene: Path,
+    env: Mapping[str, str],
+    log: Path,
+) -> PhaseResult:
+    result = PhaseResult(phase.name, cycle)
+    topics = [f"{topic}={TOPICS[topic]}" for topic in (*phase.topics, FRAMES)]
+    camera_values = {
+        "source": str(scene), "rate": phase.rate, "loop": True, "stamps": "now",
+        "start_when_subscribed": True,
+    }  # fmt: skip
+    given = write_parameters(log.with_suffix(".yaml"), camera_values)
+    with ExitStack() as stack:
+        monitor = Monitor(f"{NODES}.soak_monitor", topics, env, log)
+        stack.callback(monitor.stop)
+        _wait_for_node(node, monitor)
+        result.before = monitor.reports()[-1]["diagnostics"]
+        camera = SoakNode(f"{NODES}.camera_node", given, env, log.with_name("camera.txt"))
+        stack.callback(camera.stop)
+        _wait(lambda: _published(monitor) > 0, (node, monitor, camera), "the camera")
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            _check(node, monitor, camera)
+            vitals = read_vitals(node.pid)
+            if vitals is not None:
+                result.vitals.append(vitals)
+            time.sleep(min(1.0, max(0.0, end - time.monotonic())))
+        camera.stop()
+        heard = len(monitor.reports())
+        _wait(
+            lambda: len(monitor.reports()) >= heard + LAST_WORDS, (node, monitor), "the last words"
+        )
+        _take(result, monitor.reports())
+    return result
+
+
+def _take(result: PhaseResult, reports: list[dict[str, Any]]) -> None:
+    last = reports[-1]
+    result.counts, result.after = last["counts"], last["diagnostics"]
+    result.backwards = sum(last["backwards"].values())
+    for report in reports:
+        result.latency_ms += report["latency_ms"].get(DEPTH, [])
+        result.served += report["stamps"].get(DEPTH, [])
+        result.published += report["stamps"][FRAMES]
+
+
+def _published(monitor: Monitor) -> int:
+    reports = monitor.reports()
+    return reports[-1]["counts"][FRAMES] if reports else 0
+
+
+def _wait_for_node(node: SoakNode, monitor: Monitor) -> None:
+    """Until the node is active and said so to this listener, and everything is connected."""
+
+    def active() -> bool:
+        reports = monitor.reports()
+        return bool(reports) and reports[-1]["diagnostics"].get("state") == "active"
+
+    _wait(active, (node, monitor), "depth_motion_node to be active")
+    time.sleep(SETTLE_S)
+
+
+def _wait(condition: Callable[[], bool], processes: tuple[Node, ...], what: str) -> None:
+    end = time.monotonic() + START_S
+    while not condition():
+        _check(*processes)
+        if time.monotonic() > end:
+            tails = "\n".join(process.tail() for process in processes)
+            raise DemoError(f"waited {START_S:.0f} s in vain for {what}:\n{tails}")
+        time.sleep(LOOK_S)
+
+
+def _check(*processes: Node) -> None:
+    for process in processes:
+        process.check()
+
+
+def _tell(results: list[PhaseResult], verdicts: list[Verdict]) -> None:
+    causes: dict[str, int] = {}
+    for result in results:
+        for cause, count in result.summary()["causes"].items():
+            causes[cause] = causes.get(cause, 0) + count
+    if causes:
+        print("counted: " + ", ".join(f"{cause} {count}" for cause, count in causes.items()))
+    for verdict in verdicts:
+        word = {True: "yes", False: "NO", None: "?"}[verdict.good]
+        print(f"  {verdict.what:<16} {word:<4} {verdict.detail}")
