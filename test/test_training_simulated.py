@@ -40,7 +40,7 @@ def _perfect(truth: PairTruth) -> PairPrediction:
 
 def test_the_truth_itself_costs_nothing_and_every_error_costs_something() -> None:
     batch = PairSampler(64, 64, seed=3).batch(3, index=0)
-    truth = truth_of(batch)
+    truth = truth_of(batch, unit=10.0)
     perfect = _perfect(truth)
     exact = truth.judge(perfect, ExactSection())
     # Square roots of 1e-12 remain, times a weight of 10 for rotation, in both orders.

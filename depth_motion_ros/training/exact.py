@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -24,9 +24,9 @@ from depth_motion_ros.training.recipe import ExactSection
 class OrderTruth:
     """What is true of one order of a pair; conventions as in ``MotionPrediction``.
 
-    depth: (B, 1, H, W) of the order's first frame, metres, NaN where unknown. rotation (B, 3, 3)
-    and translation (B, 3) map its points into the axes of the other frame. motion: (B, 3, H, W)
-    of objects, metres, in the other frame's axes, NaN where unknown.
+    Lengths are in units of the network, NaN where unknown. depth: (B, 1, H, W) of the order's
+    first frame. rotation (B, 3, 3) and translation (B, 3) map its points into the axes of the
+    other frame. motion: (B, 3, H, W) of objects, in the other frame's axes.
     """
 
     depth: Tensor
@@ -49,7 +49,7 @@ class PairTruth:
         back = _terms(self.back, pair.depth_2, pair.motion_21)
         found = {name: there[name] + back[name] for name in there}
         found["focal"] = focal_loss(pair.K, self.K)
-        terms = {e.name: getattr(weights, e.name) * found[e.name] for e in fields(weights)}
+        terms = {name: getattr(weights, name) * value for name, value in found.items()}
         return LossBreakdown(torch.stack(list(terms.values())).sum(), terms, {})
 
 

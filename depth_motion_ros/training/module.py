@@ -82,13 +82,23 @@ class DepthMotionModule(LightningModule):
         return self.network if self.averaged is None else self.averaged
 
     def configure_optimizers(self) -> Any:
-        parameters = list(self.network.parameters())
+        rate = self.recipe.optimiser.learning_rate
+        motion = self.network.motion_net
+        scales = {
+            motion.rotation_scale: self.recipe.network.rotation_scale,
+            motion.translation_scale: self.recipe.network.translation_scale,
+        }
+        # A step of Adam is as long as the rate, however small the parameter: a scale of 0.01 would
+        # be at its lower bound, where nothing moves, within the first dozens of noisy steps.
+        groups: list[dict[str, Any]] = [
+            {"params": [scale], "lr": rate * initial} for scale, initial in scales.items()
+        ]
+        others = [p for p in self.network.parameters() if not any(p is scale for scale in scales)]
+        groups.append({"params": others})
         try:
-            optimiser = torch.optim.Adam(
-                parameters, self.recipe.optimiser.learning_rate, fused=True
-            )
+            optimiser = torch.optim.Adam(groups, rate, fused=True)
         except RuntimeError:  # this device, or this version of PyTorch on it, has no fused kernel
-            optimiser = torch.optim.Adam(parameters, self.recipe.optimiser.learning_rate)
+            optimiser = torch.optim.Adam(groups, rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self.recipe.rate_factor)
         return {
             "optimizer": optimiser,
@@ -191,7 +201,13 @@ class DepthMotionModule(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         if self._depth_validator is not None:
-            found = self._depth_validator(self.result)
+            network, config = self.result, self.result.config
+            # At the size that it knows: at another it would look worse than it is.
+            network.config = config.sized(*self.recipe.size_at(self.global_step))
+            try:
+                found = self._depth_validator(network)
+            finally:
+                network.config = config
             named = {f"validation/{key}": value for key, value in found.items()}
             self.log_dict(named, sync_dist=True)
 

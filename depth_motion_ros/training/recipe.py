@@ -159,11 +159,14 @@ class ScheduleSection:
 class ExactSection:
     """Weights of the terms that judge rendered pairs with ``supervision: exact``."""
 
+    unit: float = option(
+        10.0, "metres per unit of length of the network, whose inputs should lie near 1", 1e-3, 1e3
+    )
     shape: float = option(1.0, "variance of the log depth error: depth up to a factor", 0.0)
-    metric: float = option(0.2, "mean square of the log depth error: depth in metres", 0.0)
+    metric: float = option(0.2, "mean square of the log depth error: depth with its scale", 0.0)
     rotation: float = option(10.0, "mean angle in rad", 0.0)
-    translation: float = option(1.0, "mean distance in m", 0.0)
-    residual: float = option(1.0, "mean distance in m, moving and static pixels alike", 0.0)
+    translation: float = option(10.0, "mean distance in units", 0.0)
+    residual: float = option(10.0, "mean distance in units, moving and static pixels alike", 0.0)
     focal: float = option(0.1, "mean abs log ratio of focal lengths", 0.0)
 
     def __post_init__(self) -> None:

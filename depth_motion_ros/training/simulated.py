@@ -43,7 +43,8 @@ class RenderedPairs:
             batch = self._sampler.batch(len(slots), index=step)
         if self._recipe.data.supervision != "exact":
             return Simulated(_pairs(batch), None)
-        truth, weights = truth_of(batch), self._recipe.exact
+        weights = self._recipe.exact
+        truth = truth_of(batch, weights.unit)
         return Simulated(_pairs(batch), lambda pair: truth.judge(pair, weights))
 
 
@@ -61,21 +62,23 @@ def _pairs(batch: PairBatch) -> Pairs:
     )
 
 
-def truth_of(batch: PairBatch) -> PairTruth:
-    """What the renderer knows about a batch."""
+def truth_of(batch: PairBatch, unit: float) -> PairTruth:
+    """What the renderer knows about a batch, with lengths in ``unit`` metres."""
     return PairTruth(
-        there=_order(batch.depth_1, batch.valid_1, batch.T_12, batch.motion_12),
-        back=_order(batch.depth_2, batch.valid_2, batch.T_21, batch.motion_21),
+        there=_order(batch.depth_1, batch.valid_1, batch.T_12, batch.motion_12, unit),
+        back=_order(batch.depth_2, batch.valid_2, batch.T_21, batch.motion_21, unit),
         K=batch.K,
     )
 
 
-def _order(depth: Tensor, valid: Tensor, transform: Tensor, motion: Tensor) -> OrderTruth:
+def _order(
+    depth: Tensor, valid: Tensor, transform: Tensor, motion: Tensor, unit: float
+) -> OrderTruth:
     """The sky, which has no depth, is unknown."""
     unknown = ~valid
     return OrderTruth(
-        depth=depth.masked_fill(unknown, torch.nan),
+        depth=depth.masked_fill(unknown, torch.nan) / unit,
         rotation=transform[:, :3, :3],
-        translation=transform[:, :3, 3],
-        motion=motion.masked_fill(unknown, torch.nan),
+        translation=transform[:, :3, 3] / unit,
+        motion=motion.masked_fill(unknown, torch.nan) / unit,
     )
