@@ -119,11 +119,12 @@ def _heuristic(
     translation: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     is_static = tracking == "static"
+    # Every fourth row and column: the median does not need more.
+    some = view.depth[::4, ::4]
     return motion_covariance(
         errors.identity_pixel_error if is_static else errors.pixel_error,
         camera,
-        # Every fourth row and column: the median does not need more.
-        float(np.median(view.depth[::4, ::4])),
+        float(np.median(some[np.isfinite(some)])),
         rotation,
         translation,
     )

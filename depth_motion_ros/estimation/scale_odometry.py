@@ -22,7 +22,7 @@ _OUTLIER = 3.0
 _CORRELATED = 5.0
 # Relative standard deviations: the least spread of ratios, and what remains of any number of them
 # (wheel radius, a network that is not everywhere equally right).
-_MIN_SPREAD, _REMAINS = 0.02, 0.01
+_MIN_SPREAD, _REMAINS = 0.02, 0.03
 _SECOND = 1e-9
 
 

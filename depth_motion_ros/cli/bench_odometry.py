@@ -1,0 +1,135 @@
+"""``depth_motion bench odometry``: errors of the odometry, refined and not, by source of scale."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from depth_motion_ros.engines.engine import Engine, RawPrediction
+    from depth_motion_ros.estimation.settings import EstimatorSettings
+    from depth_motion_ros.sources.frame import Frame
+
+HELP = "drift of the odometry and truth of its covariance, refined or not, by source of scale"
+
+_COLUMNS = (
+    ("turn °", "turn", ".4f"),
+    ("90 %", "turn_90", ".3f"),
+    ("step %", "step", ".2f"),
+    ("90 %", "step_90", ".1f"),
+    ("t_err %", "t_err", ".2f"),
+    ("r_err °/100m", "r_err", ".2f"),
+    ("ATE m", "ate", ".3f"),
+    ("drift %", "drift", ".2f"),
+    ("scale", "scale", ".3f"),
+    ("± claimed", "scale_std", ".3f"),
+    ("NEES/6", "nees", ".2f"),
+    ("inside 95 %", "inside", ".2f"),
+    ("lost", "lost", ".2f"),
+    ("ms", "milliseconds", ".1f"),
+)
+_NOTE = (
+    "turn, step: error of one frame's motion, median and 90th percentile. t_err, r_err: KITTI's "
+    "lengths, or 5-50 m on shorter paths.\ndrift: of the last pose. unit: not metric, one factor "
+    "for the sequence fitted to the truth. scale: at the end, in metres per unit.\nNEES/6: mean, 1 "
+    "is consistent, less is cautious. ms: processor time of a frame without the engine."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", required=True, nargs="+", metavar="SEQ", help="with poses")
+    parser.add_argument(
+        "--weights", type=Path, help="without it the truth predicts, disturbed as below"
+    )
+    parser.add_argument("--size", default="416x128", help="of the images, without weights")
+    parser.add_argument("--depth-error", type=float, default=0.1, help="smooth, relative")
+    parser.add_argument("--turn-error", type=float, default=0.3, help="degrees a frame")
+    parser.add_argument("--step-error", type=float, default=0.2, help="share of the step")
+    parser.add_argument(
+        "--assumed-depth-error", type=float, help="what the estimator is told; default: depth-error"
+    )
+    parser.add_argument("--limit", type=int, default=100, help="frames of each sequence")
+    parser.add_argument(
+        "--camera-height", type=float, default=0.0, help="m; simulated scenes know their own"
+    )
+    parser.add_argument("--camera-pitch", type=float, default=0.0, help="rad, down is positive")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+
+
+def run(args: argparse.Namespace) -> int:
+    from depth_motion_ros.evaluation.report import write_json
+
+    results: dict[str, dict[str, Any]] = {}
+    for spec in args.data:
+        print(f"\n{spec}", flush=True)
+        print("".join(f"{heading:>13}" for heading in ("", "", *(c[0] for c in _COLUMNS))))
+        for name, metrics in _bench(spec, args):
+            results[f"{spec} {name}"] = metrics
+            cells = [_cell(metrics[key], form) for _, key, form in _COLUMNS]
+            print(f"{name:>26}" + "".join(f"{cell:>13}" for cell in cells), flush=True)
+    print(f"\n{_NOTE}")
+    if args.json is not None:
+        write_json(args.json, results)
+    return 0
+
+
+def _bench(spec: str, args: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+    from dataclasses import replace
+
+    from depth_motion_ros.evaluation.odometry import run_estimator, score
+    from depth_motion_ros.sources.open import open_source
+
+    with open_source(spec) as source:
+        frames = list(itertools.islice(source, args.limit))
+    predictions, size = _predict(spec, frames, args)
+    base = _settings(spec, args)
+    kinds = [("unit", "constant"), ("odometry", "odometry")]
+    if base.camera_height > 0:
+        kinds.insert(1, ("camera_height", "camera_height"))
+    for (label, kind), refine in itertools.product(kinds, (False, True)):
+        settings = replace(base, scale_source=kind, refine=refine)
+        result = run_estimator(frames, predictions, size, settings, kind == "odometry")
+        name = f"{label} {'refined' if refine else 'raw'}"
+        yield name, score(frames, result)
+
+
+def _predict(
+    spec: str, frames: list[Frame], args: argparse.Namespace
+) -> tuple[list[RawPrediction], tuple[int, int]]:
+    from depth_motion_ros.cli.image_size import image_size
+    from depth_motion_ros.engines.select import create_engine
+    from depth_motion_ros.evaluation.odometry import record
+    from depth_motion_ros.evaluation.oracle import Disturbance, OracleEngine
+    from depth_motion_ros.models.weights import Weights
+
+    if args.weights is not None:
+        engine: Engine = create_engine(Weights.from_file(args.weights))
+        return record(engine, frames), engine.input_size
+    disturbance = Disturbance(args.depth_error, args.turn_error, args.step_error)
+    oracle = OracleEngine(image_size(args.size), disturbance, sky=spec.startswith("sim:"))
+    return record(oracle, frames, oracle.show), oracle.input_size
+
+
+def _settings(spec: str, args: argparse.Namespace) -> EstimatorSettings:
+    """With the camera where the scene has it, or where the arguments say."""
+    from depth_motion_ros.estimation.settings import LOOKING_FORWARD, EstimatorSettings
+    from depth_motion_ros.geometry import se3
+    from depth_motion_ros.sources.simulator.source import PREFIX, SCENES
+
+    x, y, height, pitch = 0.0, 0.0, args.camera_height, args.camera_pitch
+    if spec.startswith(PREFIX):
+        x, y, height, _, pitch, _ = SCENES[spec.removeprefix(PREFIX)].mount
+    # Positive pitch turns the nose down (REP-103).
+    mount = se3.exp([0, 0, 0, 0, pitch, 0]) @ LOOKING_FORWARD
+    mount[:3, 3] = x, y, height
+    assumed = args.depth_error if args.assumed_depth_error is None else args.assumed_depth_error
+    return EstimatorSettings(
+        base_from_camera=mount, camera_height=height, depth_error=assumed, max_depth=1e4
+    )
+
+
+def _cell(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
