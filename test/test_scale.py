@@ -147,7 +147,7 @@ def test_the_camera_s_height_makes_the_depth_metric():
     assert scales[0] == UNKNOWN
     assert scales[-1].source == "camera_height"
     assert scales[-1].value == pytest.approx(TRUE, rel=1e-3)
-    assert scales[-1].variance >= 0.03**2
+    assert scales[-1].variance >= 0.05**2
 
 
 def test_a_filter_averages_and_refuses_outliers():

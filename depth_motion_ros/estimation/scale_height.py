@@ -22,7 +22,7 @@ _MIN_SHARE = 0.02
 # Errors of a depth map are smooth: its points say as much as so many independent ones.
 _INDEPENDENT = 10.0
 # Relative; what no number of points tells: slope, suspension, what grows on the ground.
-_SYSTEMATIC = 0.03
+_SYSTEMATIC = 0.05
 
 
 class Ground(NamedTuple):
