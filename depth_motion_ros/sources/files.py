@@ -109,11 +109,16 @@ def read_poses(path: Path, expected: int) -> list[NDArray[np.float64] | None]:
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace a file so that a reader, even after a crash, sees the old or the new content."""
     partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        # On a full disk what is left behind would keep it full.
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:

@@ -1,0 +1,173 @@
+"""Faults between real processes: cameras that die, change and return; an engine that breaks."""
+
+from __future__ import annotations
+
+import array
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (a sourced one, or the wheels)")
+
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+if TYPE_CHECKING:
+    from ros_harness import NodeProcess, Ros
+
+pytest_plugins = ["ros_harness"]
+
+# An engine of which a CUDA error is typical: once it has failed it fails for good.
+BREAKABLE = """
+import sys
+from pathlib import Path
+from depth_motion_ros.engines.engine import EngineError
+from depth_motion_ros.nodes.depth_motion_node import DepthMotionNode
+from depth_motion_ros.nodes.shutdown import run_node
+from ros_doubles import KnownEngine
+
+class Breakable(KnownEngine):
+    broken = False
+    def step(self, *images):
+        self.broken = self.broken or Path({mark!r}).exists()
+        if self.broken:
+            raise EngineError("error 719: unspecified launch failure")
+        return super().step(*images)
+
+build = lambda options, weights: Breakable(64, 32, 0.0)
+sys.exit(run_node(lambda: DepthMotionNode(build), DepthMotionNode.begin, DepthMotionNode.close))
+"""
+
+
+class Perception:
+    """The node under test, and what it says and shows."""
+
+    def __init__(self, ros: Ros, mark: Path) -> None:
+        self.ros, self.mark = ros, mark
+        self.process: NodeProcess = ros.start(
+            "depth_motion_node", {"diagnostics_period": 0.2}, code=BREAKABLE.format(mark=str(mark))
+        )
+        self.depth = ros.listen(Image, "/depth/image")
+        self.diagnostics = ros.listen(DiagnosticArray, "/diagnostics")
+
+    @property
+    def said(self) -> dict[str, str]:
+        if not self.diagnostics:
+            return {}
+        status = self.diagnostics[-1].status[0]
+        values = {pair.key: pair.value for pair in status.values}
+        return {**values, "level": str(status.level[0]), "message": status.message}
+
+    def wait_for(self, key: str, words: str) -> None:
+        self.ros.wait(
+            lambda: words in self.said.get(key, ""), lambda: f"{words!r} in {key}: {self.said}"
+        )
+
+    def wait_for_depth(self, count: int = 3) -> Image:
+        """The newest of some that come from now on."""
+        before = len(self.depth)
+        self.ros.wait(
+            lambda: len(self.depth) >= before + count, lambda: f"depth:\n{self.process.log}"
+        )
+        return self.depth[-1]
+
+    def change(self, *transitions: int) -> None:
+        for transition in transitions:
+            request = ChangeState.Request(transition=Transition(id=transition))
+            assert self.ros.service(ChangeState, "/depth_motion/change_state", request).success
+
+
+@pytest.fixture(scope="module")
+def perception(ros: Ros, tmp_path_factory: pytest.TempPathFactory) -> Perception:
+    return Perception(ros, tmp_path_factory.mktemp("mark") / "broken")
+
+
+def camera(ros: Ros, folder: Path, width: int, height: int, **parameters: Any) -> NodeProcess:
+    """A real camera_node that loops over four pictures."""
+    folder.mkdir(exist_ok=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    for index in range(4):
+        cv2.imwrite(str(folder / f"{index}.png"), np.roll(pixels, index, axis=1))
+    return ros.start(
+        "camera_node",
+        {"source": folder, "loop": True, "rate": 20.0, "stamps": "now", **parameters},
+    )
+
+
+def test_a_camera_dies_and_another_of_its_kind_returns(
+    ros: Ros, perception: Perception, tmp_path: Path
+) -> None:
+    """Killed, not ended: nothing is said good-bye to. The next one differs in everything."""
+    first = camera(ros, tmp_path / "first", 96, 64, frame_id="first")
+    assert perception.wait_for_depth().header.frame_id == "first"
+    first.end(signal.SIGKILL)
+    perception.wait_for("message", "no image for")
+    assert perception.said["level"] == "1"
+
+    second = camera(ros, tmp_path / "second", 160, 48, frame_id="second", reliable=False)
+    assert perception.wait_for_depth().header.frame_id == "second"
+    assert (perception.depth[-1].width, perception.depth[-1].height) == (64, 32)
+    # Back to the first size, with the second's place and name.
+    second.end(signal.SIGKILL)
+    third = camera(ros, tmp_path / "first", 96, 64, frame_id="second")
+    perception.wait_for_depth()
+    ros.wait(lambda: int(perception.said["resets"]) >= 2, "both changes to be counted")
+    assert perception.process.process.poll() is None
+    third.end(signal.SIGINT)
+
+
+def test_a_publisher_that_changes_its_encoding_goes_on(ros: Ros, perception: Perception) -> None:
+    publisher = ros.node.create_publisher(Image, "/image", 10)
+    ros.wait(publisher.get_subscription_count, "the node to listen")
+    sizes = {"rgb8": 3, "mono8": 1, "bgra8": 4, "bayer_rggb8": 1, "mono16": 2, "nv12": 1.5}
+    for encoding, size in sizes.items():
+        before = len(perception.depth)
+
+        def send(encoding: str = encoding, size: float = size, before: int = before) -> bool:
+            step = 96 * max(1, int(size))
+            data = array.array("B", bytes(int(96 * 64 * size)))
+            stamp = ros.node.get_clock().now().to_msg()
+            publisher.publish(
+                Image(header=Header(stamp=stamp, frame_id="second"), width=96, height=64,
+                      step=step, encoding=encoding, data=data)
+            )  # fmt: skip
+            return len(perception.depth) > before
+
+        ros.wait(send, f"depth from {encoding}")
+    ros.node.destroy_publisher(publisher)
+    assert "Traceback" not in perception.process.log
+
+
+def test_an_engine_that_breaks_is_told_and_mended_through_the_lifecycle(
+    ros: Ros, perception: Perception, tmp_path: Path
+) -> None:
+    running = camera(ros, tmp_path / "images", 96, 64)
+    perception.wait_for_depth()
+    perception.mark.touch()
+    perception.wait_for("message", "the engine fails: error 719")
+    assert perception.said["level"] == "2"
+    perception.mark.unlink()
+    before = int(perception.said["dropped/engine failed"])
+    ros.wait(
+        lambda: int(perception.said["dropped/engine failed"]) > before + 3, "failures to be counted"
+    )
+    # The engine stays broken; the process lives, and said it once.
+    assert perception.said["level"] == "2"
+    assert perception.process.log.count("engine failed: error 719") == 1
+
+    perception.change(
+        Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP,
+        Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE,
+    )  # fmt: skip
+    perception.wait_for_depth()
+    perception.wait_for("level", "0")
+    running.end(signal.SIGINT)
+    assert perception.process.end(signal.SIGINT) == 0
+    assert "Traceback" not in perception.process.log
