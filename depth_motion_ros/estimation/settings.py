@@ -9,11 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Axes of a base (x forward, y left, z up, REP-103) in terms of the optical axes (x right, y down,
-# z forward) of a camera that looks ahead.
-LOOKING_FORWARD = np.array(
-    [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
-)
+from depth_motion_ros.geometry.axes import BODY_FROM_OPTICAL
+
 # Largest deviation from a rotation matrix that rounding to six digits in a file explains.
 _ROTATION_TOLERANCE = 1e-4
 
@@ -49,7 +46,7 @@ class EstimatorSettings:
     """
 
     scale: float | None = None
-    base_from_camera: NDArray[np.float64] = field(default_factory=LOOKING_FORWARD.copy)
+    base_from_camera: NDArray[np.float64] = field(default_factory=BODY_FROM_OPTICAL.copy)
     scale_source: str = _choice(
         "auto",
         SCALE_SOURCES,
