@@ -6,8 +6,8 @@ from scipy.spatial.transform import Rotation
 
 from depth_motion_ros.estimation.estimate import Motion
 from depth_motion_ros.estimation.odometry import Odometry
-from depth_motion_ros.estimation.settings import LOOKING_FORWARD
 from depth_motion_ros.geometry import se3
+from depth_motion_ros.geometry.axes import BODY_FROM_OPTICAL
 
 COVARIANCE = np.diag([1e-4] * 3 + [1e-6] * 3)
 
@@ -21,7 +21,7 @@ def mounted(axes, position) -> np.ndarray:
     return se3.transform(np.array(axes, float), np.array(position, float))
 
 
-FORWARD = se3.transform(LOOKING_FORWARD[:3, :3], [0.3, 0.0, 0.5])
+FORWARD = se3.transform(BODY_FROM_OPTICAL[:3, :3], [0.3, 0.0, 0.5])
 # The optical axis points left, down; "right of the image" is then forward, and right.
 LEFT = mounted([[1, 0, 0], [0, 0, 1], [0, -1, 0]], [0.1, 0.2, 0.4])
 DOWN = mounted([[0, -1, 0], [-1, 0, 0], [0, 0, -1]], [0.2, 0.0, 1.0])
@@ -137,7 +137,7 @@ def test_the_covariance_is_that_of_many_noisy_runs():
 
 def test_the_lever_arm_turns_rotation_noise_into_position_noise():
     only_rotation = np.diag([0, 0, 0, 1e-4, 1e-4, 1e-4])
-    far = Odometry(se3.transform(LOOKING_FORWARD[:3, :3], [2.0, 0, 0]))
+    far = Odometry(se3.transform(BODY_FROM_OPTICAL[:3, :3], [2.0, 0, 0]))
     far.integrate(motion(np.eye(4), covariance=only_rotation))
     # 0.01 rad about z and y at 2 m: 0.02 m to the side and up, nothing ahead.
     np.testing.assert_allclose(

@@ -12,8 +12,9 @@ from depth_motion_ros.estimation.scale import UNKNOWN, FirstKnown, Observation
 from depth_motion_ros.estimation.scale_filter import ScaleFilter
 from depth_motion_ros.estimation.scale_height import CameraHeightScale, ground
 from depth_motion_ros.estimation.scale_odometry import OdometryScale
-from depth_motion_ros.estimation.settings import LOOKING_FORWARD, EstimatorSettings, SettingsError
+from depth_motion_ros.estimation.settings import EstimatorSettings, SettingsError
 from depth_motion_ros.geometry import se3
+from depth_motion_ros.geometry.axes import BODY_FROM_OPTICAL
 
 # Metres per unit of the network in these tests.
 TRUE = 2.5
@@ -49,31 +50,31 @@ def drive(source, count, noise=0.0, slip=(), seed=0):
 
 
 def test_a_straight_drive_tells_the_scale():
-    scale = drive(OdometryScale(LOOKING_FORWARD), 10)
+    scale = drive(OdometryScale(BODY_FROM_OPTICAL), 10)
     assert scale.source == "odometry"
     assert scale.value == pytest.approx(TRUE, rel=1e-6)
     assert 0 < scale.variance < 0.04**2
 
 
 def test_too_few_steps_tell_nothing():
-    assert drive(OdometryScale(LOOKING_FORWARD), 4) == UNKNOWN
+    assert drive(OdometryScale(BODY_FROM_OPTICAL), 4) == UNKNOWN
 
 
 def test_slipping_wheels_are_outliers():
-    scale = drive(OdometryScale(LOOKING_FORWARD), 60, noise=0.05, slip=range(20, 30))
+    scale = drive(OdometryScale(BODY_FROM_OPTICAL), 60, noise=0.05, slip=range(20, 30))
     assert scale.value == pytest.approx(TRUE, rel=0.03)
 
 
 def test_the_scale_s_variance_covers_its_error():
     errors = []
     for seed in range(20):
-        scale = drive(OdometryScale(LOOKING_FORWARD), 60, noise=0.1, seed=seed)
+        scale = drive(OdometryScale(BODY_FROM_OPTICAL), 60, noise=0.1, seed=seed)
         errors.append(np.log(scale.value / TRUE) / np.sqrt(scale.variance))
     assert np.abs(errors).max() < 3
 
 
 def test_standing_still_tells_nothing_and_forgets_nothing():
-    source = OdometryScale(LOOKING_FORWARD)
+    source = OdometryScale(BODY_FROM_OPTICAL)
     known = drive(source, 10)
     for index in range(11, 200):
         source.add(index * PERIOD, moved(1.0))
@@ -81,7 +82,7 @@ def test_standing_still_tells_nothing_and_forgets_nothing():
 
 
 def test_odometry_may_come_late():
-    source = OdometryScale(LOOKING_FORWARD)
+    source = OdometryScale(BODY_FROM_OPTICAL)
     for index in range(1, 11):
         assert source.update(seen(index, ahead(0.1))) == UNKNOWN
     for index in range(11):
@@ -92,7 +93,7 @@ def test_odometry_may_come_late():
 
 
 def test_a_camera_off_the_axis_of_a_turning_robot_moves_although_the_base_does_not():
-    lever = LOOKING_FORWARD.copy()
+    lever = BODY_FROM_OPTICAL.copy()
     lever[:3, 3] = [1.0, 0.0, 0.5]
     source, yaw = OdometryScale(lever), 0.1
     source.add(0, moved())
@@ -138,7 +139,7 @@ def test_things_on_the_floor_do_not_lift_it():
 
 
 def test_the_camera_s_height_makes_the_depth_metric():
-    mount = LOOKING_FORWARD.copy()
+    mount = BODY_FROM_OPTICAL.copy()
     mount[:3, 3] = [0.2, 0.0, 1.4]
     source = CameraHeightScale(1.4, mount)
     depth, _ = floor(1.4 / TRUE)
@@ -218,7 +219,7 @@ def test_silence_until_the_scale_is_known():
 def test_a_height_that_nobody_knows_is_an_error_that_names_the_parameter():
     with pytest.raises(SettingsError, match="needs camera_height > 0"):
         EstimatorSettings(scale_source="camera_height")
-    mount = LOOKING_FORWARD.copy()
+    mount = BODY_FROM_OPTICAL.copy()
     mount[2, 3] = 0.6
     settings = EstimatorSettings(scale_source="camera_height", base_from_camera=mount)
     assert settings.height == 0.6

@@ -115,15 +115,16 @@ def _predict(
 
 def _settings(spec: str, args: argparse.Namespace) -> EstimatorSettings:
     """With the camera where the scene has it, or where the arguments say."""
-    from depth_motion_ros.estimation.settings import LOOKING_FORWARD, EstimatorSettings
+    from depth_motion_ros.estimation.settings import EstimatorSettings
     from depth_motion_ros.geometry import se3
+    from depth_motion_ros.geometry.axes import BODY_FROM_OPTICAL
     from depth_motion_ros.sources.simulator.source import PREFIX, SCENES
 
     x, y, height, pitch = 0.0, 0.0, args.camera_height, args.camera_pitch
     if spec.startswith(PREFIX):
         x, y, height, _, pitch, _ = SCENES[spec.removeprefix(PREFIX)].mount
     # Positive pitch turns the nose down (REP-103).
-    mount = se3.exp([0, 0, 0, 0, pitch, 0]) @ LOOKING_FORWARD
+    mount = se3.exp([0, 0, 0, 0, pitch, 0]) @ BODY_FROM_OPTICAL
     mount[:3, 3] = x, y, height
     assumed = args.depth_error if args.assumed_depth_error is None else args.assumed_depth_error
     return EstimatorSettings(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from depth_motion_ros.cli.demo_recording import ODOMETRY, TRUTH, Recording, poses
 from depth_motion_ros.geometry import se3
-from depth_motion_ros.sources.bag import BASE_FROM_OPTICAL
+from depth_motion_ros.geometry.axes import BODY_FROM_OPTICAL
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ def read_paths(recording: Recording) -> Paths:
     common, here, there = np.intersect1d(stamps, true_stamps, return_indices=True)
     if not len(common):
         return Paths(stamps, estimated, None)
-    bases = cameras @ se3.inverse(BASE_FROM_OPTICAL)
+    bases = cameras @ se3.inverse(BODY_FROM_OPTICAL)
     world_to_odom = estimated[here[0]] @ se3.inverse(bases[there[0]])
     return Paths(stamps, estimated, world_to_odom @ bases[there[0] : there[-1] + 1])
 

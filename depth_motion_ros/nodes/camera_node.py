@@ -17,12 +17,12 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
+from depth_motion_ros.geometry.axes import BODY_FROM_OPTICAL
 from depth_motion_ros.nodes import messages
 from depth_motion_ros.nodes.camera_parameters import CAMERA_PARAMETERS, NOW
 from depth_motion_ros.nodes.parameters import ParameterError, ParameterServer
 from depth_motion_ros.nodes.playback import Playback
 from depth_motion_ros.nodes.shutdown import run_node
-from depth_motion_ros.nodes.transforms import BODY_FROM_OPTICAL
 from depth_motion_ros.sources.frame import Frame, FrameSource, GroundTruth
 from depth_motion_ros.sources.open import open_source
 
@@ -163,9 +163,7 @@ class TruthPublishers:
     def _base_pose(self, header: Header, truth: GroundTruth) -> NDArray[np.float64] | None:
         """base_link in world, for a camera at its origin; from the speed alone, the way made."""
         if truth.pose is not None:
-            base = truth.pose.copy()
-            base[:3, :3] = truth.pose[:3, :3] @ BODY_FROM_OPTICAL.T
-            return base
+            return truth.pose @ BODY_FROM_OPTICAL.T
         if truth.speed is None:
             return None
         stamp = messages.stamp_from_message(header.stamp)

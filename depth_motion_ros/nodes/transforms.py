@@ -17,10 +17,8 @@ from rclpy.time import Time
 from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
 
+from depth_motion_ros.geometry.axes import BODY_FROM_OPTICAL
 from depth_motion_ros.nodes.messages import quaternion
-
-# Optical axes (z forward, x right, y down) seen from body axes (x forward, y left, z up): REP-103.
-BODY_FROM_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
 
 class TransformsMissingError(RuntimeError):
@@ -34,9 +32,9 @@ def base_from_optical(xyz: Sequence[float], rpy: Sequence[float]) -> NDArray[np.
     frame (x forward, y left, z up) in base_link, as a URDF joint does.
     """
     transform = np.eye(4)
-    transform[:3, :3] = Rotation.from_euler("xyz", rpy).as_matrix() @ BODY_FROM_OPTICAL
+    transform[:3, :3] = Rotation.from_euler("xyz", rpy).as_matrix()
     transform[:3, 3] = xyz
-    return transform
+    return transform @ BODY_FROM_OPTICAL
 
 
 class ExtrinsicFromTf:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_motion_ros.geometry.axes import BODY_FROM_OPTICAL
 from depth_motion_ros.geometry.camera import Camera, CameraError
 from depth_motion_ros.sources.bag_messages import (
     IMAGE_TYPES,
@@ -30,9 +31,6 @@ from depth_motion_ros.sources.frame import Frame, GroundTruth, SourceError
 
 BAG_SUFFIXES = (".bag", ".db3", ".mcap")
 STORAGE_SUFFIXES = (".db3", ".mcap")
-# Axes of an optical frame (x right, y down, z forward) in those of base_link (x forward, y left,
-# z up): REP-103.
-BASE_FROM_OPTICAL = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 # An image waits no longer than this for the odometry recorded behind it.
 _MAX_WAIT = SECOND // 2
 _MAX_WAITING = 32
@@ -72,7 +70,7 @@ class BagSource(Source):
         self.failures = 0
         self._told_size = False
         self._pose = pose
-        self._base_from_camera = BASE_FROM_OPTICAL if base_from_camera is None else base_from_camera
+        self._base_from_camera = BODY_FROM_OPTICAL if base_from_camera is None else base_from_camera
         with self._open() as reader:
             self.topic = self._choose_image_topic(reader, topic)
             self.info_topic = _info_topic(reader, self.topic)
