@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from depth_motion_ros.engines.engine import Engine
-from depth_motion_ros.engines.parity import compare
+from depth_motion_ros.engines.acceptance import check_acceptable
+from depth_motion_ros.engines.engine import Engine, EngineError
 from depth_motion_ros.engines.select import create_engine
 from depth_motion_ros.engines.torch_engine import TorchEngine
 from depth_motion_ros.models.config import NetworkConfig
@@ -19,8 +19,6 @@ from depth_motion_ros.models.weights import Weights, WeightsError, weights_of
 
 UNTRAINED = "untrained"
 _SEED = 0
-# Share of the largest value by which an engine may differ from PyTorch, by its precision.
-_TOLERANCE = {"fp32": 1e-3, "fp16": 3e-2, "int8": 2e-1}
 _PACKAGED = Path(__file__).resolve().parents[1] / "weights"
 
 
@@ -84,12 +82,8 @@ def check_against_torch(engine: Engine, weights: Weights, images: tuple[Any, Any
         got = engine.step(images[0], first.depth, images[1])
     finally:
         reference.close()
-    precision = engine.describe().precision
-    tolerance = _TOLERANCE.get(precision, _TOLERANCE["fp16"])
-    parity = compare(expected, got)
-    if not parity.within(tolerance):
-        raise WeightsError(
-            f"the {precision} engine differs from PyTorch by {parity.worst:.3g} of the largest "
-            f"value ({parity.mask_flips:.3g} of the moving pixels), more than {tolerance:g}: the "
-            "weights in use are kept"
-        )
+    about = engine.describe()
+    try:
+        check_acceptable(expected, got, about.precision, about.runtime)
+    except EngineError as error:
+        raise WeightsError(f"{error}: the weights in use are kept") from error
