@@ -18,10 +18,10 @@ Doubles = NDArray[np.float64]
 
 # Residuals of neighbours are not independent (interpolation, aliasing, shading): so many points
 # say as much as one. Set by what makes the errors consistent, see docs/odometry.md.
-_CORRELATED = 5.0
+_CORRELATED = 8.0
 # Share of what remains unexplained, as image displacement, that all points may have in common:
 # interpolation, aliasing and edges; and a wrong minimum, which leaves much unexplained.
-_COMMON = 0.2
+_COMMON = 0.3
 # Cosines along x and y by which smooth errors of depth are described.
 _WAVES = 4, 3
 
