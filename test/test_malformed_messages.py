@@ -33,6 +33,7 @@ from depth_motion_ros.nodes.camera_info import CameraPairing
 from depth_motion_ros.nodes.conversions import BadImageError, compressed_to_rgb, image_to_rgb
 from depth_motion_ros.nodes.diagnostics import Tally
 from depth_motion_ros.nodes.engine_slot import EngineSlot
+from depth_motion_ros.nodes.messages import pose_from_message
 from depth_motion_ros.nodes.perception import Arrival, Perception
 from depth_motion_ros.sources.encodings import ENCODINGS
 
@@ -102,7 +103,7 @@ def is_sound(message: Any) -> bool:
     )
 
 
-@generated(5000)
+@generated(4500)
 @given(images())
 def test_an_image_is_decoded_in_its_own_size_or_refused_by_name(message: Any) -> None:
     if not is_sound(message):
@@ -288,6 +289,29 @@ def test_with_any_camera_info_the_image_is_served(info: Any) -> None:
     assert chain.count("served") == 2
     believed = chain.perception.camera_is_given
     assert believed or any(cause.startswith("camera_info") for cause in chain.causes)
+
+
+def vector(names: str) -> SearchStrategy[Any]:
+    return st.builds(SimpleNamespace, **dict.fromkeys(names, NUMBERS))
+
+
+@generated(500)
+@given(st.builds(SimpleNamespace, orientation=vector("xyzw"), position=vector("xyz")))
+@example(
+    SimpleNamespace(
+        orientation=SimpleNamespace(x=1e300, y=1e300, z=0.0, w=1e300),
+        position=SimpleNamespace(x=0.0, y=0.0, z=0.0),
+    )
+)
+def test_an_odometry_pose_is_a_pose_or_refused(pose: Any) -> None:
+    try:
+        matrix = pose_from_message(pose)
+    except ValueError:
+        return
+    assert np.isfinite(matrix).all()
+    # 1e-9: what normalising in double precision leaves.
+    np.testing.assert_allclose(matrix[:3, :3] @ matrix[:3, :3].T, np.eye(3), atol=1e-9)
+    assert matrix[3].tolist() == [0.0, 0.0, 0.0, 1.0]
 
 
 def whole_weights() -> bytes:

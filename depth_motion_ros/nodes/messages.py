@@ -41,7 +41,8 @@ def pose_from_message(pose: Any) -> NDArray[np.float64]:
     """(4, 4) of a geometry_msgs/Pose. Raises ValueError where it is not finite or no rotation."""
     turn, shift = pose.orientation, pose.position
     values = np.array([turn.x, turn.y, turn.z, turn.w, shift.x, shift.y, shift.z])
-    if not np.isfinite(values).all() or not values[:4].any():
+    # Not quite normalised is common and harmless; far from it is no rotation.
+    if not np.isfinite(values).all() or not 0.5 < np.linalg.norm(values[:4]) < 2.0:
         raise ValueError(
             f"pose is not usable: orientation (x y z w) {values[:4].tolist()}, "
             f"position {values[4:].tolist()}"
