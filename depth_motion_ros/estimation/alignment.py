@@ -26,17 +26,16 @@ from depth_motion_ros.geometry.camera import Camera
 
 Doubles = NDArray[np.float64]
 
-# (halvings of the image, pixels of a cell, most iterations): few points and large steps first.
-_LEVELS = ((3, 1, 12), (2, 2, 8), (1, 4, 6), (0, 4, 6))
+# (halvings of the image, pixels of a cell, most iterations, pixels of the level below which a step
+# is the last): few points and large steps first, and no more than the next level needs.
+_LEVELS = ((3, 1, 12, 0.03), (2, 2, 8, 0.03), (1, 4, 6, 0.03), (0, 4, 6, 0.02))
 # Sensor noise makes gradients; a little blur costs little sharpness.
 _BLUR = 0.7
 # Degrees of freedom of Student's t: its heavy tails are what moves, glitters or is occluded.
 _FREEDOM = 4.0
 # Intensity, of 255: no camera is better than its quantisation.
 _MIN_SPREAD = 1.0
-# Pixels of the level: the last step was this short, so the next would change nothing.
-_CONVERGED = 0.02
-# Where the search ends before that, what the last step was may come so many times again.
+# Where the search ends before it converges, what the last step was may come so many times again.
 _STEPS_LEFT = 3.0
 # A residual motion of so many pixels halves a pixel's weight.
 _STATIC_PIXELS = 0.3
@@ -103,7 +102,7 @@ def align(
 
     None where the images share too little, or show too little.
     """
-    count = 1 + max(halvings for halvings, _, _ in _LEVELS)
+    count = 1 + max(halvings for halvings, *_ in _LEVELS)
     greys, previous_greys = _pyramid(_grey(image), count), _pyramid(_grey(previous_image), count)
     with np.errstate(divide="ignore", invalid="ignore"):
         rho = np.asarray(1 / depth, np.float32)
@@ -111,7 +110,7 @@ def align(
     rhos, weights = _pyramid(edges_to_the_foreground(rho), count), _pyramid(weight, count)
     search = _Search(rotation, translation, _typical(rhos[-1]))
     template, seen = None, None
-    for halvings, cell, most in _LEVELS:
+    for halvings, cell, most, enough in _LEVELS:
         grey = greys[halvings]
         level = camera.resized(*grey.shape[::-1])
         template = make_template(grey, rhos[halvings], weights[halvings], level, cell)
@@ -121,7 +120,7 @@ def align(
         seen = template.weight
         if previous_depth is not None:
             seen = seen * search.was_seen(template, previous_depth)
-        search.descend(template, previous_greys[halvings], seen, most)
+        search.descend(template, previous_greys[halvings], seen, most, enough)
     if template is None or seen is None or template.x.size < _MIN_POINTS:
         return None
     return search.result(template, previous_greys[0], seen, depth_error)
@@ -163,8 +162,13 @@ class _Search:
         hidden = at.valid & (behind > _HIDDEN_RATIO * usual)
         return np.asarray(~hidden, np.float32)
 
-    def descend(self, template: Template, previous: Floats, seen: Floats, most: int) -> None:
-        """At most ``most`` steps at one level. seen: (N,) weights before robust ones."""
+    def descend(
+        self, template: Template, previous: Floats, seen: Floats, most: int, enough: float
+    ) -> None:
+        """At most ``most`` steps at one level, until one is shorter than ``enough`` pixels.
+
+        seen: (N,) weights before robust ones.
+        """
         focal = 0.5 * (template.camera.fx + template.camera.fy)
         reach = np.array([focal * self._typical] * 3 + [focal] * 3)
         for _ in range(most):
@@ -176,7 +180,7 @@ class _Search:
             self._spread = _robust_spread(difference[surely])
             step = self._step(template, difference, self._weight(difference, seen * at.valid))
             self._iterations += 1
-            if np.abs(reach * step).max() < _CONVERGED:
+            if np.abs(reach * step).max() < enough:
                 return
 
     def result(
