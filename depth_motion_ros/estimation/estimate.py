@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_motion_ros.estimation.stopwatch import NOTHING, Cost
 from depth_motion_ros.geometry.camera import Camera
 
 
@@ -79,6 +80,7 @@ class Estimate:
     camera: intrinsics of ``image`` and ``depth`` that were used.
     is_silent: nothing of this is to be told: the scale is not known, and the settings ask for
         silence until it is.
+    refinement: what aligning the images has cost; nothing where they were not aligned.
     learned_camera: what the network believes, steadied over time; None before the first pair,
         unless a frame without a camera had to be looked at for it.
     """
@@ -93,3 +95,4 @@ class Estimate:
     scale: Scale
     quality: Quality
     is_silent: bool = False
+    refinement: Cost = NOTHING

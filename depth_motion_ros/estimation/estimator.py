@@ -78,10 +78,9 @@ class Estimator:
         self.settings = settings or EstimatorSettings()
         self._engine = engine
         self._size = engine.input_size
+        self._given_scale_source = scale_source
         self._odometry_scale = OdometryScale(self.settings.base_from_camera)
-        self._scale_source = scale_source or choose_scale_source(
-            self.settings, self._odometry_scale
-        )
+        self._scale_source = self._choose_scale_source()
         self._odometry = Odometry(self.settings.base_from_camera)
         self._rectifier = Rectifier()
         self._learned = LearnedIntrinsics(self.settings.intrinsics_window)
@@ -90,6 +89,23 @@ class Estimator:
         self._last_stamp: int | None = None
         self._last_motion: tuple[int, Motion] | None = None
         self._input: tuple[tuple[int, ...], str] | None = None
+
+    def _choose_scale_source(self) -> ScaleSource:
+        return self._given_scale_source or choose_scale_source(self.settings, self._odometry_scale)
+
+    def mount(self, base_from_camera: NDArray[np.float64]) -> None:
+        """The camera sits elsewhere on the base from the next frame on.
+
+        Pose, motion state, learned intrinsics and the scale from odometry go on; a scale from the
+        camera's height is looked for anew.
+
+        base_from_camera: (4, 4). Raises SettingsError for what is no rigid transform or
+        contradicts the settings; everything is then as before.
+        """
+        self.settings = replace(self.settings, base_from_camera=base_from_camera)
+        self._odometry.mount(self.settings.base_from_camera)
+        self._odometry_scale.mount(self.settings.base_from_camera)
+        self._scale_source = self._choose_scale_source()
 
     @property
     def engine(self) -> Engine:
@@ -237,6 +253,7 @@ class Estimator:
         """The estimate completed by what the pair shows."""
         dt = (estimate.stamp - previous_stamp) * 1e-9
         quality = pair.quality
+        estimate = replace(estimate, refinement=pair.refinement)
         if quality.tracking == "lost" or raw.motion is None:
             return replace(estimate, motion=self._held(estimate.stamp, dt), quality=quality)
         self._learned.add(raw.motion.K)

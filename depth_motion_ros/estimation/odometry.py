@@ -33,10 +33,14 @@ class Odometry:
 
     def __init__(self, base_from_camera: NDArray[np.float64]) -> None:
         """base_from_camera: (4, 4), pose of the camera's optical frame in base_link."""
+        self.mount(base_from_camera)
+        self.reset()
+
+    def mount(self, base_from_camera: NDArray[np.float64]) -> None:
+        """The camera sits there from now on; the base stays where it is."""
         self._base_from_camera = base_from_camera
         self._camera_from_base = se3.inverse(base_from_camera)
         self._adjoint = se3.adjoint(base_from_camera)
-        self.reset()
 
     def reset(self) -> None:
         """Back to the origin of odom, with certainty."""

@@ -19,6 +19,7 @@ from depth_motion_ros.estimation.quality import (
     warp_errors,
 )
 from depth_motion_ros.estimation.settings import EstimatorSettings
+from depth_motion_ros.estimation.stopwatch import NOTHING, Cost, Stopwatch
 from depth_motion_ros.geometry.camera import Camera
 
 
@@ -34,12 +35,14 @@ class View:
 class PairMotion:
     """rotation (3, 3), translation (3,), in the convention of ``RawMotion``; no motion at all
     where quality says static, and not to be used where it says lost.
-    covariance: (6, 6), translation before rotation, of e in motion · exp(e)."""
+    covariance: (6, 6), translation before rotation, of e in motion · exp(e).
+    refinement: what aligning the images has cost."""
 
     rotation: NDArray[np.float64]
     translation: NDArray[np.float64]
     covariance: NDArray[np.float64]
     quality: Quality
+    refinement: Cost = NOTHING
 
 
 def pair_motion(
@@ -59,19 +62,20 @@ def pair_motion(
         )
     rotation = Rotation.from_euler("XYZ", raw.rotation.astype(np.float64)).as_matrix()
     translation = raw.translation.astype(np.float64)
-    alignment = None
+    alignment, refinement = None, Stopwatch()
     if settings.refine:
-        alignment = align(
-            view.image,
-            previous.image,
-            view.depth,
-            previous.depth,
-            rotation,
-            translation,
-            raw.residual,
-            camera,
-            settings.depth_error,
-        )
+        with refinement:
+            alignment = align(
+                view.image,
+                previous.image,
+                view.depth,
+                previous.depth,
+                rotation,
+                translation,
+                raw.residual,
+                camera,
+                settings.depth_error,
+            )
     if alignment is not None:
         rotation, translation = alignment.rotation, alignment.translation
     errors = warp_errors(
@@ -93,7 +97,7 @@ def pair_motion(
         covariance = alignment.covariance
     else:
         covariance = _heuristic(view, errors, tracking, camera, rotation, translation)
-    return PairMotion(rotation, translation, covariance, quality)
+    return PairMotion(rotation, translation, covariance, quality, refinement.cost)
 
 
 def _lost(reason: str) -> PairMotion:

@@ -36,12 +36,16 @@ class OdometryScale:
     def __init__(self, base_from_camera: NDArray[np.float64]) -> None:
         """base_from_camera: (4, 4); a camera off the axis of a turning robot moves although the
         base does not."""
-        self._base_from_camera = base_from_camera
-        self._camera_from_base = se3.inverse(base_from_camera)
+        self.mount(base_from_camera)
         self._track = OdometryTrack()
         self._waiting: deque[tuple[int, int, float]] = deque(maxlen=_WINDOW)
         self._steps: deque[tuple[float, float]] = deque(maxlen=_WINDOW)
         self._scale = UNKNOWN
+
+    def mount(self, base_from_camera: NDArray[np.float64]) -> None:
+        """The camera sits there from now on."""
+        self._base_from_camera = base_from_camera
+        self._camera_from_base = se3.inverse(base_from_camera)
 
     def add(self, stamp: int, pose: NDArray[np.float64]) -> None:
         """Hear an odometry message. stamp: ns, by the clock of the images. pose: (4, 4), m."""

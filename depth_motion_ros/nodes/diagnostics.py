@@ -12,15 +12,28 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 _WINDOW = 120
+_COSTS = (
+    *("latency", "engine", "refine", "other"),
+    *("cpu_engine", "cpu_refine", "cpu_other"),
+)
 
 
 @dataclass(frozen=True)
 class Served:
-    """Costs of one served frame, ms. latency: from its arrival to its last output."""
+    """Costs of one served frame, ms.
+
+    latency: from its arrival to its last output. engine: the networks. refine: aligning the
+    images. other: the rest, that is decoding, estimating, publishing. The cpu_ ones are processor
+    time of the whole process; cpu_other counts all since the frame before, receiving included.
+    """
 
     latency: float
     engine: float
+    refine: float
     other: float
+    cpu_engine: float
+    cpu_refine: float
+    cpu_other: float
     finished: float = field(default_factory=time.monotonic)
 
 
@@ -77,7 +90,7 @@ class Tally:
                 "unwanted": str(self._idle),
                 "rate_hz": f"{_rate(recent):.2f}",
             }
-            for name in ("latency", "engine", "other"):
+            for name in _COSTS:
                 costs = sorted(getattr(served, name) for served in recent)
                 values[f"{name}_ms"] = f"{costs[len(costs) // 2]:.2f}" if costs else "nan"
                 if costs:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.engines.engine import Engine, EngineDescription, EngineError, RawPrediction
+from depth_motion_ros.estimation.stopwatch import NOTHING, Stopwatch
 from depth_motion_ros.models.weights import Weights
 
 
 class EngineSlot(Engine):
     """An Engine that passes everything on to the one it holds.
 
-    seconds: what the steps have cost since it was last set to zero.
+    cost: of the steps since it was last set to ``NOTHING``.
     pair: the last two images given to ``step``, older first; None before the second.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.seconds = 0.0
+        self.cost = NOTHING
         self.pair: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None
 
     @property
@@ -33,11 +32,12 @@ class EngineSlot(Engine):
         previous_depth: NDArray[np.float32] | None,
         image: NDArray[np.uint8],
     ) -> RawPrediction:
-        begin = time.perf_counter()
+        watch = Stopwatch()
         try:
-            prediction = self._engine.step(previous_image, previous_depth, image)
+            with watch:
+                prediction = self._engine.step(previous_image, previous_depth, image)
         finally:
-            self.seconds += time.perf_counter() - begin
+            self.cost += watch.cost
         if previous_image is not None:
             self.pair = (previous_image, image)
         return prediction

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -16,7 +15,8 @@ from depth_motion_ros.estimation.estimate import Estimate
 from depth_motion_ros.estimation.estimator import Estimator
 from depth_motion_ros.estimation.estimator import Outputs as Computed
 from depth_motion_ros.estimation.odometry import OdometryState
-from depth_motion_ros.estimation.settings import EstimatorSettings
+from depth_motion_ros.estimation.settings import EstimatorSettings, SettingsError
+from depth_motion_ros.estimation.stopwatch import NOTHING, Cost, reading
 from depth_motion_ros.geometry.camera import Camera, CameraError
 from depth_motion_ros.nodes.camera_info import CameraPairing
 from depth_motion_ros.nodes.conversions import BadImageError
@@ -89,6 +89,7 @@ class Perception:
         self.last: Estimate | None = None
         self.camera_is_given = False
         self.failing = ""
+        self._ended = reading()
 
     def begin_anew(self, reason: str) -> None:
         """The next frame counts as the first; pose, scale and intrinsics go on."""
@@ -113,11 +114,12 @@ class Perception:
         wanted = self._outputs.wanted()
         if not wanted:
             self._tally.idle()
+            self._ended = reading()
             return
-        begin = time.perf_counter()
-        self._engine.seconds = 0.0
+        begin = reading()
+        self._engine.cost = NOTHING
         try:
-            self._estimate(arrival.message, wanted)
+            refinement = self._estimate(arrival.message, wanted)
         except BadImageError as error:
             self._tally.bad(error.cause)
             self._report(f"bad image ({error.cause})", str(error))
@@ -128,17 +130,25 @@ class Perception:
             self._report("engine failed", str(error))
             return
         self.failing = ""
-        end = time.perf_counter()
-        engine = self._engine.seconds
+        end = reading()
+        engine = self._engine.cost
+        other = end - begin - engine - refinement
+        all_threads = end - self._ended - engine - refinement
+        self._ended = end
         self._tally.serve(
             Served(
-                latency=1e3 * (end - arrival.received),
-                engine=1e3 * engine,
-                other=1e3 * (end - begin - engine),
+                latency=1e3 * (end.wall - arrival.received),
+                engine=1e3 * engine.wall,
+                refine=1e3 * refinement.wall,
+                other=1e3 * other.wall,
+                cpu_engine=1e3 * engine.cpu,
+                cpu_refine=1e3 * refinement.cpu,
+                cpu_other=1e3 * all_threads.cpu,
             )
         )
 
-    def _estimate(self, message: Any, wanted: frozenset[str]) -> None:
+    def _estimate(self, message: Any, wanted: frozenset[str]) -> Cost:
+        """Serve one message. Returns what the refinement has cost."""
         pixels = self._decode(message)
         height, width = pixels.shape[:2]
         stamp = stamp_from_message(message.header.stamp)
@@ -163,12 +173,13 @@ class Perception:
             self._report(
                 "scale unknown", "unknown_scale is silent: no output until a source knows the metre"
             )
-            return
+            return estimate.refinement
         header = Header(stamp=message.header.stamp, frame_id=frame_id)
         if knows_mount and estimate.motion is not None:
             # First, because a filter waits for it; the rest is for maps and eyes.
             self._outputs.publish_odometry(wanted, header, self._estimator.pose)
         self._outputs.publish_estimate(wanted, header, estimate, (width, height))
+        return estimate.refinement
 
     def _camera(self, stamp: int, width: int, height: int) -> Camera | None:
         camera = self._pairing.camera_for(stamp, width, height)
@@ -186,10 +197,15 @@ class Perception:
             )
             return False
         if self._mounted is None or not np.array_equal(extrinsic, self._mounted):
+            try:
+                self._estimator.mount(extrinsic)
+            except SettingsError as error:
+                self._report("extrinsic bad", f"{error}: no odometry with this mount")
+                return False
+            if self._mounted is None:
+                # What was summed up so far, with a mount that was assumed, was told to nobody.
+                self._estimator.reset_pose()
             self._mounted = extrinsic
-            settings = replace(self._estimator.settings, base_from_camera=extrinsic)
-            if not np.array_equal(extrinsic, self._estimator.settings.base_from_camera):
-                self._estimator = Estimator(self._engine, settings)
         return True
 
     def _note(self, estimate: Estimate) -> None:

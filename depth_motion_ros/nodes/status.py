@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import asdict
 
@@ -85,5 +86,6 @@ def _estimate_values(pipeline: Pipeline) -> dict[str, str]:
         "intrinsics": "camera_info" if pipeline.perception.camera_is_given else "learned",
         "scale_source": scale.source,
         "scale": f"{scale.value:.6g}",
+        "scale_spread": f"{math.sqrt(scale.variance):.3g}",
         "metric": str(scale.is_metric).lower(),
     }
