@@ -88,8 +88,9 @@ def test_a_start_that_cannot_be_bettered_is_kept():
     pair = pairs("handheld", 5)[0]
     noise = np.random.default_rng(0).integers(0, 255, (2, HEIGHT, WIDTH, 3)).astype(np.uint8)
     found = pair.align(pair.motion, image=noise[0], previous_image=noise[1])
-    other = error_of(found, pair.motion)
-    assert found.is_better or not other.any()
+    assert not found.is_better
+    # Products of matrices round.
+    assert np.abs(error_of(found, pair.motion)).max() < 1e-12
 
 
 def test_gaps_in_depth_are_left_out():

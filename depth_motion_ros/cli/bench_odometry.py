@@ -52,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--assumed-depth-error", type=float, help="what the estimator is told; default: depth-error"
     )
     parser.add_argument("--limit", type=int, default=100, help="frames of each sequence")
+    parser.add_argument("--scene-seed", type=int, help="another scene of a sim: family")
     parser.add_argument(
         "--camera-height", type=float, default=0.0, help="m; simulated scenes know their own"
     )
@@ -82,7 +83,8 @@ def _bench(spec: str, args: argparse.Namespace) -> Iterator[tuple[str, dict[str,
     from depth_motion_ros.evaluation.odometry import run_estimator, score
     from depth_motion_ros.sources.open import open_source
 
-    with open_source(spec) as source:
+    options = {"seed": args.scene_seed} if spec.startswith("sim:") else {}
+    with open_source(spec, **options) as source:
         frames = list(itertools.islice(source, args.limit))
     predictions, size = _predict(spec, frames, args)
     base = _settings(spec, args)
