@@ -13,28 +13,38 @@ from depth_motion_ros.sources.frame import Frame, GroundTruth
 from depth_motion_ros.sources.sequence_writer import SequenceWriter
 
 # Rectangles as (corner, edge u, edge v), metres, camera-like axes: x right, y down, z ahead.
-FLOOR = ((-6.0, 1.0, 1.0), (12.0, 0.0, 0.0), (0.0, 0.0, 11.0))
-WALL = ((-12.0, -9.0, 9.0), (24.0, 0.0, 0.0), (0.0, 18.0, 0.0))
+FLOOR = ((-6.0, 1.4, 1.0), (12.0, 0.0, 0.0), (0.0, 0.0, 11.0))
+# The wall takes more than half of the image, so that the median depth, by which errors are scaled,
+# lies on it and not on the edge between near and far, where a hair moves it.
+WALL = ((-12.0, -9.0, 6.5), (24.0, 0.0, 0.0), (0.0, 18.0, 0.0))
 BOX_LEFT = ((-1.6, -0.4, 3.5), (1.0, 0.0, 0.3), (0.0, 1.4, 0.0))
 BOX_RIGHT = ((0.7, -0.8, 5.0), (1.3, 0.0, -0.3), (0.0, 1.8, 0.0))
-MOVER = ((-0.45, -0.6, 3.0), (0.9, 0.0, 0.0), (0.0, 0.9, 0.0))
+MOVER = ((-0.45, -0.2, 3.0), (0.9, 0.0, 0.0), (0.0, 0.9, 0.0))
 
 
 class Room:
     """A FrameSet of ``count`` frames.
 
-    A camera drifts right and ahead, turning to and fro by ``turn`` rad; with ``moving`` a board
-    in front of it rises by 0.06 m a frame. depths: (H, W) float32; movers: (H, W) bool.
+    A camera of ``field_of_view`` degrees drifts to and fro, right and ahead, by up to 0.7 m
+    times ``drift``, and turns by up to ``turn`` rad; with ``moving`` a board in front of it rises or sinks by 0.08 m a frame.
+    depths: (H, W) float32; movers: (H, W) bool, the board.
     """
 
     name = "room"
     has_masks = False
 
     def __init__(
-        self, count: int, width: int, height: int, turn: float = 0.02, moving: bool = False
+        self,
+        count: int,
+        width: int,
+        height: int,
+        turn: float = 0.02,
+        moving: bool = False,
+        field_of_view: float = 70.0,
+        drift: float = 1.0,
     ) -> None:
         self.size = (width, height)
-        self.true_camera = Camera.from_field_of_view(width, height, np.radians(70))
+        self.true_camera = Camera.from_field_of_view(width, height, np.radians(field_of_view))
         self.camera: Camera | None = self.true_camera
         self.images: list[NDArray[np.uint8]] = []
         self.depths: list[NDArray[np.float32]] = []
@@ -45,9 +55,9 @@ class Room:
             angles = turn * np.array([np.sin(1.3 * phase), np.cos(phase), 0.0])
             turned = rays @ Rotation.from_euler("xyz", angles).as_matrix().T
             # Back and forth, so that any number of frames stays in the room.
-            centre = np.array([0.7 * np.sin(phase), 0.05 * np.cos(phase), 0.3 * np.sin(2 * phase)])
-            rise = np.array([0.0, -0.06 * (index % 10), 0.0])
-            self._render(centre, turned, rise if moving else None)
+            path = np.array([0.7 * np.sin(phase), 0.05 * np.cos(phase), 0.3 * np.sin(2 * phase)])
+            rise = np.array([0.0, -0.08 * (10 - abs(index % 20 - 10)), 0.0])
+            self._render(drift * path, turned, rise if moving else None)
 
     def __len__(self) -> int:
         return len(self.images)
