@@ -75,7 +75,7 @@ def camera(context: LaunchContext) -> list[LaunchDescriptionEntity]:
                     "source": ParameterValue(source, value_type=str),
                     # Like a camera: with the time of now, and nothing shown before anyone looks.
                     "stamps": "now",
-                    "start_when_subscribed": True,
+                    "wait_for_subscribers": 1,
                 }
             ],
             remappings=[("image", image), ("camera_info", info)],

@@ -60,7 +60,7 @@ def test_a_whole_sequence_arrives_as_a_camera(ros: Ros, sequence: Path) -> None:
     camera = ros.start(
         "camera_node",
         {
-            "source": sequence, "start_when_subscribed": True, "frame_id": "front_optical",
+            "source": sequence, "wait_for_subscribers": 1, "frame_id": "front_optical",
             "compressed": True, "publish_truth": True,
         },
         ("-r", "__ns:=/robot", "-r", "image:=front/image_rect"),
@@ -101,10 +101,11 @@ def test_an_endless_loop_ends_cleanly_on_a_signal(
     assert infos[0].qos_profile.reliability.name == "BEST_EFFORT"
     assert camera.end(number) == 0, camera.log
     assert "Traceback" not in camera.log
+    assert "Failed" not in camera.log
     stamps = stamps_of(images)
     assert sorted(stamps) == stamps
     # 50 Hz; a frame may come late but the pace is not made up for in a burst.
-    assert np.median(np.diff(stamps)) == pytest.approx(20e6, rel=0.2)
+    assert np.median(np.diff(stamps)) > 0.8 * 20e6
 
 
 def test_a_camera_without_a_source_says_what_it_needs(ros: Ros, tmp_path: Path) -> None:
@@ -126,7 +127,7 @@ def test_a_bag_keeps_its_stamps_and_its_odometry(ros: Ros, name: str) -> None:
     speeds = ros.listen(Odometry, f"/{name}/odom_in")
     camera = ros.start(
         "camera_node",
-        {"source": bag, "rate": 100.0, "start_when_subscribed": True, "publish_truth": True},
+        {"source": bag, "rate": 100.0, "wait_for_subscribers": 1, "publish_truth": True},
         ("-r", f"__ns:=/{name}"),
     )
     ros.wait(lambda: len(images) >= 20 and speeds, "twenty images and the odometry")

@@ -177,6 +177,7 @@ def test_a_signal_while_active_and_a_refused_parameter(ros: Ros, tmp_path: Path)
     ros.wait(working, "depth")
     assert active.end(signal.SIGTERM) == 0
     assert "Traceback" not in active.log
+    assert "Failed" not in active.log  # to publish, to log: the context is closed last
     assert refused.wait() == 2
     assert "max_depth" in refused.log
     assert "-2.0" in refused.log

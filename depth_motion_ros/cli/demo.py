@@ -15,14 +15,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from depth_motion_ros.cli.demo_pictures import draw_overview
 from depth_motion_ros.cli.demo_processes import (
     DemoError,
     Node,
     Recorder,
+    add_node_arguments,
     environment,
+    node_parameters,
     stopped_at_exit,
     write_parameters,
 )
@@ -59,14 +59,10 @@ MADE = ("overview.png", "demo.mp4", "summary.json")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", default=SCENE, help="video, folder, bag, sim:NAME, /dev/videoN")
-    parser.add_argument("--weights", default="", help="weights file; empty: those of the package")
     parser.add_argument("--output", type=Path, default=Path("demo_output"), help="folder to fill")
     parser.add_argument("--seconds", type=float, default=20.0, help="length of the run")
     parser.add_argument("--rate", type=float, default=0.0, help="images a second; 0: the source's")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE",
-        help="a parameter of depth_motion_node, as YAML; may be repeated",
-    )  # fmt: skip
+    add_node_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -75,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
             "the demo needs ROS 2's rclpy, which is not installed here: "
             "pip install 'depth_motion_ros[ros]', or source a ROS 2 first"
         )
-    parameters = _node_parameters(args)
+    parameters = node_parameters(args)
     output: Path = args.output
     bag, log = _prepare(output)
     source = args.source
@@ -117,16 +113,6 @@ def _render(spec: str, folder: Path, seconds: float, rate: float) -> Path:
     return folder
 
 
-def _node_parameters(args: argparse.Namespace) -> dict[str, Any]:
-    values: dict[str, Any] = {"weights": args.weights} if args.weights else {}
-    for pair in args.set:
-        name, found, value = pair.partition("=")
-        if not found:
-            raise DemoError(f"--set {pair!r}: expected NAME=VALUE")
-        values[name] = yaml.safe_load(value)
-    return values
-
-
 def _record(
     camera: dict[str, Any], node: dict[str, Any], bag: Path, log: Path, seconds: float
 ) -> None:
@@ -155,7 +141,8 @@ def _record(
             log / "camera.yaml",
             {
                 **camera,
-                "start_when_subscribed": True,
+                # The node and the recorder: neither is to miss the first image.
+                "wait_for_subscribers": 2,
                 "publish_truth": True,
                 "reliable": True,
                 "stamps": "now",

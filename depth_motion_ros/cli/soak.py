@@ -17,13 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from depth_motion_ros.cli.demo_processes import (
     DemoError,
+    Monitor,
     Node,
+    add_node_arguments,
     environment,
+    node_parameters,
     stopped_at_exit,
+    wait_until,
+    wait_until_active,
     write_parameters,
 )
 from depth_motion_ros.cli.demo_recording import OUTPUTS, TOPICS
@@ -47,10 +50,6 @@ HELP = "run camera and node under shifting load; report latency, drops, memory, 
 NODES = "depth_motion_ros.nodes"
 SCENE, SCENE_FRAMES = "sim:yard", 40
 PHASE_S = 60.0
-START_S = 300.0
-LOOK_S = 0.2
-# Matched is not yet connected: the first messages to a new subscriber may be lost.
-SETTLE_S = 1.5
 # The last frame must be served and counted in a diagnostic that is heard.
 LAST_WORDS = 3
 
@@ -74,30 +73,9 @@ PHASES = (
 )
 
 
-class SoakNode(Node):
-    """A process that is watched."""
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-
-class Monitor(Node):
-    """The listener: every line of its log is a report."""
-
-    def reports(self) -> list[dict[str, Any]]:
-        text = self.log.read_text(encoding="utf-8", errors="replace")
-        whole = text[: text.rfind("\n") + 1]
-        return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=60.0, help="time under load")
-    parser.add_argument("--weights", default="", help="weights file; empty: those of the package")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE",
-        help="a parameter of depth_motion_node, as YAML; may be repeated",
-    )  # fmt: skip
+    add_node_arguments(parser)
     parser.add_argument("--out", type=Path, help="JSON file for the results")
 
 
@@ -106,12 +84,7 @@ def run(args: argparse.Namespace) -> int:
     if importlib.util.find_spec("rclpy") is None:
         raise DemoError("soak needs ROS 2's rclpy: pip install 'depth_motion_ros[ros]'")
     cycles, seconds = schedule(args.minutes)
-    parameters: dict[str, Any] = {"weights": args.weights} if args.weights else {}
-    for pair in args.set:
-        name, found, value = pair.partition("=")
-        if not found:
-            raise DemoError(f"--set {pair!r}: expected NAME=VALUE")
-        parameters[name] = yaml.safe_load(value)
+    parameters = node_parameters(args)
     with tempfile.TemporaryDirectory(prefix="depth_motion_soak_") as folder:
         results = soak(parameters, cycles, seconds, Path(folder), print)
     verdicts = judge(results)
@@ -150,7 +123,7 @@ def soak(
     say(HEADING)
     results = []
     with stopped_at_exit([]) as running:
-        node = SoakNode(f"{NODES}.depth_motion_node", given, env, folder / "node.txt")
+        node = Node(f"{NODES}.depth_motion_node", given, env, folder / "node.txt")
         running.append(node)
         for cycle in range(1, cycles + 1):
             for phase in phases:
@@ -177,7 +150,7 @@ def _phase(
     phase: Phase,
     cycle: int,
     seconds: float,
-    node: SoakNode,
+    node: Node,
     scene: Path,
     env: Mapping[str, str],
     log: Path,
@@ -186,27 +159,29 @@ def _phase(
     topics = [f"{topic}={TOPICS[topic]}" for topic in (*phase.topics, FRAMES)]
     camera_values = {
         "source": str(scene), "rate": phase.rate, "loop": True, "stamps": "now",
-        "start_when_subscribed": True,
+        "wait_for_subscribers": 1,
     }  # fmt: skip
     given = write_parameters(log.with_suffix(".yaml"), camera_values)
     with ExitStack() as stack:
         monitor = Monitor(f"{NODES}.soak_monitor", topics, env, log)
         stack.callback(monitor.stop)
-        _wait_for_node(node, monitor)
-        result.before = monitor.reports()[-1]["diagnostics"]
-        camera = SoakNode(f"{NODES}.camera_node", given, env, log.with_name("camera.txt"))
+        wait_until_active(node, monitor)
+        result.before = monitor.diagnostics()
+        camera = Node(f"{NODES}.camera_node", given, env, log.with_name("camera.txt"))
         stack.callback(camera.stop)
-        _wait(lambda: _published(monitor) > 0, (node, monitor, camera), "the camera")
+        everyone = (node, monitor, camera)
+        wait_until(lambda: monitor.counts().get(FRAMES), everyone, "the camera")
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            _check(node, monitor, camera)
+            for process in everyone:
+                process.check()
             vitals = read_vitals(node.pid)
             if vitals is not None:
                 result.vitals.append(vitals)
             time.sleep(min(1.0, max(0.0, end - time.monotonic())))
         camera.stop()
         heard = len(monitor.reports())
-        _wait(
+        wait_until(
             lambda: len(monitor.reports()) >= heard + LAST_WORDS, (node, monitor), "the last words"
         )
         _take(result, monitor.reports())
@@ -221,37 +196,6 @@ def _take(result: PhaseResult, reports: list[dict[str, Any]]) -> None:
         result.latency_ms += report["latency_ms"].get(DEPTH, [])
         result.served += report["stamps"].get(DEPTH, [])
         result.published += report["stamps"][FRAMES]
-
-
-def _published(monitor: Monitor) -> int:
-    reports = monitor.reports()
-    return reports[-1]["counts"][FRAMES] if reports else 0
-
-
-def _wait_for_node(node: SoakNode, monitor: Monitor) -> None:
-    """Until the node is active and said so to this listener, and everything is connected."""
-
-    def active() -> bool:
-        reports = monitor.reports()
-        return bool(reports) and reports[-1]["diagnostics"].get("state") == "active"
-
-    _wait(active, (node, monitor), "depth_motion_node to be active")
-    time.sleep(SETTLE_S)
-
-
-def _wait(condition: Callable[[], bool], processes: tuple[Node, ...], what: str) -> None:
-    end = time.monotonic() + START_S
-    while not condition():
-        _check(*processes)
-        if time.monotonic() > end:
-            tails = "\n".join(process.tail() for process in processes)
-            raise DemoError(f"waited {START_S:.0f} s in vain for {what}:\n{tails}")
-        time.sleep(LOOK_S)
-
-
-def _check(*processes: Node) -> None:
-    for process in processes:
-        process.check()
 
 
 def _tell(results: list[PhaseResult], verdicts: list[Verdict]) -> None:

@@ -27,8 +27,13 @@ from depth_motion_ros.sources.frame import Frame, FrameSource, GroundTruth
 from depth_motion_ros.sources.open import open_source
 
 _QUEUE = 10
-# A subscriber's two subscriptions are discovered one after the other.
+# s. Both sides discover each other, one after the other: what is published before the subscriber
+# knows of the publisher does not arrive.
+_SETTLE = 0.3
+# s. A subscriber of the image may or may not have one of camera_info as well, discovered later.
 _PARTNER_WAIT = 1.0
+_DELIVERY = 2.0  # s, for the last frame to be acknowledged
+_SLICE = Duration(seconds=0.1)
 
 
 class CameraNode(Node):
@@ -54,13 +59,13 @@ class CameraNode(Node):
         )
         truth = self._config["publish_truth"]
         self._truth = TruthPublishers(self, self._frame_id) if truth else None
-        self._image_seen_at: float | None = None
+        self._complete_since: float | None = None
         self._ended = self.create_guard_condition(rclpy.try_shutdown)
         self._playback = Playback(
             source,
             self._show,
             self._finish,
-            ready=self._has_subscriber,
+            ready=self._is_awaited,
             rate=self._config["rate"],
             loop=self._config["loop"],
         )
@@ -94,16 +99,20 @@ class CameraNode(Node):
         )
         return self.create_publisher(kind, topic, QoSProfile(depth=_QUEUE, reliability=policy))
 
-    def _has_subscriber(self) -> bool:
-        if not self._config["start_when_subscribed"]:
+    def _is_awaited(self) -> bool:
+        """Whether all are there that the first frame waits for."""
+        wanted = self._config["wait_for_subscribers"]
+        if not wanted:
             return True
-        images = (self._image, self._compressed)
-        if not any(publisher and publisher.get_subscription_count() for publisher in images):
+        images = [self._image] + ([self._compressed] if self._compressed is not None else [])
+        if sum(publisher.get_subscription_count() for publisher in images) < wanted:
+            self._complete_since = None
             return False
         now = time.monotonic()
-        self._image_seen_at = self._image_seen_at or now
-        late = now - self._image_seen_at > _PARTNER_WAIT
-        return late or self._info.get_subscription_count() > 0
+        self._complete_since = self._complete_since or now
+        waited = now - self._complete_since
+        partners = self._info.get_subscription_count() >= wanted
+        return waited > (_SETTLE if partners else _PARTNER_WAIT)
 
     def _show(self, frame: Frame) -> None:
         stamp = frame.stamp
@@ -122,15 +131,24 @@ class CameraNode(Node):
 
     def _finish(self, shown: int, error: Exception | None) -> None:
         """On the playing thread: let the last frame arrive, then end the node."""
+        if not self.context.ok():
+            # Somebody else has ended the node: whatever failed for that is no error of the source.
+            return
         if error is not None:
             self.get_logger().fatal(f"playing ended after {shown} frames: {error}")
             self._status = 1
         else:
             self.get_logger().info(f"the source has ended after {shown} frames")
-            for publisher in (self._image, self._info, self._compressed):
-                if publisher is not None:
-                    publisher.wait_for_all_acked(Duration(seconds=2.0))
+            self._wait_until_delivered()
         self._ended.trigger()
+
+    def _wait_until_delivered(self) -> None:
+        end = time.monotonic() + _DELIVERY
+        for publisher in (self._image, self._info, self._compressed):
+            # In slices, so that a signal need not wait for a subscriber that does not answer.
+            while publisher is not None and not publisher.wait_for_all_acked(_SLICE):
+                if self._playback.stopping or time.monotonic() > end:
+                    return
 
 
 class TruthPublishers:

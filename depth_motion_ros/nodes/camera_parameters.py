@@ -40,10 +40,12 @@ CAMERA_PARAMETERS = (
     Parameter("compressed", False, "publish JPEG on image/compressed as well", START),
     Parameter("jpeg_quality", 90, "quality of image/compressed", START, minimum=1, maximum=100),
     Parameter(
-        "start_when_subscribed",
-        False,
-        "wait with the first frame for a subscriber of the image, so that it misses none",
+        "wait_for_subscribers",
+        0,
+        "wait with the first frame for so many subscribers of the image, so that they miss none",
         START,
+        minimum=0,
+        maximum=100,
     ),
     Parameter(
         "publish_truth",

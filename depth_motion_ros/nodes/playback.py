@@ -44,6 +44,11 @@ class Playback:
     def start(self) -> None:
         self._thread.start()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether ``stop`` was called: a ``finished`` that waits should not wait longer."""
+        return self._stopped.is_set()
+
     def stop(self, timeout: float = 3.0) -> bool:
         """End the playing and close the source. False when a blocking read holds the thread."""
         self._stopped.set()

@@ -1,21 +1,32 @@
-"""Start a node, spin it, and leave cleanly on SIGINT, on SIGTERM or when its work is done."""
+"""Start a node, spin it, and leave cleanly on SIGINT, on SIGTERM or when its work is done.
+
+rclpy's own handlers close the context at once, under whatever is running: publishing, logging
+and waiting then fail here and there. Here a signal ends the spinning alone; node and threads are
+closed while everything still works, the context last.
+"""
 
 from __future__ import annotations
 
 import signal
+import socket
 import sys
-from collections.abc import Callable
-from typing import TypeVar
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, TypeVar
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.signals import uninstall_signal_handlers
+from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
 
 from depth_motion_ros.nodes.parameters import ParameterError
 from depth_motion_ros.sources.frame import SourceError
 
 CANNOT_START = 2
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 N = TypeVar("N", bound=Node)
 
 
@@ -28,41 +39,79 @@ def run_node(
     """Run one node on one executor thread until it is told to end. Returns the exit status.
 
     begin: called before the executor spins. close: ends the node's threads and returns its exit
-    status; called exactly once if the node was made. A node whose work is done ends itself with
-    ``rclpy.try_shutdown()``.
+    status; called exactly once if the node was made, with the context open unless the node closed
+    it. A node whose work is done ends itself with ``rclpy.try_shutdown()``.
     """
     # No `with`: rclpy.init is no context manager on Humble.
-    rclpy.init(args=args)
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node: N | None = None
     executor = SingleThreadedExecutor()
     status = 0
-    try:
-        node = make_node()
-        executor.add_node(node)
-        begin(node)
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except (ParameterError, SourceError) as error:
-        print(f"cannot start: {error}", file=sys.stderr)
-        status = CANNOT_START
-    except Exception:
-        # A signal invalidates the context under whatever was running: that is no failure.
-        if rclpy.ok():
-            raise
-    finally:
-        _ignore_further_signals()
-        if node is not None:
-            status = close(node) or status
-            executor.remove_node(node)
-            node.destroy_node()
-        executor.shutdown(timeout_sec=1.0)
-        rclpy.try_shutdown()
+    with _Signals() as signals:
+        try:
+            node = make_node()
+            executor.add_node(node)
+            begin(node)
+            with signals.awaited() as told:
+                executor.spin_until_future_complete(told)
+        except (KeyboardInterrupt, ExternalShutdownException):
+            pass
+        except (ParameterError, SourceError) as error:
+            print(f"cannot start: {error}", file=sys.stderr)
+            status = CANNOT_START
+        finally:
+            signals.ignore()
+            if node is not None:
+                status = close(node) or status
+                executor.remove_node(node)
+                node.destroy_node()
+            executor.shutdown(timeout_sec=1.0)
+            rclpy.try_shutdown()
     return status
 
 
-def _ignore_further_signals() -> None:
-    """A launched node gets Ctrl-C twice, from the terminal and from launch: once is enough."""
-    uninstall_signal_handlers()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+class _Signals:
+    """SIGINT and SIGTERM: KeyboardInterrupt, or, while ``awaited``, a future that is fulfilled.
+
+    An executor waits outside of Python, where Python's handlers do not run: a thread hears of the
+    signal through the wake-up descriptor and wakes it.
+    """
+
+    def __enter__(self) -> _Signals:
+        self._told: Future[None] | None = None
+        self._ears, self._mouth = socket.socketpair()
+        self._mouth.setblocking(False)
+        for number in _SIGNALS:
+            signal.signal(number, self._on_signal)
+        self._wakeup = signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
+        self._thread = threading.Thread(target=self._listen, name="signals", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        signal.set_wakeup_fd(self._wakeup)
+        self._mouth.close()
+        self._thread.join()
+        self._ears.close()
+
+    @contextmanager
+    def awaited(self) -> Iterator[Future[None]]:
+        """A future that the next signal fulfils."""
+        told: Future[None] = Future()
+        self._told = told
+        yield told
+
+    def ignore(self) -> None:
+        """A launched node gets Ctrl-C twice, from the terminal and from launch: once is enough."""
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._told is None:
+            raise KeyboardInterrupt
+
+    def _listen(self) -> None:
+        while self._ears.recv(1):
+            told = self._told
+            if told is not None and not told.done():
+                told.set_result(None)

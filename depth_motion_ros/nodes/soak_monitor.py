@@ -28,7 +28,7 @@ REPORT_S = 1.0
 
 
 class SoakMonitor(Node):
-    """topics: name → message type, each with a header."""
+    """topics: name → message type. What has no header is only counted."""
 
     def __init__(self, topics: dict[str, str]) -> None:
         super().__init__("soak_monitor")
@@ -39,9 +39,12 @@ class SoakMonitor(Node):
         self._latencies: dict[str, list[float]] = {topic: [] for topic in topics}
         self._said: dict[str, str] = {}
         qos = QoSProfile(depth=QUEUE_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
-        for topic, kind in topics.items():
-            callback: Callable[[Any], None] = partial(self._take, topic)
-            self.create_subscription(message_class(kind), topic, callback, qos, raw=True)
+        for topic, name in topics.items():
+            kind: Any = message_class(name)
+            has_header = "header" in kind.get_fields_and_field_types()
+            take = self._take if has_header else self._count
+            callback: Callable[[Any], None] = partial(take, topic)
+            self.create_subscription(kind, topic, callback, qos, raw=True)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._take_diagnostics, 10)
         self.create_timer(REPORT_S, self.report)
 
@@ -63,6 +66,9 @@ class SoakMonitor(Node):
             "diagnostics": self._said,
         }
         print(json.dumps(line), flush=True)
+
+    def _count(self, topic: str, data: bytes) -> None:
+        self._counts[topic] += 1
 
     def _take(self, topic: str, data: bytes) -> None:
         now = time.time_ns()
