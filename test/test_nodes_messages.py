@@ -12,6 +12,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (a sourced one, or the wheels)"
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
+from depth_motion_ros.estimation.objects import MovingObject
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.nodes import messages
 from depth_motion_ros.nodes.conversions import BadImageError, compressed_to_rgb, image_to_rgb
@@ -109,17 +110,26 @@ def test_a_flow_cloud_without_motion_is_empty_and_valid(depth: np.ndarray) -> No
     assert (cloud.width, cloud.height, len(cloud.data)) == (0, 1, 0)
 
 
-def test_one_object_is_one_arrow_of_its_velocity(depth: np.ndarray, image: np.ndarray) -> None:
-    flow = moving_patch(depth)
-    flow[40, 50] = (3.0, 0.0, 0.0)  # one pixel is noise, not an object
-    markers = object_markers(HEADER, depth, flow, SKEWED).markers
-    assert [marker.ns for marker in markers] == ["", "object_flow", "object_speed"]
+def test_one_object_is_one_arrow_of_its_velocity() -> None:
+    state = np.array([2.0, 1.0, 8.0]), np.array([1.5, 0.0, -2.0])
+    seen = MovingObject(7, state[0], np.ones(3), state[1], np.eye(6), (0, 0, 9, 9), 5)
+    markers = object_markers(HEADER, [seen]).markers
+    assert [(marker.ns, marker.id) for marker in markers] == [
+        ("", 0), ("object_flow", 7), ("object_speed", 7),
+    ]  # fmt: skip
+    assert markers[0].action == markers[0].DELETEALL
     start, end = markers[1].points
+    assert (start.x, start.y, start.z) == (2.0, 1.0, 8.0)
     assert (end.x - start.x, end.y - start.y, end.z - start.z) == pytest.approx((1.5, 0, -2.0))
     assert markers[2].text == "2.5 m/s"
-    colours = flow_colours(image, flow)
+    # What was shown before is deleted, also when nothing moves any more.
+    assert len(object_markers(HEADER, []).markers) == 1
+
+
+def test_what_moves_is_coloured_and_the_rest_is_gray(depth: np.ndarray, image: np.ndarray) -> None:
+    colours = flow_colours(image, moving_patch(depth))
     static = np.ones((48, 64), bool)
-    static[10:26, 20:40] = static[40, 50] = False
+    static[10:26, 20:40] = False
     assert (np.ptp(colours[static].astype(int), axis=1) == 0).all()
     assert (np.ptp(colours[~static].astype(int), axis=1) > 30).all()
 

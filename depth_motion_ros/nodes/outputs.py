@@ -12,6 +12,7 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
 from depth_motion_ros.estimation.estimate import Estimate
+from depth_motion_ros.estimation.objects import ObjectTracker
 from depth_motion_ros.estimation.odometry import OdometryState
 from depth_motion_ros.nodes import markers, messages
 from depth_motion_ros.nodes.qos import PublisherEventCallbacks
@@ -62,6 +63,7 @@ class Outputs:
         self.depth_encoding = depth_encoding
         self.point_stride = point_stride
         self._tf = tf
+        self._tracker = ObjectTracker()
         qos = QoSProfile(depth=_QUEUE, reliability=ReliabilityPolicy.RELIABLE)
         # Every event handler costs the executor time at each message; nobody reads these.
         silent = PublisherEventCallbacks(use_default_callbacks=False)
@@ -95,10 +97,14 @@ class Outputs:
         self._publish_flow(wanted, header, estimate)
 
     def _publish_flow(self, wanted: frozenset[str], header: Header, estimate: Estimate) -> None:
+        if "object_flow/markers" in wanted:
+            objects = self._tracker.update(estimate)
+            self._say("object_flow/markers", markers.object_markers(header, objects))
+        else:
+            # What was not followed from frame to frame would be found in the wrong place later.
+            self._tracker = ObjectTracker()
         flow = estimate.object_flow
         if flow is None:
-            if "object_flow/markers" in wanted:
-                self._say("object_flow/markers", markers.no_markers(header))
             return
         if "object_flow/image" in wanted:
             self._say("object_flow/image", messages.flow_image(header, flow))
@@ -108,9 +114,6 @@ class Outputs:
         if "object_flow/image_color" in wanted:
             colours = markers.flow_colours(estimate.image, flow)
             self._say("object_flow/image_color", messages.rgb_image(header, colours))
-        if "object_flow/markers" in wanted:
-            objects = markers.object_markers(header, estimate.depth, flow, estimate.camera)
-            self._say("object_flow/markers", objects)
 
     def publish_odometry(self, wanted: frozenset[str], stamp: Header, state: OdometryState) -> None:
         """Nothing while there is no motion estimate: a filter takes silence better than a guess.
