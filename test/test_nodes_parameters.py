@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
 
+from depth_motion_ros.estimation.settings import EstimatorSettings
 from depth_motion_ros.nodes.camera_parameters import CAMERA_PARAMETERS
 from depth_motion_ros.nodes.depth_motion_parameters import DEPTH_MOTION_PARAMETERS
 from depth_motion_ros.nodes.parameters import (
@@ -93,3 +96,39 @@ def test_engine_choices_are_those_of_the_engines() -> None:
     choices = {parameter.name: parameter.choices for parameter in DEPTH_MOTION_PARAMETERS}
     assert choices["engine"] == select.ENGINES
     assert choices["precision"] == select.PRECISIONS
+
+
+# No user can know better values than those measured, or the value is said by other parameters.
+INTERNAL = {"lost_ratio", "min_valid", "intrinsics_window", "base_from_camera"}
+RENAMED = {"min_flow_speed": "object_flow_threshold", "min_flow_ratio": "object_flow_ratio"}
+
+
+def test_every_setting_of_the_estimator_is_a_parameter_with_the_same_default_and_meaning() -> None:
+    table = {parameter.name: parameter for parameter in DEPTH_MOTION_PARAMETERS}
+    settings = {field.name: field for field in fields(EstimatorSettings)}
+    assert settings.keys() >= INTERNAL
+    for name, field in settings.items():
+        if name in INTERNAL:
+            continue
+        parameter = table[RENAMED.get(name, name)]
+        # An unknown scale is None there and 0 here: a parameter has one type.
+        assert parameter.default == (field.default or type(parameter.default)(0)), name
+        low, high = field.metadata.get("range", (-math.inf, math.inf))
+        if parameter.minimum is not None:
+            assert low <= parameter.minimum, name
+            assert parameter.maximum <= high, name
+        assert set(parameter.choices) == set(field.metadata.get("choices", ())), name
+
+
+def test_every_parameter_reaches_the_estimator() -> None:
+    pytest.importorskip("rclpy", reason="needs ROS 2 (a sourced one, or the wheels)")
+    from depth_motion_ros.nodes.pipeline import estimator_settings
+
+    defaults = {parameter.name: parameter.default for parameter in DEPTH_MOTION_PARAMETERS}
+    for name, field in {field.name: field for field in fields(EstimatorSettings)}.items():
+        if "range" not in field.metadata or name in INTERNAL:
+            continue
+        # Half the default, and half a metre for the height, is allowed for each of them.
+        value = 0.5 * field.default or 0.5
+        config = {**defaults, RENAMED.get(name, name): value}
+        assert getattr(estimator_settings(config), name) == value

@@ -161,6 +161,70 @@ _MOTION = (
         "odom while tracking is lost: nothing, or the last motion with a large covariance",
         choices=("silent", "hold"),
     ),
+    Parameter(
+        "lost_speed",
+        1.0,
+        "while there is no motion estimate the pose grows uncertain by this speed: what the robot "
+        "may do unseen",
+        LIVE,
+        "m/s",
+        minimum=0.0,
+        maximum=1000.0,
+    ),
+    Parameter(
+        "lost_turn_rate",
+        0.5,
+        "the same for turning",
+        LIVE,
+        "rad/s",
+        minimum=0.0,
+        maximum=100.0,
+    ),
+    Parameter(
+        "depth_error",
+        0.1,
+        "relative standard deviation of the smooth error of the depth: the covariance of odom "
+        "rests on it",
+        LIVE,
+        minimum=0.0,
+        maximum=1.0,
+    ),
+    Parameter(
+        "static_error",
+        0.005,
+        "two images that differ by less may show a camera at rest (mean, intensity of 0 to 1): "
+        "more for a noisy camera",
+        LIVE,
+        minimum=0.0,
+        maximum=1.0,
+    ),
+    Parameter(
+        "lost_error",
+        0.15,
+        "tracking is lost when the warped image differs by more (mean, intensity of 0 to 1)",
+        LIVE,
+        minimum=0.0,
+        maximum=1.0,
+    ),
+    Parameter(
+        "lost_displacement",
+        1.0,
+        "tracking is lost when the refined motion leaves more of the image's displacement "
+        "unexplained (pixels of the network's input)",
+        LIVE,
+        "px",
+        minimum=0.0,
+        maximum=1000.0,
+    ),
+    Parameter(
+        "min_texture",
+        0.005,
+        "tracking is lost where there is less to see (mean gradient of an eighth of the image, "
+        "intensity of 0 to 1 per pixel)",
+        LIVE,
+        minimum=0.0,
+        maximum=1.0,
+    ),
 )
 
 _OUTPUT = (
@@ -190,6 +254,15 @@ _OUTPUT = (
         "slower object motion counts as static",
         LIVE,
         "m/s",
+        minimum=0.0,
+        maximum=100.0,
+    ),
+    Parameter(
+        "object_flow_ratio",
+        0.02,
+        "object motion slower than this share of its depth per second counts as static",
+        LIVE,
+        "1/s",
         minimum=0.0,
         maximum=100.0,
     ),

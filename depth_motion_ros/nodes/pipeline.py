@@ -30,6 +30,12 @@ _STOP_PATIENCE = 10.0  # s; several frames of the slowest engine
 # Causes of a report that are bad messages, to be counted; the others are mere circumstances.
 _BAD_INFO = ("camera_info bad", "camera_info contradicts image")
 
+# Parameters that are settings of the same name.
+_LIVE_SETTINGS = (
+    *("min_depth", "max_depth", "max_gap", "depth_error", "lost_speed", "lost_turn_rate"),
+    *("static_error", "lost_error", "lost_displacement", "min_texture"),
+)
+
 Config = Mapping[str, Any]
 
 
@@ -49,12 +55,10 @@ def estimator_settings(config: Config) -> EstimatorSettings:
 
 def live_settings(config: Config) -> dict[str, Any]:
     """Those of EstimatorSettings that may change between two frames."""
-    return {
-        "min_depth": config["min_depth"],
-        "max_depth": config["max_depth"],
-        "max_gap": config["max_gap"],
-        "min_flow_speed": config["object_flow_threshold"],
-    }
+    settings = {name: config[name] for name in _LIVE_SETTINGS}
+    settings["min_flow_speed"] = config["object_flow_threshold"]
+    settings["min_flow_ratio"] = config["object_flow_ratio"]
+    return settings
 
 
 class Pipeline:
