@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (a sourced one, or the wheels)")
-pytest.register_assert_rewrite("depth_motion_harness")
 
-from depth_motion_harness import CAMERA, HEIGHT, NET_HEIGHT, NET_WIDTH, WIDTH
 from nav_msgs.msg import Odometry
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import Image
+from small_camera import CAMERA, HEIGHT, NET_HEIGHT, NET_WIDTH, WIDTH
 
 from depth_motion_ros.geometry.camera import Camera
 

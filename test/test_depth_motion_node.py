@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (a sourced one, or the wheels)")
-pytest.register_assert_rewrite("depth_motion_harness")
 
-from depth_motion_harness import (
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from small_camera import (
     HEIGHT,
     NAMESPACE,
     NET_HEIGHT,
@@ -21,7 +21,6 @@ from depth_motion_harness import (
     WIDTH,
     make_weights,
 )
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import UInt8MultiArray
 from std_srvs.srv import Trigger
 

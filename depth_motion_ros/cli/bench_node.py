@@ -177,7 +177,6 @@ def bench(
     folder: Path,
     say: Callable[[str], object],
     cases: tuple[Case, ...] = CASES,
-    warm_up: float = WARM_UP_S,
 ) -> list[CaseResult]:
     """Run it. folder: for logs. Raises DemoError where a process ends."""
     env = environment()
@@ -192,7 +191,7 @@ def bench(
         node = Node(f"{NODES}.depth_motion_node", given, env, folder / "node.txt")
         running.append(node)
         for case in cases:
-            result = _measure(case, node, camera, env, folder, warm_up, seconds)
+            result = _measure(case, node, camera, env, folder, seconds)
             results.append(result)
             say(table(result))
     return results
@@ -204,7 +203,6 @@ def _measure(
     given: list[str],
     env: Mapping[str, str],
     folder: Path,
-    warm_up: float,
     seconds: float,
 ) -> CaseResult:
     result = CaseResult(case)
@@ -217,7 +215,7 @@ def _measure(
         stack.callback(camera.stop)
         everyone = (node, monitor, camera)
         wait_until(lambda: monitor.counts().get(CAMERA_INFO), everyone, "the camera")
-        _pass(warm_up, everyone)
+        _pass(WARM_UP_S, everyone)
         first = len(monitor.reports())
         _pass(seconds, everyone)
         last = len(monitor.reports())
