@@ -92,8 +92,15 @@ def test_twenty_frames_teach_depth(tmp_path: Path) -> None:
 @slow
 def test_the_focal_length_is_learned_where_the_camera_turns(tmp_path: Path) -> None:
     # 90 degrees: fx / W = 0.5, where an untrained network says about 0.69.
-    room = Room(FRAMES, WIDTH, HEIGHT, turn=0.12, field_of_view=90.0)
-    changes = ("data.known_intrinsics=false", "optimiser.decay_from=0.8", "schedule.steps=1500")
+    room = Room(FRAMES, WIDTH, HEIGHT, turn=0.15, field_of_view=90.0, drift=0.3)
+    changes = (
+        "data.known_intrinsics=false",
+        "schedule.steps=700",
+        "optimiser.decay_from=0.7",
+        # With the scales of a driving car the network takes the turning for a sideways drift.
+        "network.rotation_scale=0.1",
+        "network.translation_scale=0.01",
+    )
     assert abs(_learn(room, tmp_path, *changes).focal_ratio - 1) < 0.10
 
 

@@ -26,8 +26,9 @@ class Room:
     """A FrameSet of ``count`` frames.
 
     A camera of ``field_of_view`` degrees drifts to and fro, right and ahead, by up to 0.7 m
-    times ``drift``, and turns by up to ``turn`` rad; with ``moving`` a board in front of it rises or sinks by 0.08 m a frame.
-    depths: (H, W) float32; movers: (H, W) bool, the board.
+    times ``drift``, and turns by up to ``turn`` rad; with ``moving`` a board in front of it rises
+    or sinks by 0.08 m a frame. depths: (H, W) float32; movers: (H, W)
+    bool, the board.
     """
 
     name = "room"

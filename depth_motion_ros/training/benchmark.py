@@ -18,7 +18,17 @@ from depth_motion_ros.training.pairs import Pairs
 from depth_motion_ros.training.recipe import Recipe
 from depth_motion_ros.training.run import initial_network
 
-STAGES = ("copy and augment", "depth", "motion", "losses", "backward", "clip", "optimiser")
+COMPILED = "networks, compiled"
+STAGES = (
+    "copy and augment",
+    "depth",
+    "motion",
+    COMPILED,
+    "losses",
+    "backward",
+    "clip",
+    "optimiser",
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,7 @@ class StepTimes:
                     "p95": float(np.percentile(seconds, 95)),
                 }
                 for name, seconds in self.parts.items()
+                if seconds
             },
             "memory_bytes": {"first_step": self.memory[0], "last_step": self.memory[1]},
             "samples_s": self.whole,
@@ -66,6 +77,7 @@ class TrainingStep:
         self._network = module.network
         self._network.set_norm_noise(recipe.schedule.norm_noise)
         self._forward: Callable[..., Any] = self._network
+        self._compiled = compiled
         if compiled:
             self._forward = torch.compile(self._network)
         self._optimiser = module.configure_optimizers()["optimizer"]
@@ -84,7 +96,7 @@ class TrainingStep:
             whole.append(self._now() - start)
             taken.append(memory())
         parts: dict[str, list[float]] = {name: [] for name in STAGES}
-        with self._networks_timed(parts):
+        with nullcontext() if self._compiled else self._networks_timed(parts):
             for _ in range(max(1, steps // 3)):
                 self._take(pairs, parts)
         return StepTimes(whole, parts, (taken[0], taken[-1]))
@@ -94,7 +106,11 @@ class TrainingStep:
             on_device = pairs.mapped(lambda tensor: tensor.to(self._device, non_blocking=True))
             one, two = images_of(on_device)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
-            pair = predict(self._forward, one, two)
+            if self._compiled:
+                with self._timed(COMPILED, parts):
+                    pair = predict(self._forward, one, two)
+            else:
+                pair = predict(self._forward, one, two)
         with self._timed("losses", parts):
             total = self._objective(one, two, pair, pair.K).total
         with self._timed("backward", parts):
@@ -117,7 +133,7 @@ class TrainingStep:
 
     @contextmanager
     def _networks_timed(self, parts: dict[str, list[float]]) -> Iterator[None]:
-        """Time both networks from outside. A compiled network is timed in one piece, as motion."""
+        """Time both networks from outside."""
         started: list[float] = []
         hooks = []
         for name, network in (
