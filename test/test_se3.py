@@ -61,3 +61,19 @@ def test_wrong_shapes_are_refused_with_the_shape():
         se3.inverse(np.eye(3))
     with pytest.raises(ValueError, match=r"got \(3,\)"):
         se3.exp([1, 2, 3])
+
+
+def test_quaternions_are_those_of_scipy_up_to_half_a_turn():
+    # Tiny angles, where w is 1 to the last digit, and half turns about each axis, where it is 0.
+    turns = [(0, 0, 0), (1e-12, 0, 0), (0, 1e-6, -1e-6), (1, -2, 0.5), (2, 2, 2), (-3.1, 0, 0.1)]
+    turns += [(math.pi, 0, 0), (0, math.pi, 0), (0, 0, math.pi)]
+    for turn in turns:
+        R = Rotation.from_rotvec(turn).as_matrix()
+        x, y, z, w = se3.quaternion(R)
+        assert w >= 0
+        np.testing.assert_allclose(np.linalg.norm((x, y, z, w)), 1.0, atol=1e-15)
+        # Of half a turn w is zero but for rounding: either sign is the same rotation.
+        np.testing.assert_allclose(Rotation.from_quat((x, y, z, w)).as_matrix(), R, atol=1e-15)
+        if w > 1e-9:
+            expected = Rotation.from_matrix(R).as_quat(canonical=True)
+            np.testing.assert_allclose((x, y, z, w), expected, atol=1e-15)

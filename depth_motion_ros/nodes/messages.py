@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
+from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.camera import Camera
 
 CLOUD_TYPE = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<u4")])
@@ -252,5 +253,5 @@ def odometry(
 
 def quaternion(rotation: NDArray[np.float64]) -> Quaternion:
     """geometry_msgs/Quaternion of a (3, 3) rotation matrix."""
-    x, y, z, w = Rotation.from_matrix(rotation).as_quat()
-    return Quaternion(x=float(x), y=float(y), z=float(z), w=float(w))
+    x, y, z, w = se3.quaternion(rotation)
+    return Quaternion(x=x, y=y, z=z, w=w)
