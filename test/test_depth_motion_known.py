@@ -138,8 +138,8 @@ def test_wheel_odometry_makes_the_outputs_metric(ros: Ros) -> None:
         metric()
         return [m for m in objects[-1].markers if m.ns == "object_flow"]
 
-    # The patch that the engine sees moving, 0.05 units of 2 m in 0.1 s, is one object. It says 1 m/s
-    # but stays where it is in the image: between the two the tracker settles at 0.86 m/s.
+    # The patch that the engine sees moving, 0.05 units of 2 m in 0.1 s, is one object. Its flow is
+    # 1 m/s but it stays in its place: between the two the tracker settles at 0.86 m/s.
     [arrow] = ros.wait(told, "the object that moves")
     start, end = arrow.points
     assert np.hypot(end.x - start.x, end.z - start.z) == pytest.approx(1.0, rel=0.2)
