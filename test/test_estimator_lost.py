@@ -65,14 +65,15 @@ def test_a_covered_lens_is_lost_and_not_at_rest(scene):
 def test_a_cut_to_another_place_is_lost(scene):
     engine = Knowing()
     elsewhere = pairs("indoor", 5)[0].image
-    estimates = play(Estimator(engine), engine, scene, {2: elsewhere})
+    estimator = Estimator(engine, EstimatorSettings(refine=True))
+    estimates = play(estimator, engine, scene, {2: elsewhere})
     assert tracking(estimates) == ["first", "ok", "lost", "lost", "ok"]
     assert "unexplained" in estimates[2].quality.reason or "error" in estimates[2].quality.reason
 
 
 def test_refinement_saves_a_network_that_sees_half_of_the_motion(scene):
     engine = Knowing(off=0.5)
-    refined = play(Estimator(engine), engine, scene, {})
+    refined = play(Estimator(engine, EstimatorSettings(refine=True)), engine, scene, {})
     engine = Knowing(off=0.5)
     raw = play(Estimator(engine, EstimatorSettings(refine=False)), engine, scene, {})
 

@@ -51,10 +51,10 @@ def test_refinement_measures_better_and_its_covariance_is_true(frames):
 
 def test_what_is_not_metric_is_compared_after_one_factor(frames):
     said = predictions(frames, unit=0.4)
-    unit = score(frames, run_estimator(frames, said, SIZE, EstimatorSettings()))
+    unit = score(frames, run_estimator(frames, said, SIZE, EstimatorSettings(refine=True)))
     assert unit["scale"] is None
     assert unit["factor"] == pytest.approx(0.4, rel=0.05)
-    settings = EstimatorSettings(scale_source="odometry")
+    settings = EstimatorSettings(scale_source="odometry", refine=True)
     metric = score(frames, run_estimator(frames, said, SIZE, settings, feed_odometry=True))
     assert metric["factor"] == 1.0
     assert abs(metric["scale"] / 0.4 - 1) < 3 * metric["scale_std"]

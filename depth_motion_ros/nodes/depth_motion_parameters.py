@@ -153,7 +153,10 @@ _SCALE = (
 
 _MOTION = (
     Parameter(
-        "refine", True, "align the images to refine the network's motion; better, and slower"
+        "refine",
+        False,
+        "align the images to refine the network's motion: better where depth is right to about "
+        "10 %, worse where it is not (docs/odometry.md)",
     ),
     Parameter(
         "when_lost",
