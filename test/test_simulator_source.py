@@ -54,6 +54,12 @@ def test_is_a_frame_source_that_starts_anew() -> None:
     assert not np.array_equal(first[0].image, first[1].image)
 
 
+def test_an_image_lies_in_memory_as_other_sources_give_it() -> None:
+    # Planes of colours cost every later resize twice the time.
+    frame = next(iter(open_simulator("sim:yard", width=96, height=64)))
+    assert frame.image.flags.c_contiguous
+
+
 def test_truth_is_unknown_in_the_sky_and_known_elsewhere() -> None:
     frame = open_simulator("sim:drive", width=104, height=64).frame(5)
     truth = frame.truth
