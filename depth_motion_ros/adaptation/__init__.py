@@ -1,1 +1,1 @@
-"""Learning on the robot."""
+"""Online adaptation: a learner that hears what the robot sees, and gates that keep it harmless."""
