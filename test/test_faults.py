@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import re
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2 (a sourced one, or the wheels)")
 
 from diagnostic_msgs.msg import DiagnosticArray
-from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.msg import Transition, TransitionEvent
 from lifecycle_msgs.srv import ChangeState
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["ros_harness"]
 
-# An engine of which a CUDA error is typical: once it has failed it fails for good.
+# An engine of which a CUDA error is typical: once it has failed it fails for good. A file tells it
+# to fail ("break"), to fail one step alone ("once"), or to hang ("hang").
 BREAKABLE = """
-import sys
+import sys, time
 from pathlib import Path
 from depth_motion_ros.engines.engine import EngineError
 from depth_motion_ros.nodes.depth_motion_node import DepthMotionNode
@@ -36,10 +38,20 @@ from ros_doubles import KnownEngine
 class Breakable(KnownEngine):
     broken = False
     def step(self, *images):
-        self.broken = self.broken or Path({mark!r}).exists()
+        mark = Path({mark!r})
+        told = mark.read_text() if mark.exists() else ""
+        if told == "once":
+            mark.unlink()
+            raise EngineError("error 2: out of memory")
+        while told == "hang" and mark.exists():
+            time.sleep(0.01)
+        self.broken = self.broken or told == "break"
         if self.broken:
             raise EngineError("error 719: unspecified launch failure")
         return super().step(*images)
+    def close(self):
+        if self.broken:
+            raise EngineError("error 719: and so does its end")
 
 build = lambda options, weights: Breakable(64, 32, 0.0)
 sys.exit(run_node(lambda: DepthMotionNode(build), DepthMotionNode.begin, DepthMotionNode.close))
@@ -145,27 +157,63 @@ def test_a_publisher_that_changes_its_encoding_goes_on(ros: Ros, perception: Per
     assert "Traceback" not in perception.process.log
 
 
-def test_an_engine_that_breaks_is_told_and_mended_through_the_lifecycle(
+def test_an_engine_that_fails_once_goes_on(
     ros: Ros, perception: Perception, tmp_path: Path
 ) -> None:
     running = camera(ros, tmp_path / "images", 96, 64)
     perception.wait_for_depth()
-    perception.mark.touch()
-    perception.wait_for("message", "the engine fails: error 719")
+    perception.mark.write_text("once")
+    ros.wait(lambda: not perception.mark.exists(), "the failure")
+    perception.wait_for("dropped/engine failed", "1")
+    perception.wait_for_depth()
+    assert perception.said["state"] == "active"
+    assert perception.process.log.count("engine failed: error 2: out of memory") == 1
+    running.end(signal.SIGINT)
+
+
+def test_an_engine_that_hangs_is_told(ros: Ros, perception: Perception, tmp_path: Path) -> None:
+    """Images still come in, so that nothing but the missing outputs shows it."""
+    running = camera(ros, tmp_path / "images", 96, 64)
+    perception.wait_for_depth()
+    perception.mark.write_text("hang")
+    perception.wait_for("message", "images come, but none was served for")
     assert perception.said["level"] == "2"
     perception.mark.unlink()
-    before = int(perception.said["dropped/engine failed"])
-    ros.wait(
-        lambda: int(perception.said["dropped/engine failed"]) > before + 3, "failures to be counted"
-    )
-    # The engine stays broken; the process lives, and said it once.
-    assert perception.said["level"] == "2"
-    assert perception.process.log.count("engine failed: error 719") == 1
+    perception.wait_for_depth()
+    perception.wait_for("level", "0")
+    running.end(signal.SIGINT)
 
-    perception.change(
-        Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP,
-        Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE,
-    )  # fmt: skip
+
+def test_an_engine_that_breaks_ends_in_the_error_state_and_is_mended_through_the_lifecycle(
+    ros: Ros, perception: Perception, tmp_path: Path
+) -> None:
+    events = ros.listen(TransitionEvent, "/depth_motion/transition_event")
+    ros.wait(lambda: ros.node.count_publishers("/depth_motion/transition_event"), "its events")
+    running = camera(ros, tmp_path / "images", 96, 64)
+    perception.wait_for_depth()
+    perception.mark.write_text("break")
+    perception.wait_for("state", "unconfigured")
+    # A lifecycle manager sees the same path, and may mend it by itself.
+    path = [(event.start_state.label, event.goal_state.label) for event in events]
+    assert path == [
+        ("active", "deactivating"),
+        ("deactivating", "errorprocessing"),
+        ("errorprocessing", "unconfigured"),
+    ]
+    assert perception.said["level"] == "2"
+    # At 20 Hz, looked at twice a second: at least the three that are borne, and at most a second.
+    found = re.search(
+        r"the engine failed (\d+) times in a row: error 719: unspecified launch failure; configure",
+        perception.said["message"],
+    )
+    assert found, perception.said
+    assert 3 <= int(found[1]) <= 20
+    ros.wait(lambda: not ros.node.count_subscribers("/image"), "no subscription")
+    assert perception.process.log.count("times in a row") == 1
+    assert "cannot end what has failed" in perception.process.log
+
+    perception.mark.unlink()
+    perception.change(Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE)
     perception.wait_for_depth()
     perception.wait_for("level", "0")
     running.end(signal.SIGINT)

@@ -33,6 +33,10 @@ _UNCONFIGURED, _ACTIVE = "unconfigured", "active"
 _EXPECTED = (ConfigError, EngineError, SettingsError, TransformsMissingError, WeightsError)
 
 
+class BrokenEngineError(RuntimeError):
+    """The engine has failed while it served: the node cannot go on with it."""
+
+
 class DepthMotionNode(LifecycleNode):
     """The lifecycle node; its work is in ``Pipeline``, which exists while it is configured.
 
@@ -101,8 +105,16 @@ class DepthMotionNode(LifecycleNode):
         return self._guarded("shut down", self._drop_pipeline, state, super().on_shutdown)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """After a defect: back to unconfigured, with nothing left behind."""
-        return self._guarded("recover", self._drop_pipeline, state, super().on_error)
+        """After a broken engine or a defect: unconfigured, with nothing left behind.
+
+        What was wrong stays in the diagnostics until a transition succeeds.
+        """
+        try:
+            self._drop_pipeline()
+        except Exception as error:
+            # A broken engine may fail at its end, too; there is nothing left to keep.
+            self.get_logger().error(f"cannot end what has failed: {error!r}")
+        return super().on_error(state)
 
     def _guarded(
         self,
@@ -119,6 +131,10 @@ class DepthMotionNode(LifecycleNode):
             self._problem = f"cannot {what}: {error}"
             self.get_logger().error(self._problem)
             return TransitionCallbackReturn.FAILURE
+        except BrokenEngineError as error:
+            self._problem = str(error)
+            self.get_logger().error(self._problem)
+            return TransitionCallbackReturn.ERROR
         except Exception as error:
             self._problem = f"cannot {what}: {error!r}"
             self.get_logger().error(f"{self._problem}\n{traceback.format_exc()}")
@@ -145,6 +161,9 @@ class DepthMotionNode(LifecycleNode):
     def _deactivate(self) -> None:
         assert self._pipeline is not None
         self._pipeline.stop()
+        broken = self._pipeline.perception.broken
+        if broken:
+            raise BrokenEngineError(f"{broken}; configure and activate the node: a new engine")
 
     def _drop_pipeline(self) -> None:
         pipeline, self._pipeline = self._pipeline, None
@@ -201,8 +220,13 @@ class DepthMotionNode(LifecycleNode):
         return response
 
     def _follow(self) -> None:
-        if self._pipeline is not None and self._pipeline.inputs is not None:
-            self._pipeline.inputs.follow()
+        if self._pipeline is None or self._pipeline.inputs is None:
+            return
+        if self._pipeline.perception.broken:
+            # Ends in on_error, and so unconfigured: a lifecycle manager hears of it.
+            self.trigger_deactivate()
+            return
+        self._pipeline.inputs.follow()
 
     def _diagnose(self) -> None:
         level, message, values = self._status.write(self._state, self._pipeline, self._problem)

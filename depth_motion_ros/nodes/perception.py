@@ -26,6 +26,10 @@ from depth_motion_ros.nodes.messages import stamp_from_message
 from depth_motion_ros.nodes.outputs import FLOW
 from depth_motion_ros.sources.frame import Frame
 
+# Failing frames in a row after which the engine is given up: one alone may be the memory of a GPU
+# that another process has filled for a moment.
+FAILURES_BORNE = 3
+
 Report = Callable[[str, str], None]
 # base_link <- camera for a frame_id; None while it is not known.
 Extrinsic = Callable[[str], "NDArray[np.float64] | None"]
@@ -89,7 +93,15 @@ class Perception:
         self.last: Estimate | None = None
         self.camera_is_given = False
         self.failing = ""
+        self._failures = 0
         self._ended = reading()
+
+    @property
+    def broken(self) -> str:
+        """Why the engine is given up; empty while it serves, or has failed a few times only."""
+        if self._failures < FAILURES_BORNE:
+            return ""
+        return f"the engine failed {self._failures} times in a row: {self.failing}"
 
     def begin_anew(self, reason: str) -> None:
         """The next frame counts as the first; pose, scale and intrinsics go on."""
@@ -127,9 +139,10 @@ class Perception:
         except EngineError as error:
             self._tally.drop("engine failed")
             self.failing = str(error)
+            self._failures += 1
             self._report("engine failed", str(error))
             return
-        self.failing = ""
+        self.failing, self._failures = "", 0
         end = reading()
         engine = self._engine.cost
         other = end - begin - engine - refinement

@@ -13,7 +13,7 @@ from depth_motion_ros.nodes.diagnostics import Tally
 from depth_motion_ros.nodes.networks import UNTRAINED
 from depth_motion_ros.nodes.pipeline import Pipeline
 
-_SILENCE = 2.0  # s without an image that are worth a warning
+_SILENCE = 2.0  # s without an image, or with none served, that are worth a warning
 
 
 class StatusWriter:
@@ -21,8 +21,8 @@ class StatusWriter:
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
-        self._received, self._bad = 0, 0
-        self._heard_at = time.monotonic()
+        self._received, self._bad, self._done = 0, 0, 0
+        self._heard_at = self._done_at = time.monotonic()
 
     def write(
         self, state: str, pipeline: Pipeline | None, problem: str
@@ -34,6 +34,7 @@ class StatusWriter:
         dropped = pipeline.worker.dropped if pipeline is not None else 0
         values = {"state": state, **self._tally.values(dropped)}
         if pipeline is None or state != "active":
+            self._done_at = time.monotonic()
             level = DiagnosticStatus.ERROR if problem else DiagnosticStatus.OK
             return level, problem or state, values
         values.update(_engine_values(pipeline))
@@ -45,10 +46,14 @@ class StatusWriter:
         """The worst that is to be said; only what has happened since the last time counts."""
         received, bad = int(values["received"]), int(values["bad"])
         heard, new_bad = received != self._received, bad - self._bad
-        self._received, self._bad = received, bad
+        # Dropped images are none of these: while a frame is stuck, each new one drops another.
+        done = int(values["served"]) + int(values["unwanted"])
         now = time.monotonic()
         if heard:
             self._heard_at = now
+        if done != self._done or not heard:
+            self._done_at = now
+        self._received, self._bad, self._done = received, bad, done
         if pipeline.perception.failing:
             return DiagnosticStatus.ERROR, f"the engine fails: {pipeline.perception.failing}"
         if now - self._heard_at > _SILENCE:
@@ -56,6 +61,9 @@ class StatusWriter:
             return DiagnosticStatus.WARN, f"no image for {silence:.0f} s on {values['image_topic']}"
         if new_bad:
             return DiagnosticStatus.WARN, f"{new_bad} bad messages since the last diagnostics"
+        if now - self._done_at > _SILENCE:
+            stuck = now - self._done_at
+            return DiagnosticStatus.ERROR, f"images come, but none was served for {stuck:.0f} s"
         if values["tracking"] == "lost":
             return DiagnosticStatus.WARN, f"tracking lost: {values['tracking_reason']}"
         if values["weights_version"] == UNTRAINED:
