@@ -9,7 +9,7 @@ import torch
 from depth_motion_ros.geometry.rotation import matrix_to_euler
 from depth_motion_ros.models.motion_net import MotionPrediction
 from depth_motion_ros.models.network import PairPrediction
-from depth_motion_ros.sources.simulator.batches import PairSampler
+from depth_motion_ros.sources.simulator.batches import PairBatch, PairSampler
 from depth_motion_ros.training.exact import PairTruth
 from depth_motion_ros.training.recipe import ExactSection, parse_recipe
 from depth_motion_ros.training.simulated import RenderedPairs, truth_of
@@ -59,6 +59,9 @@ def test_the_truth_itself_costs_nothing_and_every_error_costs_something() -> Non
     for name, prediction in worse.items():
         terms = truth.judge(prediction, ExactSection()).terms
         assert float(terms[name]) > 10 * float(exact.terms[name]) + 1e-3, name
+    depths = truth.judge_depth(perfect.depth_1, 1.5 * perfect.depth_2, ExactSection())
+    assert depths.terms.keys() == {"shape", "metric"}
+    assert float(depths.terms["metric"]) > 1e-2
     # A wrong scale is no wrong shape.
     assert float(truth.judge(worse["metric"], ExactSection()).terms["shape"]) < 1e-4
 
@@ -69,7 +72,8 @@ def test_rendered_pairs_follow_from_the_step() -> None:
     a, b = one(1, range(2), CPU), other(1, range(2), CPU)
     torch.testing.assert_close(a.pairs.image_1, b.pairs.image_1, rtol=0, atol=0)
     assert a.pairs.image_1.shape == (2, 3, 64, 64)
-    assert a.exact_loss is not None
+    assert a.truth is not None
+    assert not a.by_images
     # Another device draws others; after the coarse start they are larger.
     assert not torch.equal(a.pairs.image_1, one(1, range(2, 4), CPU).pairs.image_1)
     assert one(3, range(2), CPU).pairs.image_1.shape == (2, 3, 64, 96)
@@ -77,4 +81,42 @@ def test_rendered_pairs_follow_from_the_step() -> None:
 
 def test_without_supervision_the_images_alone_judge() -> None:
     unsupervised = parse_recipe("network: {input_width: 64, input_height: 64}")
-    assert RenderedPairs(unsupervised, {"yard": 1.0})(0, range(1), CPU).exact_loss is None
+    drawn = RenderedPairs(unsupervised, {"yard": 1.0})(0, range(1), CPU)
+    assert drawn.truth is None
+    assert drawn.by_images
+
+
+def test_kept_pairs_are_drawn_again_and_a_resumed_run_draws_the_same() -> None:
+    recipe = parse_recipe(
+        "network: {input_width: 64, input_height: 64}\n"
+        "data: {supervision: exact, simulated_reuse: 4, simulated_kept: 2}"
+    )
+    run = RenderedPairs(recipe, {"yard": 1.0})
+    drawn = [run(step, range(2), CPU) for step in range(12)]
+    # Of the third rendered batch and the one before, whatever was drawn earlier.
+    resumed = RenderedPairs(recipe, {"yard": 1.0})(11, range(2), CPU)
+    torch.testing.assert_close(resumed.pairs.image_1, drawn[11].pairs.image_1, rtol=0, atol=0)
+    torch.testing.assert_close(resumed.pairs.jitter, drawn[11].pairs.jitter, rtol=0, atol=0)
+    # 12 steps of 2 pairs saw 3 batches of 2, each also mirrored.
+    different = {image.numpy().tobytes() for d in drawn for image in d.pairs.image_1}
+    assert len(different) <= 12
+
+
+def test_a_mirrored_pair_is_as_true_as_the_pair() -> None:
+    batch = PairSampler(64, 64, seed=3).batch(2, index=0)
+    mirror = batch.mirrored()
+    torch.testing.assert_close(mirror.mirrored().T_12, batch.T_12, rtol=0, atol=0)
+    torch.testing.assert_close(mirror.mirrored().K, batch.K)
+
+    def landing(pairs: PairBatch) -> torch.Tensor:
+        """Where the pixels of frame 1 land in frame 2, x and y, (B, 2, 64, 64)."""
+        x, y = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="xy")
+        rays = torch.stack((x, y, torch.ones_like(x))).flatten(1)
+        points = torch.linalg.inv(pairs.K) @ rays * pairs.depth_1.flatten(2)
+        moved = pairs.T_12[:, :3, :3] @ points + pairs.T_12[:, :3, 3:]
+        moved = pairs.K @ (moved + pairs.motion_12.flatten(2))
+        return (moved[:, :2] / moved[:, 2:]).unflatten(2, (64, 64))
+
+    expected = landing(batch).flip(3)
+    expected[:, 0] = 63 - expected[:, 0]
+    torch.testing.assert_close(landing(mirror), expected, rtol=1e-3, atol=1e-2)

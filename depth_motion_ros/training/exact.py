@@ -52,13 +52,26 @@ class PairTruth:
         terms = {name: getattr(weights, name) * value for name, value in found.items()}
         return LossBreakdown(torch.stack(list(terms.values())).sum(), terms, {})
 
+    def judge_depth(self, depth_1: Tensor, depth_2: Tensor, weights: ExactSection) -> LossBreakdown:
+        """The terms of depth alone; depths (B, 1, H, W)."""
+        there = _depth_terms(self.there.depth, depth_1)
+        back = _depth_terms(self.back.depth, depth_2)
+        terms = {name: getattr(weights, name) * (there[name] + back[name]) for name in there}
+        return LossBreakdown(torch.stack(list(terms.values())).sum(), terms, {})
+
+
+def _depth_terms(truth: Tensor, depth: Tensor) -> dict[str, Tensor]:
+    return {
+        "shape": scale_invariant_log_loss(depth, truth, scale_share=1.0),
+        "metric": scale_invariant_log_loss(depth, truth, scale_share=0.0),
+    }
+
 
 def _terms(truth: OrderTruth, depth: Tensor, motion: MotionPrediction) -> dict[str, Tensor]:
     rotation = euler_to_matrix(motion.rotation)
     pose = pose_loss(rotation, motion.translation, truth.rotation, truth.translation)
     return {
-        "shape": scale_invariant_log_loss(depth, truth.depth, scale_share=1.0),
-        "metric": scale_invariant_log_loss(depth, truth.depth, scale_share=0.0),
+        **_depth_terms(truth.depth, depth),
         "rotation": pose.rotation,
         "translation": pose.translation,
         "residual": residual_loss(motion.residual, truth.motion),

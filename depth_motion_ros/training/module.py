@@ -18,6 +18,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from depth_motion_ros.losses.objective import LossBreakdown, Objective
 from depth_motion_ros.models.network import DepthMotionNet, PairPrediction
 from depth_motion_ros.training.augment import apply_jitter
+from depth_motion_ros.training.exact import PairTruth
 from depth_motion_ros.training.guards import Guard, TrainingStoppedError
 from depth_motion_ros.training.options import RecipeError
 from depth_motion_ros.training.pairs import Pairs, ValidationPair, slots_of
@@ -32,10 +33,11 @@ Part = TypeVar("Part")
 
 
 class Simulated(NamedTuple):
-    """Rendered pairs, and what judges a prediction of them; None: their images alone."""
+    """Rendered pairs, the exact truth to judge them by, if any, and whether their images do too."""
 
     pairs: Pairs
-    exact_loss: Callable[[PairPrediction], LossBreakdown] | None
+    truth: PairTruth | None
+    by_images: bool = True
 
 
 Simulator = Callable[[int, range, torch.device], Simulated]
@@ -126,6 +128,11 @@ class DepthMotionModule(LightningModule):
         images = [images_of(part) for part in parts]
         image_1 = torch.cat([one for one, _ in images])
         image_2 = torch.cat([two for _, two in images])
+        exact = simulated.truth if simulated is not None else None
+        by_images = recorded is not None or simulated is None or simulated.by_images
+        if exact is not None and not by_images and self.recipe.exact.only_depth:
+            return self._depth_step(step, image_1, image_2, exact)
+        self.network.depth_net.requires_grad_(step >= self.recipe.schedule.depth_frozen)
         pair = predict(self.network, image_1, image_2, self.recipe.schedule.residual_gain(step))
         known = torch.cat([part.known for part in parts])
         K = self._intrinsics(torch.cat([part.K for part in parts]), known, pair)
@@ -137,19 +144,32 @@ class DepthMotionModule(LightningModule):
             for part, (one, two) in zip(parts, images, strict=True):
                 rows = slice(start, start + len(one))
                 start = rows.stop
-                exact = simulated and part is simulated.pairs and simulated.exact_loss
-                if exact:
-                    loss = exact(rows_of(pair, rows))
-                else:
+                losses: dict[str, LossBreakdown] = {}
+                rendered = simulated is not None and part is simulated.pairs
+                if rendered and exact is not None:
+                    losses["exact"] = exact.judge(rows_of(pair, rows), self.recipe.exact)
+                if simulated is None or not rendered or simulated.by_images:
                     masks = (part.mask_1, part.mask_2)
-                    loss = self._objective(one, two, rows_of(pair, rows), K[rows], *masks)
-                total = total + loss.total * (len(one) / len(image_1))
-                prefix = "exact" if exact else "loss"
-                terms.update({f"{prefix}/{k}": v.detach() for k, v in loss.terms.items()})
+                    found = self._objective(one, two, rows_of(pair, rows), K[rows], *masks)
+                    losses["simulated" if rendered and recorded is not None else "loss"] = found
+                for prefix, loss in losses.items():
+                    total = total + loss.total * (len(one) / len(image_1))
+                    terms.update({f"{prefix}/{k}": v.detach() for k, v in loss.terms.items()})
         self.log("loss", total.detach(), prog_bar=True, logger=False, batch_size=len(image_1))
         self._scalars = {"loss": total.detach(), **terms}
         self._watch(step, image_1, image_2, pair, K)
         return total
+
+    def _depth_step(self, step: int, image_1: Tensor, image_2: Tensor, truth: PairTruth) -> Tensor:
+        """A step in which nothing asks for motion: MotionNet, most of the work, stays out."""
+        images = torch.cat((image_1, image_2)).contiguous(memory_format=torch.channels_last)
+        depth_1, depth_2 = self.network.depth_net(images).float().contiguous().chunk(2)
+        with torch.autocast(self.device.type, enabled=False):
+            loss = truth.judge_depth(depth_1, depth_2, self.recipe.exact)
+        self.log("loss", loss.total.detach(), prog_bar=True, logger=False, batch_size=len(image_1))
+        self._scalars = {"loss": loss.total.detach()}
+        self._scalars.update({f"exact/{k}": v.detach() for k, v in loss.terms.items()})
+        return loss.total
 
     def configure_gradient_clipping(
         self,

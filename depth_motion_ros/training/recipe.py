@@ -51,9 +51,15 @@ class DataSection:
     batch_size: int = option(16, "pairs in one step, over all devices together", 1, 4096)
     supervision: str = option(
         "none",
-        "what simulator pairs are judged by: their images alone (none) or their exact truth; "
-        "recorded video is always judged by its images",
-        choices=("none", "exact"),
+        "what simulator pairs are judged by: their images alone (none), their exact truth, or "
+        "both; recorded video is always judged by its images",
+        choices=("none", "exact", "both"),
+    )
+    simulated_reuse: int = option(
+        1, "steps that a rendered batch is new for; above 1, pairs are drawn from those kept", 1
+    )
+    simulated_kept: int = option(
+        256, "rendered batches kept to draw from, where simulated_reuse is above 1", 1
     )
     pair_step: str = option(
         "consecutive",
@@ -124,6 +130,7 @@ class ScheduleSection:
     residual_full: int = option(20_000, "and fully on from here", 0)
     norm_noise: float = option(0.5, "final std of the noise in the encoder's norms", 0.0, 1.0)
     norm_noise_steps: int = option(10_000, "the noise rises with the square until here", 0)
+    depth_frozen: int = option(0, "steps in which motion is learned and depth is left alone", 0)
     coarse_steps: int = option(0, "steps trained at the coarse size first", 0)
     coarse_width: int = option(224, "pixels, a multiple of 32", 32, 4096)
     coarse_height: int = option(64, "pixels, a multiple of 32", 32, 4096)
@@ -171,6 +178,11 @@ class ExactSection:
 
     def __post_init__(self) -> None:
         check_ranges(self, "exact")
+
+    @property
+    def only_depth(self) -> bool:
+        """Whether no term asks for motion."""
+        return not (self.rotation or self.translation or self.residual or self.focal)
 
 
 @dataclass(frozen=True)

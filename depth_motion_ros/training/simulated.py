@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from depth_motion_ros.sources.simulator.batches import PairBatch, PairSampler, PairSettings
+from depth_motion_ros.sources.simulator.batches import (
+    PairBatch,
+    PairSampler,
+    PairSettings,
+    joined_pairs,
+)
+from depth_motion_ros.training.augment import draw_jitter
 from depth_motion_ros.training.exact import OrderTruth, PairTruth
 from depth_motion_ros.training.module import Simulated
 from depth_motion_ros.training.pairs import Pairs
@@ -15,19 +22,29 @@ from depth_motion_ros.training.recipe import Recipe
 
 # Each device draws from scenes of its own.
 _SEEDS_PER_RUN = 4096
+# Rendered batches after which one scene is replaced.
+_LIFETIME_REUSED = 2
 
 
 class RenderedPairs:
     """A ``Simulator``: renders on the device that trains, at the size that the step wants.
 
-    families: relative weight of each family of scenes. With ``supervision: exact`` the exact
-    truth judges the predictions, else the images alone do.
+    families: relative weight of each family of scenes. ``data.supervision`` says whether the exact
+    truth judges the predictions, the images alone, or both.
+
+    Rendering a pair costs as much as four steps of DepthNet on it. With ``data.simulated_reuse`` a
+    new batch is rendered only every so many steps, and pairs are drawn from those kept, mirrored
+    and with other colours.
     """
 
     def __init__(self, recipe: Recipe, families: Mapping[str, float]) -> None:
         self._recipe = recipe
-        self._settings = PairSettings(families=dict(families))
+        reused = recipe.data.simulated_reuse > 1
+        # Where few batches are rendered, they should show many scenes.
+        lifetime = _LIFETIME_REUSED if reused else PairSettings.lifetime
+        self._settings = PairSettings(families=dict(families), lifetime=lifetime)
         self._sampler: PairSampler | None = None
+        self._kept: dict[int, PairBatch] = {}
         self._drawn_for: tuple[int, int, torch.device, int] | None = None
 
     def __call__(self, step: int, slots: range, device: torch.device) -> Simulated:
@@ -39,16 +56,38 @@ class RenderedPairs:
                 width, height, settings=self._settings, device=device, seed=seed
             )
             self._drawn_for = wanted
+            self._kept.clear()
         with torch.no_grad():
-            batch = self._sampler.batch(len(slots), index=step)
-        if self._recipe.data.supervision != "exact":
-            return Simulated(_pairs(batch), None)
-        weights = self._recipe.exact
-        truth = truth_of(batch, weights.unit)
-        return Simulated(_pairs(batch), lambda pair: truth.judge(pair, weights))
+            batch, jitter = self._drawn(self._sampler, step, slots)
+        pairs, supervision = _pairs(batch, jitter.to(device)), self._recipe.data.supervision
+        if supervision == "none":
+            return Simulated(pairs, None)
+        truth = truth_of(batch, self._recipe.exact.unit)
+        return Simulated(pairs, truth, by_images=supervision == "both")
+
+    def _drawn(self, sampler: PairSampler, step: int, slots: range) -> tuple[PairBatch, Tensor]:
+        """The pairs of a step and their colour jitter (B, 3)."""
+        count, data = len(slots), self._recipe.data
+        if data.simulated_reuse == 1:
+            # The simulated sensor has varied the colours already.
+            return sampler.batch(count, index=step), torch.ones(count, 3)
+        newest = step // data.simulated_reuse
+        oldest = max(0, newest - data.simulated_kept + 1)
+        for index in [index for index in self._kept if index < oldest]:
+            del self._kept[index]
+        rng = np.random.default_rng((self._recipe.seed, step, slots.start))
+        rows = []
+        for _ in slots:
+            index = int(rng.integers(oldest, newest + 1))
+            if index not in self._kept:
+                self._kept[index] = sampler.batch(count, index=index)
+            row = self._kept[index].rows([int(rng.integers(count))])
+            rows.append(row.mirrored() if rng.random() < self._recipe.augment.flip else row)
+        jitter = np.stack([draw_jitter(rng, self._recipe.augment) for _ in slots])
+        return joined_pairs(rows), torch.from_numpy(jitter)
 
 
-def _pairs(batch: PairBatch) -> Pairs:
+def _pairs(batch: PairBatch, jitter: Tensor) -> Pairs:
     count = len(batch.K)
     return Pairs(
         image_1=batch.image_1,
@@ -57,8 +96,7 @@ def _pairs(batch: PairBatch) -> Pairs:
         known=torch.ones(count, dtype=torch.bool, device=batch.K.device),
         mask_1=None,
         mask_2=None,
-        # The simulated sensor has varied the colours already.
-        jitter=torch.ones(count, 3, device=batch.K.device),
+        jitter=jitter,
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import torch
@@ -49,6 +49,25 @@ class PairBatch:
     valid_2: Tensor
     time_step: Tensor
 
+    def rows(self, rows: Sequence[int]) -> PairBatch:
+        """The pairs with these places, in this order."""
+        return PairBatch(**{f.name: getattr(self, f.name)[list(rows)] for f in fields(self)})
+
+    def mirrored(self) -> PairBatch:
+        """As seen in a mirror: left and right change places, and x changes its sign."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name, value in values.items():
+            if value.ndim == 4:
+                values[name] = value.flip(3)
+        sign = self.T_12.new_tensor([-1.0, 1.0, 1.0, 1.0])
+        for name in ("T_12", "T_21"):
+            values[name] = values[name] * sign[:, None] * sign
+        for name in ("motion_12", "motion_21"):
+            values[name] = values[name] * sign[:3, None, None]
+        values["K"] = self.K.clone()
+        values["K"][:, 0, 2] = self.image_1.shape[3] - 1 - self.K[:, 0, 2]
+        return PairBatch(**values)
+
 
 @dataclass(frozen=True)
 class PairSettings:
@@ -78,6 +97,13 @@ class PairSettings:
             raise ValueError(f"no family has a positive weight: {dict(self.families)}")
         if self.pool < 1 or self.lifetime < 1:
             raise ValueError(f"pool and lifetime must be >= 1, got {self.pool}, {self.lifetime}")
+
+
+def joined_pairs(batches: Sequence[PairBatch]) -> PairBatch:
+    """One batch of all pairs of several."""
+    return PairBatch(
+        **{f.name: torch.cat([getattr(b, f.name) for b in batches]) for f in fields(PairBatch)}
+    )
 
 
 class PairSampler:
