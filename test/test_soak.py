@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from depth_motion_ros.cli import soak
+from depth_motion_ros.cli import soak, soak_swaps
 from depth_motion_ros.cli.process_vitals import Vitals, read_vitals
 from depth_motion_ros.cli.soak_report import HEADING, PhaseResult, Verdict, judge, row
+from depth_motion_ros.cli.soak_swaps import Swap
+from depth_motion_ros.cli.soak_table import table
 
 MS = 1_000_000
 PERIOD = 100 * MS
@@ -106,6 +108,76 @@ def test_the_row_fits_the_heading_and_the_summary_names_the_causes() -> None:
     assert summary["latency_ms"] == {"p50": 30.0, "p90": 30.0, "p99": 30.0}
 
 
+def swapped(cycle: int, good: bool = True, **changes: object) -> PhaseResult:
+    """A phase without a drop in which two swaps were made, of 250 ms each."""
+    swaps = [Swap(at, at + 250 * MS, good, "why not") for at in (1000 * MS, 3000 * MS)]
+    made = result(
+        cycle, served=[PERIOD * index for index in range(SAMPLES)], swaps=swaps, asked_swaps=2,
+        after={"received": str(100 + SAMPLES), "served": str(100 + SAMPLES), "dropped": "0"},
+        counts={"depth/image": SAMPLES, "camera_info": SAMPLES},
+    )  # fmt: skip
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
+
+
+def test_swaps_pass_where_each_was_made_and_no_frame_dropped() -> None:
+    found = verdicts(swapped(1), swapped(2), swapped(3))["weights swapped"]
+    assert found.good
+    assert found.detail.startswith("6 of 6 swaps; 1200 frames served, 0 dropped, 0 lost")
+    assert "weights swapped" not in verdicts(result(1))
+
+
+def test_a_swap_that_is_refused_or_missing_or_costs_a_frame_fails() -> None:
+    refused = verdicts(swapped(1, good=False))["weights swapped"]
+    assert not refused.good
+    assert "0 of 2 swaps" in refused.detail
+    assert "refused: why not" in refused.detail
+    assert not verdicts(swapped(1, asked_swaps=3))["weights swapped"].good
+    dropping = swapped(1)
+    dropping.after["dropped"] = "1"
+    assert not verdicts(dropping)["weights swapped"].good
+
+
+def test_the_frames_under_way_during_a_swap_are_told_apart() -> None:
+    """Frames every 100 ms that take 30: of a swap from 1000 to 1250 ms those at 1000, 1100, 1200;
+    one that is late reaches into it from before."""
+    made = swapped(1)
+    made.latency_ms = [30.0] * SAMPLES
+    made.latency_ms[9] = 130.0
+    made.swaps = made.swaps[:1]
+    during, otherwise = soak_swaps.meanwhile(made.swaps, made.served, made.latency_ms)
+    assert during == [130.0, 30.0, 30.0, 30.0]
+    assert len(otherwise) == SAMPLES - 4
+    said = made.summary()["swaps"]
+    assert said["latency_during_ms"]["max"] == 130.0
+    assert said["swap_ms"]["p50"] == 250.0
+    assert (said["count"], said["refused"]) == (1, [])
+
+
+@pytest.mark.parametrize(("swaps", "phases"), [(10, 3), (100, 12), (2, 5)])
+def test_swaps_are_spread_evenly_and_none_is_left_out(swaps: int, phases: int) -> None:
+    shares = [soak_swaps.share(swaps, index, phases) for index in range(phases)]
+    assert sum(shares) == swaps
+    assert max(shares) - min(shares) <= 1
+
+
+def test_the_table_is_markdown_with_a_row_for_each_load_and_each_verdict() -> None:
+    results = [result(1), result(2), result(3, late=31.0)]
+    text = table(results, judge(results))
+    [row] = [line for line in text.splitlines() if line.startswith("| steady")]
+    # 400 in and 100 dropped in each of three cycles; the latency of the second and the last.
+    assert "| 1200 | 900 | 300 (busy 300) | 0 |" in row
+    assert "| 30.0 → 31.0 |" in row
+    with_swaps = [swapped(cycle) for cycle in (1, 2, 3)]
+    text = table(with_swaps, judge(with_swaps))
+    assert "| a swap, from request to answer | 6 | 250 | 250 | 250 | 250 |" in text
+    assert "| weights swapped | yes | 6 of 6 swaps" in text
+    # Every line of a table has as many cells as its head.
+    for block in text.split("\n\n"):
+        assert len({line.count("|") for line in block.strip().splitlines()}) == 1
+
+
 @pytest.mark.parametrize(
     ("minutes", "cycles", "seconds"), [(60.0, 15, 60.0), (2.0, 3, 10.0), (0.2, 3, 1.0)]
 )
@@ -131,24 +203,32 @@ def test_vitals_are_those_of_the_process(tmp_path: Path) -> None:
     assert read_vitals(8, tmp_path) is None
 
 
-def test_two_loads_for_real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_three_loads_for_real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Camera and node over DDS: what was published is all accounted for."""
     pytest.importorskip("rclpy", reason="needs ROS 2 (a sourced one, or the wheels)")
     monkeypatch.setattr(soak, "SCENE_FRAMES", 6)
     phases = (
         soak.Phase("depth", 10.0, (96, 64), ("depth/image",)),
         soak.Phase("nobody", 10.0, (96, 64), ()),
+        soak.Phase("swaps", 10.0, (96, 64), ("depth/image",), swaps=True),
     )
     network = {"engine": "torch", "input_width": 64, "input_height": 32}
     lines: list[str] = []
-    heard, unheard = soak.soak(network, 1, 2.0, tmp_path, lines.append, phases)
+    heard, unheard, swapping = soak.soak(network, 1, 2.0, tmp_path, lines.append, phases, swaps=2)
     assert heard.delta("served") >= 10  # 2 s at 10 Hz, on a busy machine
     assert heard.counts["depth/image"] == heard.delta("served")
     assert min(heard.latency_ms) > 0
     assert heard.memory > 100e6  # PyTorch alone
     assert unheard.delta("served") == 0
     assert unheard.delta("unwanted") >= 10
+    assert [swap.good for swap in swapping.swaps] == [True, True], swapping.swaps
+    # The answer names what is in use: the two versions take turns.
+    assert [swap.message for swap in swapping.swaps] == [
+        f"weights '{version}' are in use" for version in soak_swaps.VERSIONS
+    ]
+    assert swapping.after["weights_version"] == soak_swaps.VERSIONS[1]
+    # Not of the swaps: on a busy machine building an engine beside may well cost a frame.
     found = {verdict.what: verdict for verdict in judge([heard, unheard])}
     assert found["no missed stamp"].good, found["no missed stamp"].detail
     assert found["stamps rise"].good
-    assert len(lines) == 4  # where, heading, two phases
+    assert len(lines) == 5  # where, heading, three phases

@@ -1,7 +1,8 @@
 """``depth_motion soak``: camera and node under shifting load, for as long as one likes.
 
 Each cycle goes through four loads; in each the camera starts anew, with another rate or size,
-and other subscribers come. What is not flat from cycle to cycle would not last a day.
+and other subscribers come. What is not flat from cycle to cycle would not last a day. With
+``--swaps N`` a fifth load is added, 30 Hz without a break, under which the weights are replaced.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ from depth_motion_ros.cli.soak_report import (
     judge,
     row,
 )
+from depth_motion_ros.cli.soak_swaps import SwapFiles, Swapper, share
+from depth_motion_ros.cli.soak_table import table
 from depth_motion_ros.sources.open import open_source
 from depth_motion_ros.sources.sequence_writer import SequenceWriter
 
@@ -56,12 +59,16 @@ LAST_WORDS = 3
 
 @dataclass(frozen=True)
 class Phase:
-    """rate: Hz. size: (width, height) of the images. topics: what is heard of the outputs."""
+    """rate: Hz. size: (width, height) of the images. topics: what is heard of the outputs.
+
+    swaps: whether the weights are replaced meanwhile.
+    """
 
     name: str
     rate: float
     size: tuple[int, int]
     topics: tuple[str, ...]
+    swaps: bool = False
 
 
 SMALL, LARGE = (320, 240), (640, 480)
@@ -71,22 +78,33 @@ PHASES = (
     Phase("large images", 15.0, LARGE, (DEPTH, "odom")),
     Phase("nobody listens", 30.0, SMALL, ()),
 )
+SWAPPING = Phase("weights swapped", 30.0, SMALL, (DEPTH, "odom"), swaps=True)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=60.0, help="time under load")
     add_node_arguments(parser)
+    parser.add_argument(
+        "--swaps", type=int, default=0, metavar="N",
+        help="also replace the weights N times, evenly over the run, while frames flow at 30 Hz",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, help="JSON file for the results")
+    parser.add_argument("--markdown", type=Path, help="file for the table of the results")
 
 
 def run(args: argparse.Namespace) -> int:
     """0 where nothing was missed and nothing has grown."""
     if importlib.util.find_spec("rclpy") is None:
         raise DemoError("soak needs ROS 2's rclpy: pip install 'depth_motion_ros[ros]'")
-    cycles, seconds = schedule(args.minutes)
+    if args.swaps < 0:
+        raise DemoError(f"--swaps {args.swaps}: must not be negative")
+    phases = (*PHASES, SWAPPING) if args.swaps else PHASES
+    cycles, seconds = schedule(args.minutes, len(phases))
     parameters = node_parameters(args)
     with tempfile.TemporaryDirectory(prefix="depth_motion_soak_") as folder:
-        results = soak(parameters, cycles, seconds, Path(folder), print)
+        results = soak(
+            parameters, cycles, seconds, Path(folder), print, phases=phases, swaps=args.swaps
+        )
     verdicts = judge(results)
     _tell(results, verdicts)
     if args.out:
@@ -98,13 +116,15 @@ def run(args: argparse.Namespace) -> int:
             "verdicts": [vars(verdict) for verdict in verdicts],
         }
         args.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    if args.markdown:
+        args.markdown.write_text(table(results, verdicts), encoding="utf-8")
     return int(any(verdict.good is False for verdict in verdicts))
 
 
-def schedule(minutes: float) -> tuple[int, float]:
+def schedule(minutes: float, phases: int = len(PHASES)) -> tuple[int, float]:
     """Number of cycles, at least three, and seconds of each phase, at most a minute or so."""
-    cycles = max(JUDGED_CYCLES, round(minutes * 60 / (PHASE_S * len(PHASES))))
-    return cycles, minutes * 60 / (cycles * len(PHASES))
+    cycles = max(JUDGED_CYCLES, round(minutes * 60 / (PHASE_S * phases)))
+    return cycles, minutes * 60 / (cycles * phases)
 
 
 def soak(
@@ -114,9 +134,18 @@ def soak(
     folder: Path,
     say: Callable[[str], object],
     phases: tuple[Phase, ...] = PHASES,
+    swaps: int = 0,
 ) -> list[PhaseResult]:
-    """Run it. folder: for scenes and logs. Raises DemoError where a process ends."""
+    """Run it. folder: for scenes and logs. swaps: how often the weights are replaced, in all.
+
+    Raises DemoError where a process ends.
+    """
     env = environment()
+    files = None
+    if swaps:
+        architecture = str(parameters.get("architecture", "lite"))
+        files = SwapFiles.make(str(parameters.get("weights", "")), architecture, folder)
+        parameters = {**parameters, "weights": str(files.target)}
     scenes = {size: _render(size, folder) for size in {phase.size for phase in phases}}
     say(f"ROS_DOMAIN_ID={env['ROS_DOMAIN_ID']}; {cycles} cycles of {len(phases)} x {seconds:.0f} s")
     given = write_parameters(folder / "node.yaml", {**parameters, "diagnostics_period": 0.5})
@@ -127,8 +156,18 @@ def soak(
         running.append(node)
         for cycle in range(1, cycles + 1):
             for phase in phases:
-                result = _phase(
-                    phase, cycle, seconds, node, scenes[phase.size], env, folder / "phase.txt"
+                result = PhaseResult(phase.name, cycle)
+                if phase.swaps:
+                    result.asked_swaps = share(swaps, cycle - 1, cycles)
+                _phase(
+                    result,
+                    phase,
+                    seconds,
+                    node,
+                    scenes[phase.size],
+                    env,
+                    folder / "phase.txt",
+                    files,
                 )
                 results.append(result)
                 say(row(result))
@@ -147,15 +186,16 @@ def _render(size: tuple[int, int], folder: Path) -> Path:
 
 
 def _phase(
+    result: PhaseResult,
     phase: Phase,
-    cycle: int,
     seconds: float,
     node: Node,
     scene: Path,
     env: Mapping[str, str],
     log: Path,
-) -> PhaseResult:
-    result = PhaseResult(phase.name, cycle)
+    files: SwapFiles | None,
+) -> None:
+    """Run one phase and fill in its result. files: of the weights to swap, if any."""
     topics = [f"{topic}={TOPICS[topic]}" for topic in (*phase.topics, FRAMES)]
     camera_values = {
         "source": str(scene), "rate": phase.rate, "loop": True, "stamps": "now",
@@ -169,8 +209,14 @@ def _phase(
         result.before = monitor.diagnostics()
         camera = Node(f"{NODES}.camera_node", given, env, log.with_name("camera.txt"))
         stack.callback(camera.stop)
-        everyone = (node, monitor, camera)
+        everyone = [node, monitor, camera]
         wait_until(lambda: monitor.counts().get(FRAMES), everyone, "the camera")
+        swapper = None
+        if files is not None and result.asked_swaps:
+            swaps_log = log.with_name("swaps.txt")
+            swapper = Swapper(files, result.asked_swaps, seconds, env, swaps_log)
+            stack.callback(swapper.stop)
+            everyone.append(swapper)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             for process in everyone:
@@ -179,13 +225,16 @@ def _phase(
             if vitals is not None:
                 result.vitals.append(vitals)
             time.sleep(min(1.0, max(0.0, end - time.monotonic())))
+        if swapper is not None:
+            asked = result.asked_swaps
+            wait_until(lambda: len(swapper.swaps()) >= asked, everyone, "the last swap")
+            result.swaps = swapper.swaps()
         camera.stop()
         heard = len(monitor.reports())
         wait_until(
             lambda: len(monitor.reports()) >= heard + LAST_WORDS, (node, monitor), "the last words"
         )
         _take(result, monitor.reports())
-    return result
 
 
 def _take(result: PhaseResult, reports: list[dict[str, Any]]) -> None:

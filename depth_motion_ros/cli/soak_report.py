@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from depth_motion_ros.cli import soak_swaps
 from depth_motion_ros.cli.process_vitals import Vitals
+from depth_motion_ros.cli.soak_swaps import Swap
 
 # Cycles that must have passed before memory and latency are compared: the first warms up.
 JUDGED_CYCLES = 3
@@ -26,7 +28,7 @@ class PhaseResult:
 
     counts: messages heard by topic. latency_ms: of depth/image. published, served: stamps (ns) of
     camera_info and of depth/image. before, after: the node's diagnostics at both ends. vitals: of
-    the node, one a second.
+    the node, one a second. swaps: of the weights; asked_swaps: how many there should have been.
     """
 
     phase: str
@@ -39,6 +41,8 @@ class PhaseResult:
     before: dict[str, str] = field(default_factory=dict)
     after: dict[str, str] = field(default_factory=dict)
     vitals: list[Vitals] = field(default_factory=list)
+    swaps: list[Swap] = field(default_factory=list)
+    asked_swaps: int = 0
 
     def delta(self, key: str) -> int:
         """How much a count of the diagnostics has grown."""
@@ -82,17 +86,22 @@ class PhaseResult:
             for p in (50, 90, 99)
             if self.latency_ms
         }
+        swaps = {}
+        if self.asked_swaps:
+            swaps["swaps"] = soak_swaps.summary(self.swaps, self.served, self.latency_ms)
         return {
             "phase": self.phase,
             "cycle": self.cycle,
             "published": self.counts.get(FRAMES, 0),
             **{name: self.delta(name) for name in TALLY},
             "causes": causes,
+            "lost": self.lost,
             "rate_hz": round(self.rate, 2),
             "latency_ms": latency,
             "memory_mb": round(self.memory / 1e6, 1),
             "threads": max((v.threads for v in self.vitals), default=0),
             "files": max((v.files for v in self.vitals), default=0),
+            **swaps,
         }
 
 
@@ -106,12 +115,14 @@ class Verdict:
 
 
 def judge(results: list[PhaseResult]) -> list[Verdict]:
-    return [
+    found = [
         _nothing_missed(results),
         _in_order(results),
         *(_grown(results, name) for name in ("memory", "threads", "files")),
         _latency(results),
     ]
+    swapping = [result for result in results if result.asked_swaps]
+    return [*found, _swapped(swapping)] if swapping else found
 
 
 def _nothing_missed(results: list[PhaseResult]) -> Verdict:
@@ -129,6 +140,20 @@ def _nothing_missed(results: list[PhaseResult]) -> Verdict:
             served = result.delta("served")
             wrong.append(f"{where}: {served} depth maps made, {result.counts[DEPTH]} arrived")
     return Verdict("no missed stamp", not wrong, "; ".join(wrong) or f"{len(results)} phases")
+
+
+def _swapped(results: list[PhaseResult]) -> Verdict:
+    """Every swap was made, and not one frame lost or dropped while frames and swaps went on."""
+    asked = sum(result.asked_swaps for result in results)
+    made = [swap for result in results for swap in result.swaps if swap.good]
+    refused = [swap.message for result in results for swap in result.swaps if not swap.good]
+    dropped = sum(result.delta("dropped") + result.delta("bad") for result in results)
+    lost = sum(result.lost for result in results)
+    frames = sum(len(result.served) for result in results)
+    detail = f"{len(made)} of {asked} swaps; {frames} frames served, {dropped} dropped, {lost} lost"
+    if refused:
+        detail += f"; refused: {refused[0]}"
+    return Verdict("weights swapped", len(made) == asked and not dropped and not lost, detail)
 
 
 def _in_order(results: list[PhaseResult]) -> Verdict:
