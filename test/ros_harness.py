@@ -90,6 +90,7 @@ class Ros:
                 [str(ROOT), str(ROOT / "test"), *filter(None, [os.environ.get("PYTHONPATH")])]
             ),
             RCUTILS_LOGGING_BUFFERED_STREAM="0",
+            ROS_HOME=str(folder / "home"),
         )
         # Fast DDS reads its profile from the environment of this process, too.
         os.environ.update(transport_environment(os.environ))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,6 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (a sourced one, or the wheels)")
 
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from small_camera import (
     HEIGHT,
     NAMESPACE,
@@ -21,10 +19,7 @@ from small_camera import (
     WIDTH,
     make_weights,
 )
-from std_msgs.msg import UInt8MultiArray
 from std_srvs.srv import Trigger
-
-from depth_motion_ros.models.weights import Weights
 
 if TYPE_CHECKING:
     from depth_motion_harness import Node
@@ -123,9 +118,7 @@ def test_odometry_is_reset_by_its_service(node: Node) -> None:
     assert odom.pose.covariance[0] < 0.1
 
 
-def test_weights_are_reloaded_from_the_file_and_from_the_topic(
-    node: Node, weights: Path, tmp_path: Path
-) -> None:
+def test_weights_are_reloaded_from_the_file(node: Node, weights: Path) -> None:
     service = f"{NAMESPACE}/depth_motion/reload_weights"
     good = weights.read_bytes()
     weights.write_bytes(good[:-1000])
@@ -142,17 +135,6 @@ def test_weights_are_reloaded_from_the_file_and_from_the_topic(
     node.serve()
     assert node.received["depth/image"][-1].data != before
     node.wait_value("weights_version", "second")
-
-    latched = QoSProfile(
-        depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE
-    )
-    learner = node.ros.node.create_publisher(UInt8MultiArray, f"{NAMESPACE}/weights", latched)
-    learner.publish(UInt8MultiArray(data=array.array("B", b"no weights at all")))
-    node.ros.wait(lambda: "weights refused" in node.process.log, "the refusal")
-    third = Weights.from_file(make_weights(tmp_path / "third.safetensors", "third", seed=2))
-    learner.publish(UInt8MultiArray(data=array.array("B", third.to_bytes())))
-    node.wait_value("weights_version", "third")
-    node.serve()
 
 
 def test_what_nobody_hears_is_not_computed(node: Node) -> None:

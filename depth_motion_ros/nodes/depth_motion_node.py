@@ -66,6 +66,8 @@ class DepthMotionNode(LifecycleNode):
         for name, callback in (
             ("~/reset_odometry", self._on_reset_odometry),
             ("~/reload_weights", self._on_reload_weights),
+            ("~/rollback", self._on_rollback),
+            ("~/save", self._on_save),
         ):
             # A group each: an answer that takes its time must not keep the images out.
             group = MutuallyExclusiveCallbackGroup()
@@ -197,6 +199,30 @@ class DepthMotionNode(LifecycleNode):
             lambda version: f"weights {version!r} are in use",
         )
 
+    async def _on_rollback(
+        self, _request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        if self._pipeline is None:
+            return self._not_configured(response)
+        return await self._answer(
+            response,
+            self._pipeline.deliveries.rollback(),
+            lambda version: (
+                f"weights {version!r} are in use; none are taken from the topic until "
+                "~/reload_weights"
+            ),
+        )
+
+    async def _on_save(
+        self, _request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        if self._pipeline is None:
+            return self._not_configured(response)
+        saved, path = self._pipeline.save_weights()
+        return await self._answer(
+            response, saved, lambda version: f"weights {version!r} are in {path}"
+        )
+
     def _not_configured(self, response: Trigger.Response) -> Trigger.Response:
         response.success = False
         response.message = f"the node is {self._state}: configure it first"
@@ -227,6 +253,7 @@ class DepthMotionNode(LifecycleNode):
             self.trigger_deactivate()
             return
         self._pipeline.inputs.follow()
+        self._pipeline.deliveries.follow()
 
     def _diagnose(self) -> None:
         level, message, values = self._status.write(self._state, self._pipeline, self._problem)

@@ -45,6 +45,18 @@ _NETWORK = (
         "weights file; empty = the one in the package, or an untrained network if there is none",
     ),
     Parameter(
+        "use_adapted",
+        False,
+        "begin with the adapted weights that ~/save has written, where they were learned from "
+        "the weights named above",
+    ),
+    Parameter(
+        "adapted_weights",
+        "",
+        "file of ~/save and use_adapted; empty = depth_motion/adapted-ARCHITECTURE.safetensors "
+        "under $ROS_HOME, or ~/.ros",
+    ),
+    Parameter(
         "architecture",
         "lite",
         "network where no weights file says it",

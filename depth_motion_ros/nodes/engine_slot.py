@@ -53,8 +53,8 @@ class EngineSlot(Engine):
         """Why this runtime was chosen, as far as it says."""
         return str(getattr(self._engine, "reason", ""))
 
-    def exchange(self, engine: Engine) -> None:
-        """Use another engine of the same input size from the next step on; the old one is closed.
+    def exchange(self, engine: Engine) -> Engine:
+        """Use another engine of the same input size from the next step on; the old one is given.
 
         Call it on the thread that steps. Raises EngineError for another input size.
         """
@@ -63,7 +63,7 @@ class EngineSlot(Engine):
                 f"the new engine takes {engine.input_size} px, the one in use {self.input_size}"
             )
         old, self._engine = self._engine, engine
-        old.close()
+        return old
 
     def close(self) -> None:
         self._engine.close()

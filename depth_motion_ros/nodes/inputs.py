@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Callable
 
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import UInt8MultiArray
 
 from depth_motion_ros.nodes.camera_info import CameraPairing
+from depth_motion_ros.nodes.delivery import TOPIC
 from depth_motion_ros.nodes.depth_motion_parameters import COMPRESSED
 from depth_motion_ros.nodes.messages import stamp_from_message
 from depth_motion_ros.nodes.perception import Arrival, Report
-from depth_motion_ros.nodes.qos import InputSubscription
+from depth_motion_ros.nodes.qos import LATCHED, InputSubscription
 
 
 class Inputs:
@@ -33,7 +34,7 @@ class Inputs:
         pairing: CameraPairing,
         offer: Callable[[Arrival], None],
         on_odometry: Callable[[Odometry], None],
-        on_weights: Callable[[bytes], None],
+        on_weights: Callable[[array[int]], None],
         report: Report,
     ) -> None:
         self._node = node
@@ -57,13 +58,8 @@ class Inputs:
         self._odometry = InputSubscription(
             node, Odometry, "odom_in", on_odometry, reliability, report
         )
-        latched = QoSProfile(
-            depth=1,
-            durability=DurabilityPolicy.TRANSIENT_LOCAL,
-            reliability=ReliabilityPolicy.RELIABLE,
-        )
         self._weights = node.create_subscription(
-            UInt8MultiArray, "weights", lambda message: on_weights(bytes(message.data)), latched
+            UInt8MultiArray, TOPIC, lambda message: on_weights(message.data), LATCHED
         )
 
     @property

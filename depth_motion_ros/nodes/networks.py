@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from depth_motion_ros.engines.acceptance import check_acceptable
-from depth_motion_ros.engines.engine import Engine, EngineError
+from depth_motion_ros.engines.engine import Engine, EngineError, RawPrediction
 from depth_motion_ros.engines.select import create_engine
 from depth_motion_ros.engines.torch_engine import TorchEngine
 from depth_motion_ros.models.config import NetworkConfig
@@ -69,21 +69,33 @@ def find_weights(path: str, architecture: str) -> Weights:
     return weights_of(network, version=UNTRAINED)
 
 
-def check_against_torch(engine: Engine, weights: Weights, images: tuple[Any, Any]) -> None:
-    """Refuse an engine whose answer is not that of the PyTorch model.
+def reference_answers(
+    weights: Weights, images: tuple[Any, Any]
+) -> tuple[RawPrediction, RawPrediction]:
+    """What PyTorch says of the older image alone, and of the pair.
+
+    images: two (H, W, 3) uint8 RGB images of a size that the networks take, the older one first.
+    """
+    height, width = images[0].shape[:2]
+    reference = TorchEngine(weights, device="cpu", input_size=(width, height))
+    try:
+        first = reference.step(None, None, images[0])
+        return first, reference.step(images[0], first.depth, images[1])
+    finally:
+        reference.close()
+
+
+def check_against_torch(engine: Engine, weights: Weights, images: tuple[Any, Any]) -> RawPrediction:
+    """Refuse an engine whose answer is not that of the PyTorch model; gives its answer.
 
     images: two (H, W, 3) uint8 RGB images at the engine's input size, the older one first.
     Raises WeightsError naming the difference and what was allowed.
     """
-    reference = TorchEngine(weights, device="cpu", input_size=engine.input_size)
-    try:
-        first = reference.step(None, None, images[0])
-        expected = reference.step(images[0], first.depth, images[1])
-        got = engine.step(images[0], first.depth, images[1])
-    finally:
-        reference.close()
+    first, expected = reference_answers(weights, images)
+    got = engine.step(images[0], first.depth, images[1])
     about = engine.describe()
     try:
         check_acceptable(expected, got, about.precision, about.runtime)
     except EngineError as error:
         raise WeightsError(f"{error}: the weights in use are kept") from error
+    return got

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from nav_msgs.msg import Odometry
 from rclpy.lifecycle import LifecycleNode
 
 from depth_motion_ros.estimation.settings import EstimatorSettings
-from depth_motion_ros.models.weights import Weights
+from depth_motion_ros.models.weights import Weights, WeightsError
 from depth_motion_ros.nodes.camera_info import CameraPairing
 from depth_motion_ros.nodes.conversions import compressed_to_rgb, image_to_rgb
+from depth_motion_ros.nodes.deliveries import Deliveries, default_adapted_path, read_adapted
 from depth_motion_ros.nodes.depth_motion_parameters import COMPRESSED
 from depth_motion_ros.nodes.diagnostics import Tally
 from depth_motion_ros.nodes.engine_slot import EngineSlot
@@ -87,7 +89,7 @@ class Pipeline:
             *(config[name] for name in ("engine", "precision", "device", "threads")),
             *(config[name] for name in ("input_width", "input_height")),
         )
-        weights = self.read_weights()
+        weights = self._first_weights()
         if weights.version == UNTRAINED:
             node.get_logger().error(
                 "THE NETWORK IS UNTRAINED: there is no weights file, so depth and motion mean "
@@ -139,18 +141,44 @@ class Pipeline:
             rectify=config["rectify"],
         )
         self.worker: LatestWorker[Arrival] = LatestWorker(self.perception.serve, self._on_error)
-        self._loader = WeightsLoader(
+        loader = WeightsLoader(
             self.engine,
+            weights,
             options,
             build,
             lambda exchange: self.worker.call(lambda: self.perception.exchange_engine(exchange)),
         )
-        undo.callback(self._loader.close)
+        undo.callback(loader.close)
+        self.deliveries = Deliveries(
+            loader, self.engine, self._tally, node.get_logger().info, self._report
+        )
         self.inputs: Inputs | None = None
 
     def read_weights(self) -> Weights:
         """Those that the parameters name, as they are on disk now."""
         return find_weights(self._config["weights"], self._config["architecture"])
+
+    def _first_weights(self) -> Weights:
+        """Adapted ones where the parameter use_adapted asks for them and there are any."""
+        weights = self.read_weights()
+        if not self._config["use_adapted"]:
+            return weights
+        path = self._adapted_path(weights)
+        if not path.exists():
+            self._node.get_logger().info(f"no adapted weights in {path} yet")
+            return weights
+        try:
+            return read_adapted(path, weights)
+        except WeightsError as error:
+            self._tally.bad("weights saved")
+            self._report("adapted weights refused", str(error))
+            return weights
+
+    def _adapted_path(self, weights: Weights) -> Path:
+        given = self._config["adapted_weights"]
+        if given:
+            return Path(given).expanduser()
+        return default_adapted_path(weights.config.architecture)
 
     def start(self) -> None:
         """Begin to hear and to serve."""
@@ -163,7 +191,7 @@ class Pipeline:
             self.pairing,
             self._offer,
             self._on_odometry,
-            self._on_weights,
+            self.deliveries.take,
             self._report,
         )
 
@@ -202,7 +230,12 @@ class Pipeline:
 
     def reload_weights(self) -> Future[str]:
         """Read the weights file again; the future gives its version, or says why not."""
-        return self._loader.request(self.read_weights)
+        return self.deliveries.reload(self.read_weights)
+
+    def save_weights(self) -> tuple[Future[str], Path]:
+        """Write the adapted weights in use: the future gives their version, or says why not."""
+        path = self._adapted_path(self.deliveries.in_use)
+        return self.deliveries.save(path), path
 
     def _offer(self, arrival: Arrival) -> None:
         self._tally.receive()
@@ -217,20 +250,6 @@ class Pipeline:
             return
         stamp = stamp_from_message(message.header.stamp)
         self.worker.call(lambda: self.perception.estimator.add_odometry(stamp, pose))
-
-    def _on_weights(self, content: bytes) -> None:
-        loaded = self._loader.request(lambda: Weights.from_bytes(content, "topic weights"))
-        loaded.add_done_callback(self._tell_about_weights)
-
-    def _tell_about_weights(self, loaded: Future[str]) -> None:
-        if loaded.cancelled():
-            return
-        error = loaded.exception()
-        if error is None:
-            self._node.get_logger().info(f"weights {loaded.result()!r} from the topic are in use")
-            return
-        self._tally.bad("weights")
-        self._report("weights refused", str(error))
 
     def _on_error(self, error: Exception) -> None:
         """A defect of this program must not end it: the next frame may go well."""

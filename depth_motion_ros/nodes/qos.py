@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 
 try:
@@ -14,11 +14,15 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
-__all__ = ["InputSubscription", "PublisherEventCallbacks", "common_reliability"]
+__all__ = ["LATCHED", "InputSubscription", "PublisherEventCallbacks", "common_reliability"]
 
 AUTO, RELIABLE, BEST_EFFORT = "auto", "reliable", "best_effort"
 # The executor empties the queue at once into a slot of one; this is for its own hiccups.
 _DEPTH = 5
+# Of a topic whose newest message late joiners get, too.
+LATCHED = QoSProfile(
+    depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE
+)
 _POLICIES = {RELIABLE: ReliabilityPolicy.RELIABLE, BEST_EFFORT: ReliabilityPolicy.BEST_EFFORT}
 
 

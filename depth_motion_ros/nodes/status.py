@@ -38,6 +38,7 @@ class StatusWriter:
             level = DiagnosticStatus.ERROR if problem else DiagnosticStatus.OK
             return level, problem or state, values
         values.update(_engine_values(pipeline))
+        values.update(pipeline.deliveries.values())
         values.update(_estimate_values(pipeline))
         level, message = self._judge(pipeline, values)
         return level, message, values
