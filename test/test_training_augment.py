@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from depth_motion_ros.geometry.camera import Camera
-from depth_motion_ros.training.augment import Window, apply_jitter, draw_jitter, draw_window
+from depth_motion_ros.training.augment import (
+    Window,
+    apply_jitter,
+    apply_shade,
+    draw_jitter,
+    draw_window,
+)
 from depth_motion_ros.training.recipe import AugmentSection
 
 
@@ -81,3 +87,15 @@ def test_jitter_maps_equal_colours_to_equal_colours() -> None:
     factors = torch.tensor([[1.1, 0.8, 1.2]])
     a, b = apply_jitter(one, factors), apply_jitter(two, factors)
     torch.testing.assert_close(a[..., 0, 0], b[..., 0, 0])
+
+
+def test_false_shadows_darken_within_their_strength_and_nothing_else() -> None:
+    torch.manual_seed(0)
+    images = torch.full((16, 3, 32, 64), 0.8)
+    shaded = apply_shade(images, 0.75)
+    assert torch.equal(apply_shade(images, 0.0), images)
+    assert float(shaded.max()) <= 0.8
+    assert float(shaded.min()) >= 0.8 * 0.25 - 1e-6
+    # Light has no colour of its own, and shadows are uneven within nearly every image.
+    assert torch.equal(shaded[:, 0], shaded[:, 2])
+    assert int((shaded.std(dim=(1, 2, 3)) > 0.01).sum()) >= 12

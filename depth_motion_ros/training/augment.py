@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -15,6 +16,8 @@ from depth_motion_ros.training.recipe import AugmentSection
 
 # ITU-R BT.601 luma.
 _LUMA = (0.299, 0.587, 0.114)
+# Sizes of false shadows: pieces of noise from top to bottom.
+_SHADE_ROWS = (2, 4, 9, 20)
 
 
 @dataclass(frozen=True)
@@ -100,3 +103,25 @@ def apply_jitter(images: Tensor, factors: Tensor) -> Tensor:
     images = 0.5 + (images - 0.5) * contrast
     luma = (images * images.new_tensor(_LUMA)[None, :, None, None]).sum(dim=1, keepdim=True)
     return torch.clamp(luma + (images - luma) * saturation, 0.0, 1.0)
+
+
+def apply_shade(images: Tensor, strength: float) -> Tensor:
+    """Cast false shadows on images (B, 3, H, W), soft and hard, none darker than 1 - strength.
+
+    Rendered light is even: a network that sees nothing else takes a dark bush for a near wall.
+    Each image is shaded by itself, so its pair no longer matches. Draws from torch's own generator.
+    """
+    if strength == 0:
+        return images
+    count, _, height, width = images.shape
+    field = images.new_zeros(count, 1, height, width)
+    for rows in _SHADE_ROWS:
+        noise = torch.randn(count, 1, rows, max(2, rows * width // (2 * height)))
+        weight = torch.rand(count, 1, 1, 1)
+        smooth = F.interpolate((noise * weight).to(images), (height, width), mode="bicubic")
+        field = field + smooth
+    # From a soft gradient of light to the edge of a shadow.
+    sharpness = torch.exp(torch.empty(count, 1, 1, 1).uniform_(-0.5, 3.0)).to(images)
+    offset = torch.randn(count, 1, 1, 1).to(images)
+    depth = (strength * torch.rand(count, 1, 1, 1)).to(images)
+    return images * (1 - depth * torch.sigmoid(sharpness * (field - offset)))

@@ -17,7 +17,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from depth_motion_ros.losses.objective import LossBreakdown, Objective
 from depth_motion_ros.models.network import DepthMotionNet, PairPrediction
-from depth_motion_ros.training.augment import apply_jitter
+from depth_motion_ros.training.augment import apply_jitter, apply_shade
 from depth_motion_ros.training.exact import PairTruth
 from depth_motion_ros.training.guards import Guard, TrainingStoppedError
 from depth_motion_ros.training.options import RecipeError
@@ -162,7 +162,8 @@ class DepthMotionModule(LightningModule):
 
     def _depth_step(self, step: int, image_1: Tensor, image_2: Tensor, truth: PairTruth) -> Tensor:
         """A step in which nothing asks for motion: MotionNet, most of the work, stays out."""
-        images = torch.cat((image_1, image_2)).contiguous(memory_format=torch.channels_last)
+        images = apply_shade(torch.cat((image_1, image_2)), self.recipe.augment.shade)
+        images = images.contiguous(memory_format=torch.channels_last)
         depth_1, depth_2 = self.network.depth_net(images).float().contiguous().chunk(2)
         with torch.autocast(self.device.type, enabled=False):
             loss = truth.judge_depth(depth_1, depth_2, self.recipe.exact)

@@ -98,6 +98,12 @@ class AugmentSection:
     contrast: float = option(0.0, "largest relative change", 0.0, 0.9)
     saturation: float = option(0.0, "largest relative change", 0.0, 1.0)
     gray: float = option(0.0, "probability of a gray pair", 0.0, 1.0)
+    shade: float = option(
+        0.0,
+        "darkest false shadow, where depth alone is judged: 0 casts none, 1 would be black",
+        0.0,
+        0.95,
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self, "augment")
