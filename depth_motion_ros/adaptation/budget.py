@@ -56,6 +56,12 @@ class Budget:
             self._credit -= taken
             self.spent += taken
 
+    def charge(self, seconds: float) -> None:
+        """Take processor time that was spent elsewhere, such as on receiving the images."""
+        self._earn()
+        self._credit -= seconds
+        self.spent += seconds
+
     @property
     def fraction(self) -> float:
         """Processor seconds per second, since the start."""
