@@ -41,7 +41,7 @@ class SoakSwapper(Node):
         self._period = period
         self._due = time.monotonic() + period / 2
         self._busy = False
-        self._client = self.create_client(Trigger, SERVICE)
+        self._client: Any = self.create_client(Trigger, SERVICE)
         self.create_timer(_LOOK_S, self._look)
 
     def _look(self) -> None:
