@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -74,6 +75,35 @@ def test_frames_become_small_and_keep_camera_stamp_and_speed(tmp_path: Path) -> 
     assert frame.camera.same_as(sequence.camera)
     assert frame.truth is not None
     assert frame.truth.speed == 10
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"name": "given"', "Expecting"),
+        (b"\xff\xfe\x00", "codec"),
+        (b"[]", "list in place of an object"),
+        (b'{"name": "given", "source": "given", "frames": "3", "last": 2}', "'frames' is '3'"),
+        (b'{"name": "other", "source": "given", "frames": 3, "last": 2}', "note of 'other'"),
+    ],
+)
+def test_a_damaged_note_is_named_with_the_way_out(
+    tmp_path: Path, content: bytes, said: str
+) -> None:
+    def sources() -> dict[str, Callable[[], Source]]:
+        return {"a": lambda: Given(at_10_hz([0, 5, 10]))}
+
+    run(tmp_path, sources())
+    note = tmp_path / "given" / "prepared.json"
+    note.write_bytes(content)
+    with pytest.raises(SourceError, match=r"given/prepared\.json: damaged") as caught:
+        run(tmp_path, sources())
+    assert said in str(caught.value)
+    assert f"remove the folder {note.parent}" in str(caught.value)
+    # As it says: without the folder the rest can be used again.
+    shutil.rmtree(note.parent)
+    run(tmp_path, {"b": lambda: Given(at_10_hz([0, 5, 10]), name="second")})
+    assert [sequence.name for sequence in PreparedDataset(tmp_path)] == ["second"]
 
 
 def test_duplicates_and_static_stretches_are_dropped(tmp_path: Path) -> None:

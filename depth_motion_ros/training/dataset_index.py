@@ -109,13 +109,41 @@ class DatasetIndex:
 
 
 def _gather(path: Path) -> dict[str, dict[str, Any]]:
-    """The notes of all whole sequences by their folder's name, in natural order."""
+    """The notes of all whole sequences by their folder's name, in natural order.
+
+    Raises SourceError for a note that is none: it is written whole, so somebody has changed it.
+    """
     notes = {}
     for folder in sorted(path.iterdir(), key=lambda entry: natural_key(entry.name)):
         note = folder / NOTE
         if not folder.name.startswith(".") and is_sequence(folder) and note.is_file():
-            notes[folder.name] = json.loads(note.read_text())
+            notes[folder.name] = _read_note(note)
     return notes
+
+
+_NOTE_TYPES = {"name": str, "source": str, "frames": int, "last": int}
+
+
+def _read_note(path: Path) -> dict[str, Any]:
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(path, str(error)) from error
+    if not isinstance(note, dict):
+        raise _damaged(path, f"{type(note).__name__} in place of an object")
+    for key, kind in _NOTE_TYPES.items():
+        if not isinstance(note.get(key), kind):
+            raise _damaged(path, f"{key!r} is {note.get(key)!r}, expected {kind.__name__}")
+    if note["name"] != path.parent.name:
+        raise _damaged(path, f"it is the note of {note['name']!r}")
+    return note
+
+
+def _damaged(path: Path, how: str) -> SourceError:
+    return SourceError(
+        f"{path}: damaged ({how}). Restore the file, or remove the folder {path.parent} to go on "
+        "without its frames"
+    )
 
 
 @contextmanager
