@@ -39,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--weights", type=Path, help="weights file to start from")
     parser.add_argument(
+        "--motion-weights", type=Path, help="weights file to start MotionNet from, if another"
+    )
+    parser.add_argument(
         "--resume", action="store_true", help="go on from the newest checkpoint in --out"
     )
     parser.add_argument("--licence", default="as the training data's", help="of the weights")
@@ -87,7 +90,8 @@ def run(args: argparse.Namespace) -> int:
         fast_dev_run=args.fast_dev_run,
         deterministic=args.deterministic,
         progress=not args.quiet,
-        parent=None if args.weights is None else Weights.from_file(args.weights),
+        parent=args.weights and Weights.from_file(args.weights),
+        motion_parent=args.motion_weights and Weights.from_file(args.motion_weights),
         licence=args.licence,
     )
     validator = _depth_validator(args.validation, args.validation_frames)

@@ -41,6 +41,7 @@ class RunOptions:
     precision: as Lightning's Trainer takes them; precision "auto" is bf16-mixed on a GPU that has
     it, else 32-true. workers: loader processes. fast_dev_run: one step of everything.
     deterministic: only deterministic kernels on a GPU (slower). parent: weights to start from.
+    motion_parent: weights to start MotionNet from, in place of the parent's.
     licence: of the resulting weights.
     """
 
@@ -55,6 +56,7 @@ class RunOptions:
     deterministic: bool = False
     progress: bool = True
     parent: Weights | None = None
+    motion_parent: Weights | None = None
     licence: str = "as the training data's"
 
 
@@ -77,7 +79,7 @@ def train(
         recipe = recipe.with_steps(1)
     checkpoint = _checkpoint_to_resume(options)
     module = DepthMotionModule(
-        initial_network(recipe, options.parent),
+        initial_network(recipe, options.parent, options.motion_parent),
         recipe,
         data.simulator,
         data.simulated_per_step,
@@ -99,25 +101,48 @@ def train(
     return _finish(trainer, module, loaders, data, options)
 
 
-def initial_network(recipe: Recipe, parent: Weights | None = None) -> DepthMotionNet:
+def initial_network(
+    recipe: Recipe, parent: Weights | None = None, motion_parent: Weights | None = None
+) -> DepthMotionNet:
     """The network a run starts from: new by the recipe's seed, or with the weights of a parent.
 
-    Raises RecipeError where the parent is of another architecture.
+    motion_parent: where MotionNet's weights come from instead, if given: depth and motion may be
+    learned in two runs at the same time.
+
+    Raises RecipeError where a parent is of another architecture.
     """
     torch.manual_seed(recipe.seed)
     network = DepthMotionNet(recipe.network.config())
-    if parent is None:
-        with torch.no_grad():
-            network.motion_net.rotation_scale.fill_(recipe.network.rotation_scale)
-            network.motion_net.translation_scale.fill_(recipe.network.translation_scale)
-    elif parent.config.architecture != recipe.network.architecture:
+    with torch.no_grad():
+        network.motion_net.rotation_scale.fill_(recipe.network.rotation_scale)
+        network.motion_net.translation_scale.fill_(recipe.network.translation_scale)
+    if parent is not None:
+        _check_architecture(parent, recipe)
+        network.load_state_dict(parent.tensors)
+    if motion_parent is not None:
+        _check_architecture(motion_parent, recipe)
+        prefix = "motion_net."
+        network.motion_net.load_state_dict(
+            {
+                name.removeprefix(prefix): tensor
+                for name, tensor in motion_parent.tensors.items()
+                if name.startswith(prefix)
+            }
+        )
+    return network
+
+
+def _parents(options: RunOptions) -> str:
+    parents = [p.version for p in (options.parent, options.motion_parent) if p is not None]
+    return " + ".join(parents) or "none"
+
+
+def _check_architecture(parent: Weights, recipe: Recipe) -> None:
+    if parent.config.architecture != recipe.network.architecture:
         raise RecipeError(
             f"the weights to start from are of architecture {parent.config.architecture!r}, "
             f"the recipe's network.architecture is {recipe.network.architecture!r}"
         )
-    else:
-        network.load_state_dict(parent.tensors)
-    return network
 
 
 def _checkpoint_to_resume(options: RunOptions) -> Path | None:
@@ -196,7 +221,7 @@ def _finish(
     weights = weights_of(
         module.result,
         version=f"{options.out.name}-{step}",
-        parent=options.parent.version if options.parent else "none",
+        parent=_parents(options),
         trained_on=", ".join(data.names),
         licence=options.licence,
         recipe=recipe.to_yaml(),
