@@ -64,5 +64,5 @@ def test_motion_of_another_architecture_is_refused(tmp_path: Path) -> None:
     recipe = parse_recipe(TINY)
     weights = _run(tmp_path / "run", recipe.overridden(DEPTH_ONLY))
     other = recipe.overridden(["network.architecture=resnet18"])
-    with pytest.raises(RecipeError, match="'lite'.*'resnet18'"):
+    with pytest.raises(RecipeError, match=r"'lite'.*'resnet18'"):
         initial_network(other, motion_parent=weights)
