@@ -2,9 +2,9 @@
 
 One caller at a time; nothing here starts a thread. A caller's loop:
 
-    observation = adapter.observe(image, stamp_s, K, displacement)
-    while (report := adapter.learn()) is not None:
-        ...
+    adapter.observe(image, stamp_s, K, displacement)
+    while adapter.learn() is not None:
+        pass
     release = adapter.consider()
     if release is not None:
         publish(release.weights.to_bytes())
@@ -12,100 +12,58 @@ One caller at a time; nothing here starts a thread. A caller's loop:
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_motion_ros.adaptation.admission import judge_images
 from depth_motion_ros.adaptation.budget import Budget
+from depth_motion_ros.adaptation.errors import AdaptationError, AdaptationStateError
+from depth_motion_ros.adaptation.eye import Eye
+from depth_motion_ros.adaptation.immutable import split
+from depth_motion_ros.adaptation.inspection import inspect
+from depth_motion_ros.adaptation.learner import Learner, StepReport
+from depth_motion_ros.adaptation.memory import Memory
 from depth_motion_ros.adaptation.pairs import PairRecord
+from depth_motion_ros.adaptation.release import REFUSED, RELEASED, Gate, Release, Versions
 from depth_motion_ros.adaptation.settings import AdaptationSettings
+from depth_motion_ros.adaptation.state import SavedState, read_state, write_state
+from depth_motion_ros.adaptation.status import (
+    ADMITTED,
+    COOLING,
+    HELD_BACK,
+    LEARNING,
+    OFF,
+    WAITING,
+    AdaptationStatus,
+    Counts,
+    Observation,
+)
 from depth_motion_ros.estimation.estimate import Motion
-from depth_motion_ros.models.weights import Weights
+from depth_motion_ros.models.weights import Weights, build_network
 
-# State of an adapter, ``AdaptationStatus.state``.
-WAITING, LEARNING, COOLING, OFF = "waiting", "learning", "cooling", "off"
+__all__ = ["AdaptationStatus", "Adapter", "Observation", "Release", "StepReport"]
 
-
-@dataclass(frozen=True)
-class Observation:
-    """What became of a frame.
-
-    admitted: a pair that ends with it will be learned from (or held back to judge).
-    reason: ``admitted``, ``held_back``, or why not: one of ``admission.REASONS``.
-    """
-
-    admitted: bool
-    reason: str
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """One optimiser step. step: how many there have been. loss: of the whole batch; live_loss: of
-    its live pairs; terms: by name. gradient_norm: before clipping. skipped: something was not
-    finite, and nothing was changed. seconds: processor time."""
-
-    step: int
-    loss: float
-    live_loss: float
-    terms: dict[str, float]
-    gradient_norm: float
-    skipped: bool
-    seconds: float
-
-
-@dataclass(frozen=True, eq=False)
-class Release:
-    """Weights that passed every gate.
-
-    weights: metadata ``version`` is ``BASE+N`` and ``parent`` the version before. number: N, rises
-    by one with every release and survives save and restore. scores: what the gates saw, by name.
-    """
-
-    weights: Weights
-    number: int
-    scores: dict[str, float]
-
-
-@dataclass(frozen=True)
-class AdaptationStatus:
-    """For diagnostics and TensorBoard. Counts are since the start, or that of the saved state.
-
-    state: ``waiting`` (nothing to learn from yet), ``learning``, ``cooling`` (a candidate was
-    refused) or ``off`` (too many were). reason: of the last refusal or of being off, for people.
-    refused: pairs by reason. losses: ``live``, and of the last candidate ``held_back``,
-    ``held_back_running``, ``immutable``, ``immutable_first``, by name; missing until known.
-    """
-
-    state: str
-    reason: str
-    version: str
-    frames: int
-    admitted: int
-    refused: dict[str, int]
-    steps: int
-    skipped_steps: int
-    candidates: int
-    released: int
-    rolled_back: int
-    failures: int
-    live_pairs: int
-    own_pairs: int
-    held_back_pairs: int
-    immutable_pairs: int
-    cpu_fraction: float
-    losses: dict[str, float] = field(default_factory=dict)
+# How many pairs learning may be behind before looking at more of them would only cost time.
+_BEHIND = 3
 
 
 class Adapter:
     """Learns from a camera's frames and hands out weights that are no worse.
 
     weights: what perception runs at the start; also what all bounds are measured from.
-    replay: immutable pairs (``immutable.simulated_pairs`` or ``recorded_pairs``).
+    replay: immutable pairs at the network's size (``immutable.cached_pairs`` or
+        ``recorded_pairs``); every second one teaches, the others judge.
     budget: None = no limit (offline).
-    number: of the newest release so far.
+    number: of the newest release so far; weights of version ``BASE+N`` begin at N or higher.
+
+    Raises AdaptationError for pairs of another size or fewer than two.
     """
 
     def __init__(
@@ -116,11 +74,37 @@ class Adapter:
         seed: int = 0,
         budget: Budget | None = None,
         number: int = 0,
-    ) -> None: ...
+    ) -> None:
+        width, height = weights.config.input_width, weights.config.input_height
+        _check_sizes(replay, width, height)
+        teaching, judging = split(list(replay))
+        self.settings = settings
+        self._first = self._running = weights
+        self._previous: Weights | None = None
+        self._running_network = build_network(weights)
+        self._versions = Versions(weights.version, number)
+        self._budget = budget
+        self._eye = Eye(width, height)
+        self._learner = Learner(weights, settings)
+        self._gate = Gate(weights, judging, settings)
+        self._memory = Memory(teaching, self._running_network, settings, random.Random(seed))
+        self._counts = Counts()
+        self._losses: dict[str, float] = {}
+        self._reason = ""
+        # Steps owed to admitted pairs, and the count of steps at the last candidate.
+        self._due = self._considered_at = 0
+        self._now = self._cool_until = self._judged_until = -float("inf")
+        self._is_off = False
 
     @property
     def running(self) -> Weights:
         """The newest released weights; before the first release those of the start."""
+        return self._running
+
+    @property
+    def number(self) -> int:
+        """Of the newest release; 0 before the first."""
+        return self._versions.number
 
     def observe(
         self,
@@ -131,28 +115,100 @@ class Adapter:
     ) -> Observation:
         """Judge the pair that ends with this frame, and keep it where it teaches something.
 
-        image: (H, W, 3) uint8 RGB, rectified, any size (always the same). stamp_s: its time. K:
-        (3, 3) in pixels of ``image``; None = the learned intrinsics. displacement: of the camera
-        since the previous observed frame, in metres, from odometry; None where there is none.
+        image: (H, W, 3) uint8 RGB, rectified, any size. stamp_s: its time; cool-downs are measured
+        by it. K: (3, 3) in pixels of ``image``; None = the learned intrinsics. displacement: of the
+        camera since the previous observed frame, in metres, from odometry; None where there is
+        none. A frame that is refused changes nothing but counts.
         """
+        self._counts.frames += 1
+        self._now = stamp_s
+        reason = self._look(image, stamp_s, K, displacement)
+        if reason:
+            self._counts.refused[reason] = self._counts.refused.get(reason, 0) + 1
+            return Observation(False, reason)
+        self._counts.admitted += 1
+        return Observation(True, HELD_BACK if self._memory.newest_is_held_back else ADMITTED)
 
     def learn(self) -> StepReport | None:
         """One optimiser step; None where there is nothing to learn, no budget, or a cool-down."""
+        if self._due == 0 or self._is_off or self._is_cooling:
+            return None
+        if self._budget is not None and self._budget.wait_time() > 0:
+            return None
+        self._due -= 1
+        before = time.process_time()
+        with self._spend(is_step=True):
+            report = self._learner.step(self._memory.batch())
+        self._losses["live"] = report.live_loss
+        self._counts.steps += 1
+        self._counts.skipped_steps += report.skipped
+        return replace(report, step=self._counts.steps, seconds=time.process_time() - before)
 
     def consider(self) -> Release | None:
-        """When a candidate is due, judge it: release it, or roll the learner back."""
+        """When a candidate is due, judge it: release it, learn on, or roll the learner back."""
+        if not self._is_candidate_due:
+            return None
+        self._considered_at = self._counts.steps
+        self._counts.candidates += 1
+        with self._spend(is_step=False):
+            verdict = self._gate.judge(
+                self._learner.averaged, self._running_network, self._memory.held_back
+            )
+        self._losses.update(verdict.scores)
+        self._reason = verdict.reason
+        if verdict.outcome == REFUSED:
+            self._refuse()
+            return None
+        self._judged_until = self._now
+        if verdict.outcome != RELEASED:
+            return None
+        self._counts.failures = 0
+        return self._release(self._learner.weights(), verdict.scores)
 
     def rollback(self) -> Release | None:
-        """Weights before the newest release, as a new release; None where there were none."""
+        """The weights before the newest release, as a new release; None where there are none.
 
-    def reset(self) -> None:
-        """Back to the first weights, on after ``off``; buffers and counts stay."""
+        The learner starts over from them after a cool-down.
+        """
+        if self._previous is None:
+            return None
+        release = self._release(self._previous, {})
+        self._previous = None
+        self._reason = "rolled back on request"
+        self._start_over()
+        return release
+
+    def reset(self) -> Release:
+        """Back to the first weights, as a new release, and on again after ``off``."""
+        release = self._release(self._first, {})
+        self._previous = None
+        self._start_over()
+        self._is_off, self._reason = False, ""
+        self._counts.failures = 0
+        self._cool_until = -float("inf")
+        return release
 
     def status(self) -> AdaptationStatus:
         """What there is to tell."""
+        return AdaptationStatus(
+            state=self._state,
+            reason=self._reason,
+            version=self._running.version,
+            live_pairs=len(self._memory.live),
+            own_pairs=len(self._memory.own),
+            held_back_pairs=len(self._memory.held_back),
+            immutable_pairs=self._memory.immutable_count + self._gate.immutable_count,
+            cpu_fraction=self._budget.fraction if self._budget is not None else float("nan"),
+            losses=dict(self._losses),
+            **asdict(self._counts),
+        )
 
     def save(self, folder: str | Path) -> None:
-        """Write all state into a folder, atomically and durably: a power cut leaves the old."""
+        """Write all state into a folder, durably: a power cut leaves the old state or the new.
+
+        Raises OSError.
+        """
+        write_state(Path(folder), self._saved())
 
     def restore(self, folder: str | Path) -> None:
         """Go on from a saved state.
@@ -160,3 +216,146 @@ class Adapter:
         Raises AdaptationStateError where it is missing, damaged or of other weights; then nothing
         is changed.
         """
+        state = read_state(Path(folder), self._first)
+        try:
+            self._learner.restore(state.learner)
+        except (KeyError, RuntimeError) as error:
+            self._learner.restart(self._running)
+            raise AdaptationStateError(
+                f"{folder}: the learner's state does not fit ({error}); remove the folder and "
+                "adaptation starts anew"
+            ) from error
+        self._running, self._previous = state.running, state.previous
+        self._running_network = build_network(state.running)
+        self._gate.running_changed(self._running_network)
+        self._memory.restore(state.own, state.held_back, state.admitted)
+        self._versions.number = max(self._versions.number, state.number)
+        self._counts = state.counts
+        self._considered_at = state.counts.steps
+        self._due = 0
+        self._is_off, self._reason = state.is_off, state.reason
+        self._eye.close()
+
+    def _look(
+        self,
+        image: NDArray[np.uint8],
+        stamp: float,
+        K: NDArray[np.float64] | None,
+        displacement: Motion | None,
+    ) -> str:
+        """One of ``admission.REASONS``, or empty where the pair was admitted."""
+        if self._is_off or self._is_cooling:
+            self._eye.close()
+            return OFF if self._is_off else COOLING
+        sight = self._eye.see(image, stamp, K, displacement)
+        if isinstance(sight, str):
+            return sight
+        reason = judge_images(sight.first, sight.second, sight.K, self.settings)
+        if not reason and not self._has_time:
+            reason = "budget"
+        if reason:
+            self._eye.turn_down(reason, self.settings)
+            return reason
+        record = sight.record()
+        with self._spend(is_step=False):
+            found = inspect(self._learner.averaged, record, self.settings)
+        self._eye.believe(found.K)
+        if found.reason:
+            self._eye.turn_down(found.reason, self.settings)
+            return found.reason
+        self._eye.advance()
+        self._memory.add(record, found.feature)
+        if self._memory.newest_is_held_back or self._memory.next_is_held_back:
+            # Pairs that judge share no image with pairs that teach.
+            self._eye.close()
+        if not self._memory.newest_is_held_back:
+            self._due = min(self._due + self.settings.steps_per_pair, self._most_due)
+        return ""
+
+    def _saved(self) -> SavedState:
+        return SavedState(
+            first=self._first,
+            running=self._running,
+            previous=self._previous,
+            learner=self._learner.state(),
+            own=list(self._memory.own),
+            held_back=list(self._memory.judges),
+            admitted=self._memory.admitted,
+            number=self._versions.number,
+            counts=self._counts,
+            is_off=self._is_off,
+            reason=self._reason,
+        )
+
+    def _release(self, weights: Weights, scores: dict[str, float]) -> Release:
+        release = self._versions.release(weights, self._running.version, scores)
+        self._previous, self._running = self._running, release.weights
+        self._running_network = build_network(release.weights)
+        self._gate.running_changed(self._running_network)
+        self._counts.released += 1
+        return release
+
+    def _refuse(self) -> None:
+        self._counts.failures += 1
+        if self._counts.failures >= self.settings.max_failures:
+            self._is_off = True
+            self._reason = (
+                f"switched off after {self._counts.failures} refused candidates in a row; "
+                f"the last: {self._reason}"
+            )
+        self._start_over()
+
+    def _start_over(self) -> None:
+        """The learner goes back to the running weights and waits; what it learned from is gone."""
+        self._counts.rolled_back += 1
+        self._learner.restart(self._running)
+        self._memory.forget_after(self._judged_until)
+        self._eye.close()
+        self._due = 0
+        self._considered_at = self._counts.steps
+        self._cool_until = self._now + self.settings.cool_down
+
+    def _spend(self, is_step: bool) -> AbstractContextManager[None]:
+        return nullcontext() if self._budget is None else self._budget.spend(is_step)
+
+    @property
+    def _most_due(self) -> int:
+        return _BEHIND * self.settings.steps_per_pair
+
+    @property
+    def _has_time(self) -> bool:
+        """To look at one more pair: the budget allows it, and learning is not far behind."""
+        if self._budget is not None and self._budget.wait_time(is_step=False) > 0:
+            return False
+        return self._due < self._most_due
+
+    @property
+    def _is_cooling(self) -> bool:
+        return self._now < self._cool_until
+
+    @property
+    def _is_candidate_due(self) -> bool:
+        return (
+            not self._is_off
+            and not self._is_cooling
+            and self._counts.steps - self._considered_at >= self.settings.steps_per_candidate
+            and len(self._memory.held_back) >= self.settings.min_held_back
+        )
+
+    @property
+    def _state(self) -> str:
+        if self._is_off:
+            return OFF
+        if self._is_cooling:
+            return COOLING
+        return LEARNING if self._memory.live else WAITING
+
+
+def _check_sizes(records: Sequence[PairRecord], width: int, height: int) -> None:
+    for record in records:
+        found = tuple(record.image_1.shape)
+        if found != (3, height, width):
+            raise AdaptationError(
+                f"an immutable pair is {found[2]}x{found[1]}, the network takes {width}x{height}: "
+                "make the pairs for these weights"
+            )

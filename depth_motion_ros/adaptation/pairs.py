@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+
+from depth_motion_ros.models.motion_net import MotionPrediction
+from depth_motion_ros.models.network import PairPrediction
+
+_TENSORS = ("image_1", "image_2", "K", "depth_1", "depth_2")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,4 +51,52 @@ def batch_of(records: Sequence[PairRecord]) -> PairTensors:
         torch.stack([record.image_2 for record in records]).float() / 255,
         torch.stack([nothing if record.K is None else record.K for record in records]),
         torch.tensor([record.K is not None for record in records]),
+    )
+
+
+def rows_of(pair: PairPrediction, rows: slice) -> PairPrediction:
+    """The prediction for some pairs of a batch."""
+
+    def motion_of(motion: MotionPrediction) -> MotionPrediction:
+        return MotionPrediction(
+            motion.rotation[rows], motion.translation[rows], motion.residual[rows], motion.K[rows]
+        )
+
+    return replace(
+        pair,
+        depth_1=pair.depth_1[rows],
+        depth_2=pair.depth_2[rows],
+        motion_12=motion_of(pair.motion_12),
+        motion_21=motion_of(pair.motion_21),
+        K=pair.K[rows],
+    )
+
+
+def tensors_of_record(
+    record: PairRecord, name: str
+) -> tuple[dict[str, Tensor], dict[str, list[float]]]:
+    """For a file: tensors by names that begin with ``name``, and the numbers by ``name``."""
+    tensors = {
+        f"{name}.{part}": value for part in _TENSORS if (value := getattr(record, part)) is not None
+    }
+    # JSON has no NaN.
+    known = [] if record.displacement != record.displacement else [record.displacement]
+    return tensors, {name: [record.stamp, *known]}
+
+
+def record_of_tensors(
+    tensors: Mapping[str, Tensor], about: Mapping[str, object], name: str
+) -> PairRecord:
+    """What ``tensors_of_record`` made. Raises KeyError where it is not there."""
+    numbers = about[name]
+    assert isinstance(numbers, list)
+    parts = {part: tensors.get(f"{name}.{part}") for part in _TENSORS}
+    return PairRecord(
+        tensors[f"{name}.image_1"],
+        tensors[f"{name}.image_2"],
+        parts["K"],
+        parts["depth_1"],
+        parts["depth_2"],
+        float(numbers[1]) if len(numbers) > 1 else float("nan"),
+        float(numbers[0]),
     )

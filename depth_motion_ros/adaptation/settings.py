@@ -35,13 +35,13 @@ class AdaptationSettings:
         "what learns: both decoders and the norm scales, the depth decoder and the norm scales, "
         "the norm scales alone, or all but the motion scales",
     )
-    learning_rate: float = _number(5e-5, 1e-7, 1e-3, "", "of Adam")
+    learning_rate: float = _number(1e-4, 1e-7, 1e-3, "", "of Adam")
     steps_per_pair: int = _number(1, 1, 20, "", "optimiser steps for each admitted pair")
     clip_norm: float = _number(1.0, 1e-3, 1e3, "", "longest gradient; longer ones are shortened")
     ema_decay: float = _number(
         0.98, 0.0, 0.9999, "", "of the average of the weights over steps; the average is released"
     )
-    live_per_step: int = _number(2, 1, 32, "", "newest admitted pairs in each step")
+    live_per_step: int = _number(1, 1, 32, "", "newest admitted pairs in each step")
     own_per_step: int = _number(1, 0, 32, "", "pairs of the robot's own past in each step")
     immutable_per_step: int = _number(1, 0, 32, "", "immutable pairs in each step")
     anchor: float = _number(
@@ -62,13 +62,16 @@ class AdaptationSettings:
     min_time_step: float = _number(0.02, 0.0, 10.0, "s", "shorter pairs are refused")
     max_time_step: float = _number(0.5, 0.01, 10.0, "s", "longer pairs are refused")
     min_texture: float = _number(
-        0.01, 0.0, 1.0, "intensity, of 1", "mean gradient below which the lens counts as covered"
+        0.003, 0.0, 1.0, "intensity, of 1", "mean gradient below which the lens counts as covered"
     )
     min_image_change: float = _number(
-        0.008, 0.0, 1.0, "intensity, of 1", "mean change below which the camera stands still"
+        0.004, 0.0, 1.0, "intensity, of 1", "mean change below which the camera stands still"
     )
     max_image_change: float = _number(
         0.35, 0.0, 1.0, "intensity, of 1", "mean change above which the scene was cut"
+    )
+    min_tracked: float = _number(
+        0.5, 0.0, 1.0, "", "share of points found in both images; less is a cut of the scene"
     )
     max_exposure_change: float = _number(
         0.12, 0.0, 10.0, "", "largest change of the logarithm of brightness within a pair"
@@ -90,7 +93,10 @@ class AdaptationSettings:
         "median motion in the image that a turn of the camera leaves unexplained",
     )
     min_parallax_share: float = _number(
-        0.15, 0.0, 1.0, "", "the same, over all motion in the image: less is mostly turning"
+        0.08, 0.0, 1.0, "", "the same, over all motion in the image: less is mostly turning"
+    )
+    max_flow: float = _number(
+        0.1, 0.0, 10.0, "image widths", "median motion in the image; more is a fast turn"
     )
     max_warp_ratio: float = _number(
         1.0, 0.0, 10.0, "", "error of the warped image over that of the unwarped one, at most"
@@ -101,8 +107,8 @@ class AdaptationSettings:
     )
 
     # Replay.
-    own_capacity: int = _number(200, 0, 10000, "pairs", "of the robot's own past")
-    held_back_capacity: int = _number(24, 2, 1000, "pairs", "live pairs that judge and never teach")
+    own_capacity: int = _number(200, 0, 1000, "pairs", "of the robot's own past")
+    held_back_capacity: int = _number(16, 2, 1000, "pairs", "live pairs that judge and never teach")
     hold_back_every: int = _number(
         8, 3, 1000, "", "of so many admitted pairs one is held back to judge"
     )
@@ -112,6 +118,13 @@ class AdaptationSettings:
     min_held_back: int = _number(6, 2, 1000, "pairs", "held back before there can be a candidate")
     min_gain: float = _number(
         0.002, -1.0, 1.0, "", "relative fall of the loss on held-back pairs that is worth a release"
+    )
+    margin: float = _number(
+        0.01,
+        0.0,
+        1.0,
+        "",
+        "relative rise of the loss over that of the running weights, on either set of pairs",
     )
     max_forgetting: float = _number(
         0.015,

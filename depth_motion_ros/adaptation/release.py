@@ -1,0 +1,193 @@
+"""What a candidate must show before it may replace the weights that run."""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from depth_motion_ros.adaptation.pairs import PairRecord
+from depth_motion_ros.adaptation.scoring import PairScore, score
+from depth_motion_ros.adaptation.settings import AdaptationSettings
+from depth_motion_ros.models.network import DepthMotionNet
+from depth_motion_ros.models.weights import Weights, build_network
+
+_NUMBERED = re.compile(r"(?P<base>.*)\+(?P<number>\d{1,12})$")
+RELEASED, KEPT, REFUSED = "released", "kept", "refused"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """outcome: ``released``; ``kept`` (harmless, and not better by enough: go on learning); or
+    ``refused`` (harmful: roll back). reason: why not released, with the numbers. scores: by name.
+    """
+
+    outcome: str
+    reason: str
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Release:
+    """Weights that passed every gate, or that are gone back to.
+
+    weights: metadata ``version`` is ``BASE+N`` and ``parent`` the version before. number: N, rises
+    by one with every release and survives save and restore. scores: what the gates saw, by name.
+    """
+
+    weights: Weights
+    number: int
+    scores: dict[str, float]
+
+
+class Versions:
+    """Numbers releases. base: the version of the first weights, ``BASE`` or ``BASE+N``; number: of
+    the newest release so far, if higher."""
+
+    def __init__(self, base: str, number: int = 0) -> None:
+        found = _NUMBERED.match(base)
+        self._base = found["base"] if found else base
+        self.number = max(number, int(found["number"]) if found else 0)
+
+    def release(self, weights: Weights, parent: str, scores: dict[str, float]) -> Release:
+        """The weights under the next number."""
+        self.number += 1
+        named = {"version": f"{self._base}+{self.number}", "parent": parent}
+        return Release(Weights(weights.tensors, {**weights.metadata, **named}), self.number, scores)
+
+
+class Gate:
+    """Judges candidates on pairs that never teach.
+
+    first: the weights that every bound is measured from. judging: the immutable pairs that judge.
+    """
+
+    def __init__(
+        self, first: Weights, judging: Sequence[PairRecord], settings: AdaptationSettings
+    ) -> None:
+        self._first = build_network(first)
+        self._judging = list(judging)
+        self._settings = settings
+        self._first_immutable = score(self._first, self._judging)
+        self._running_immutable = self._first_immutable
+        # By pair: what the first and the running weights say of it. Pairs live as long as these.
+        self._by_first: dict[int, tuple[PairRecord, PairScore]] = {}
+        self._by_running: dict[int, tuple[PairRecord, PairScore]] = {}
+
+    @property
+    def immutable_count(self) -> int:
+        return len(self._judging)
+
+    def running_changed(self, running: DepthMotionNet) -> None:
+        """Other weights run now: what was known about the old ones is void."""
+        self._by_running.clear()
+        self._running_immutable = score(running, self._judging)
+
+    def judge(
+        self,
+        candidate: DepthMotionNet,
+        running: DepthMotionNet,
+        held_back: Sequence[PairRecord],
+    ) -> Verdict:
+        """Hold a candidate against the running and the first weights. held_back: live pairs."""
+        first = self._remembered(self._by_first, self._first, held_back)
+        before = self._remembered(self._by_running, running, held_back)
+        now = score(candidate, held_back)
+        immutable = score(candidate, self._judging)
+        scores = {
+            "held_back": _mean(now, "loss"),
+            "held_back_running": _mean(before, "loss"),
+            "held_back_first": _mean(first, "loss"),
+            "immutable": _mean(immutable, "loss"),
+            "immutable_running": _mean(self._running_immutable, "loss"),
+            "immutable_first": _mean(self._first_immutable, "loss"),
+            "depth_error": _mean(immutable, "depth_error"),
+            "depth_error_first": _mean(self._first_immutable, "depth_error"),
+            "depth_shift": _median_shift(first, now, "log_depth"),
+            "scale_shift": _median_shift(first, now, "log_step"),
+            "immutable_depth_shift": _median_shift(self._first_immutable, immutable, "log_depth"),
+            "depth_variance": _mean(now, "depth_variance"),
+            "active": _mean(now, "active"),
+        }
+        harm = _harm(scores, self._settings)
+        if harm:
+            return Verdict(REFUSED, harm, scores)
+        gain = 1 - scores["held_back"] / scores["held_back_running"]
+        if gain < self._settings.min_gain:
+            return Verdict(
+                KEPT,
+                f"the loss on {len(held_back)} held-back pairs falls by {gain:.2%}, less than "
+                f"{self._settings.min_gain:.2%}",
+                scores,
+            )
+        return Verdict(RELEASED, "", scores)
+
+    def _remembered(
+        self,
+        memory: dict[int, tuple[PairRecord, PairScore]],
+        network: DepthMotionNet,
+        records: Sequence[PairRecord],
+    ) -> list[PairScore]:
+        wanted = {id(record) for record in records}
+        for gone in memory.keys() - wanted:
+            del memory[gone]
+        fresh = [record for record in records if id(record) not in memory]
+        for record, found in zip(fresh, score(network, fresh), strict=True):
+            memory[id(record)] = (record, found)
+        return [memory[id(record)][1] for record in records]
+
+
+def _harm(scores: Mapping[str, float], settings: AdaptationSettings) -> str:
+    """What is wrong with a candidate, with the numbers; empty where nothing is."""
+    # Without truth the depth error is not known, and nothing else may be unknown.
+    unknown = [
+        name
+        for name, value in scores.items()
+        if not math.isfinite(value) and not name.startswith("depth_error")
+    ]
+    if unknown:
+        return f"{', '.join(unknown)} not finite"
+    limit = settings.max_forgetting
+    margin = settings.margin
+    bounds = (
+        ("held_back", scores["held_back_running"] * (1 + margin), "loss on held-back live pairs"),
+        ("immutable", scores["immutable_running"] * (1 + margin), "loss on immutable pairs"),
+        ("immutable", scores["immutable_first"] * (1 + limit), "loss on immutable pairs"),
+        ("depth_error", scores["depth_error_first"] * (1 + limit), "depth error on them"),
+        ("active", settings.max_residual, "share of pixels that seem to move"),
+    )
+    for name, bound, words in bounds:
+        # Unknown errors of depth compare false.
+        if scores[name] > bound:
+            return f"{words} is {scores[name]:.4f}, more than {bound:.4f}"
+    for name, bound, words in (
+        ("depth_shift", settings.max_depth_shift, "median depth of live pairs"),
+        ("immutable_depth_shift", settings.max_depth_shift, "median depth of immutable pairs"),
+        ("scale_shift", settings.max_scale_shift, "learned translation"),
+    ):
+        if abs(scores[name]) > bound:
+            return (
+                f"{words} has changed by the factor {math.exp(scores[name]):.3f} since the first "
+                f"weights, more than {math.exp(bound):.3f} or its inverse"
+            )
+    if scores["depth_variance"] < settings.min_depth_variance:
+        return (
+            f"spatial variance of depth is {scores['depth_variance']:.2g}, less than "
+            f"{settings.min_depth_variance:.2g}: it has collapsed"
+        )
+    return ""
+
+
+def _mean(scores: Sequence[PairScore], name: str) -> float:
+    """Of the pairs of which it is known; where only truth can tell, NaN if there is none."""
+    values = [getattr(score, name) for score in scores]
+    if name == "depth_error":
+        values = [value for value in values if not math.isnan(value)]
+    return statistics.fmean(values) if values else math.nan
+
+
+def _median_shift(before: Sequence[PairScore], now: Sequence[PairScore], name: str) -> float:
+    shifts = [getattr(n, name) - getattr(b, name) for b, n in zip(before, now, strict=True)]
+    return statistics.median(shifts)
