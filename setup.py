@@ -94,6 +94,7 @@ setup(
             f"depth_motion = {NAME}.cli.main:main",
             f"depth_motion_node = {NAME}.nodes.depth_motion_node:main",
             f"camera_node = {NAME}.nodes.camera_node:main",
+            f"adaptation_node = {NAME}.nodes.adaptation_node:main",
         ],
     },
     zip_safe=False,

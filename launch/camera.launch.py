@@ -3,6 +3,8 @@
 ros2 launch depth_motion_ros camera.launch.py image:=/cam/image_raw camera_info:=/cam/camera_info
 ros2 launch depth_motion_ros camera.launch.py source:=usb_cam rviz:=true
 ros2 launch depth_motion_ros camera.launch.py source:=/path/to/video.mp4
+ros2 launch depth_motion_ros camera.launch.py image:=/cam/image_raw camera_info:=/cam/camera_info \
+    adaptation:=true weights:=/path/to/net.safetensors
 """
 
 import os
@@ -27,12 +29,27 @@ DRIVERS = {
     "v4l2_camera": ("v4l2_camera_node", "camera_frame_id"),
 }
 OPTICAL_FRAME = "camera_optical_frame"
+INPUTS = (
+    ("image", LaunchConfiguration("image")),
+    ("camera_info", LaunchConfiguration("camera_info")),
+)
 
 ARGUMENTS = (
     ("namespace", "", "namespace of all nodes"),
     ("image", "image", "topic of the images; a namespace applies to relative names"),
     ("camera_info", "camera_info", "topic of their CameraInfo"),
     ("params_file", str(config_file("depth_motion.yaml")), "parameters of depth_motion_node"),
+    (
+        "weights",
+        "",
+        "weights file of depth_motion_node and adaptation_node; empty = as their parameters say",
+    ),
+    ("adaptation", "false", "also start adaptation_node, which goes on learning on the robot"),
+    (
+        "adaptation_params_file",
+        str(config_file("adaptation.yaml")),
+        "parameters of adaptation_node",
+    ),
     (
         "source",
         "",
@@ -44,6 +61,34 @@ ARGUMENTS = (
     ("use_sim_time", "false", "take the time from /clock"),
     ("log_level", "info", "debug, info, warn, error or fatal"),
 )
+
+
+def given_weights(context: LaunchContext) -> list[dict[str, ParameterValue]]:
+    """The parameter ``weights``, where the argument says it."""
+    path = LaunchConfiguration("weights").perform(context)
+    return [{"weights": ParameterValue(path, value_type=str)}] if path else []
+
+
+def perception(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """depth_motion_node, and beside it adaptation_node where it is asked for."""
+    autostart = ParameterValue(LaunchConfiguration("autostart"), value_type=bool)
+    weights = given_weights(context)
+
+    def node(name: str, file: str, *parameters: dict[str, ParameterValue]) -> Node:
+        return Node(
+            package="depth_motion_ros",
+            executable=f"{name}_node",
+            name=name,
+            parameters=[LaunchConfiguration(file), *parameters, *weights],
+            remappings=INPUTS,
+            ros_arguments=["--log-level", LaunchConfiguration("log_level")],
+            output="screen",
+        )
+
+    nodes = [node("depth_motion", "params_file", {"autostart": autostart})]
+    if LaunchConfiguration("adaptation").perform(context).lower() in ("true", "1"):
+        nodes.append(node("adaptation", "adaptation_params_file"))
+    return nodes
 
 
 def camera(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -86,11 +131,6 @@ def camera(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 
 def generate_launch_description() -> LaunchDescription:
-    inputs = [
-        ("image", LaunchConfiguration("image")),
-        ("camera_info", LaunchConfiguration("camera_info")),
-    ]
-    autostart = ParameterValue(LaunchConfiguration("autostart"), value_type=bool)
     sim_time = ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)
     return LaunchDescription(
         [
@@ -107,21 +147,13 @@ def generate_launch_description() -> LaunchDescription:
                 [
                     PushRosNamespace(LaunchConfiguration("namespace")),
                     SetParameter("use_sim_time", sim_time),
-                    Node(
-                        package="depth_motion_ros",
-                        executable="depth_motion_node",
-                        name="depth_motion",
-                        parameters=[LaunchConfiguration("params_file"), {"autostart": autostart}],
-                        remappings=inputs,
-                        ros_arguments=["--log-level", LaunchConfiguration("log_level")],
-                        output="screen",
-                    ),
+                    OpaqueFunction(function=perception),
                     OpaqueFunction(function=camera),
                     Node(
                         package="rviz2",
                         executable="rviz2",
                         arguments=["-d", str(config_file("depth_motion.rviz"))],
-                        remappings=inputs,
+                        remappings=INPUTS,
                         condition=IfCondition(LaunchConfiguration("rviz")),
                     ),
                 ]

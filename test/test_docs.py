@@ -12,6 +12,7 @@ import pytest
 
 from depth_motion_ros.cli.main import commands
 from depth_motion_ros.models.weights import MAX_BYTES
+from depth_motion_ros.nodes.adaptation_parameters import ADAPTATION_PARAMETERS
 from depth_motion_ros.nodes.camera_parameters import CAMERA_PARAMETERS
 from depth_motion_ros.nodes.depth_motion_parameters import DEPTH_MOTION_PARAMETERS
 from depth_motion_ros.share import ALLOCATOR, config_file
@@ -31,7 +32,10 @@ except ImportError:
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = ("diagnostics", "platforms", "security", "troubleshooting")
-PARAMETERS = {p.name: p for p in (*DEPTH_MOTION_PARAMETERS, *CAMERA_PARAMETERS)}
+# Where two nodes have a parameter of one name, that of depth_motion_node has more choices.
+PARAMETERS = {
+    p.name: p for p in (*ADAPTATION_PARAMETERS, *CAMERA_PARAMETERS, *DEPTH_MOTION_PARAMETERS)
+}
 
 
 def read(page: str) -> str:

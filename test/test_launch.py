@@ -32,7 +32,7 @@ SMALL = {
 LAUNCH = Path(__file__).resolve().parents[1] / "launch"
 COMMON = {
     "namespace", "image", "camera_info", "params_file", "source", "rviz", "autostart",
-    "use_sim_time", "log_level",
+    "use_sim_time", "log_level", "weights", "adaptation", "adaptation_params_file",
 }  # fmt: skip
 
 
@@ -99,6 +99,11 @@ def test_a_running_camera_needs_the_node_alone() -> None:
 def test_source_starts_the_camera_it_names(source: str, driver: str) -> None:
     started = executables(expand("camera.launch.py", source=source))
     assert started == {"depth_motion_node", driver}
+
+
+@pytest.mark.parametrize("name", ["camera.launch.py", "fusion.launch.py"])
+def test_the_learner_is_started_on_request(name: str) -> None:
+    assert "adaptation_node" in executables(expand(name, adaptation="true"))
 
 
 def test_rviz_is_started_on_request() -> None:

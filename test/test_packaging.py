@@ -60,7 +60,8 @@ def test_console_scripts_name_functions_that_exist(wheel: zipfile.ZipFile) -> No
     [path] = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
     lines = [line for line in wheel.read(path).decode().splitlines() if " = " in line]
     scripts = dict(line.split(" = ") for line in lines)
-    assert set(scripts) == {"depth_motion", "depth_motion_node", "camera_node"}
+    nodes = {"depth_motion_node", "camera_node", "adaptation_node"}
+    assert set(scripts) == {"depth_motion", *nodes}
     for target in scripts.values():
         module, function = target.split(":")
         source = ROOT / (module.replace(".", "/") + ".py")

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import sys
 
+from depth_motion_ros.nodes.adaptation_parameters import ADAPTATION_PARAMETERS
 from depth_motion_ros.nodes.camera_parameters import CAMERA_PARAMETERS
 from depth_motion_ros.nodes.depth_motion_parameters import DEPTH_MOTION_PARAMETERS
 from depth_motion_ros.nodes.parameters import render_markdown, render_yaml
 from depth_motion_ros.share import share_directory
 
-TABLES = {"depth_motion": DEPTH_MOTION_PARAMETERS, "camera": CAMERA_PARAMETERS}
+TABLES = {
+    "depth_motion": DEPTH_MOTION_PARAMETERS,
+    "camera": CAMERA_PARAMETERS,
+    "adaptation": ADAPTATION_PARAMETERS,
+}
 PREFACE = """# Parameters
 
 Declared once, in `depth_motion_ros/nodes/*_parameters.py`; these tables and `config/*.yaml` are
