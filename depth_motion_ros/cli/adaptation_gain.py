@@ -1,0 +1,131 @@
+"""The experiment on gain: depth on an unseen domain before, while and after adapting to it."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from depth_motion_ros.adaptation.adapter import Adapter
+from depth_motion_ros.adaptation.immutable import recorded_pairs, simulated_pairs
+from depth_motion_ros.adaptation.offline import adapt_over
+from depth_motion_ros.adaptation.pairs import PairRecord
+from depth_motion_ros.adaptation.scoring import score
+from depth_motion_ros.cli.adaptation_domains import RATE, UnseenSource
+from depth_motion_ros.cli.adaptation_options import adapter_of, refusals
+from depth_motion_ros.evaluation.depth import DepthScore
+from depth_motion_ros.evaluation.predictor import NetworkPredictor
+from depth_motion_ros.models.network import DepthMotionNet
+from depth_motion_ros.models.weights import Weights, build_network
+from depth_motion_ros.sources.frame import Frame
+from depth_motion_ros.sources.open import open_source
+
+# Frames after the video that nothing learns from: so many, spread over so many seconds.
+_LATER_FRAMES, _LATER_SECONDS = 40, 30.0
+# Every so many frames of the video are scored.
+_SCORED_EVERY = 10
+_ORIGINAL_PAIRS = 64
+# Other than the seed of the immutable pairs, which is small.
+_ORIGINAL_SEED = 9001
+
+
+def gain(weights: Weights, family: str, args: argparse.Namespace) -> dict[str, Any]:
+    """Figures of one domain, by name.
+
+    ``before_``, ``during_`` and ``after_`` tell the weights: the first, those that ran when a frame
+    came, the last. ``video``: AbsRel on every tenth frame of the video; ``later``: on frames of the
+    30 s after it; ``original``: on pairs of the original domain; ``original_loss``: the objective
+    there. ``curve_*``: AbsRel of the first and the running weights over the video.
+    """
+    source = UnseenSource(family, args.seconds + _LATER_SECONDS, weights.config.input_width)
+    count = round(args.seconds * RATE)
+    stride = round(_LATER_SECONDS * RATE / _LATER_FRAMES)
+    original = original_pairs(weights, args)
+    first = running = build_network(weights)
+    adapter = adapter_of(weights, args)
+    scored: list[Frame] = []
+    during: list[float] = []
+    begin = time.process_time()
+    watching = 0.0
+    for index in range(count):
+        started = time.process_time()
+        frame = source.frame(index)
+        if index % _SCORED_EVERY == 0:
+            scored.append(frame)
+            during += abs_rel(running, [frame])
+        watching += time.process_time() - started
+        for progress in adapt_over(adapter, [frame]):
+            if progress.release is not None:
+                running = build_network(progress.release.weights)
+    learning = time.process_time() - begin - watching
+    later = [source.frame(count + stride * i) for i in range(_LATER_FRAMES)]
+    before = abs_rel(first, scored)
+    result: dict[str, Any] = {"seconds": args.seconds}
+    for stage, network in (("before", first), ("after", running)):
+        result[f"{stage}_later"] = statistics.fmean(abs_rel(network, later))
+        result[f"{stage}_original"], result[f"{stage}_original_loss"] = original_scores(
+            network, original
+        )
+    return {
+        **result,
+        "before_video": statistics.fmean(before),
+        "during_video": statistics.fmean(during),
+        "after_video": statistics.fmean(abs_rel(running, scored)),
+        "curve_seconds": [index * _SCORED_EVERY / RATE for index in range(len(scored))],
+        "curve_first": before,
+        "curve_running": during,
+        "learning_seconds": learning,
+        **counts(adapter),
+    }
+
+
+def abs_rel(network: DepthMotionNet, frames: Sequence[Frame]) -> list[float]:
+    """Of each frame, with per-image median scaling."""
+    scores = DepthScore()
+    predictor = NetworkPredictor(network)
+    for frame in frames:
+        truth = None if frame.truth is None else frame.truth.depth
+        scores.add(predictor.predict([frame.image], []).depths[0], truth)
+    return [image.scaled.abs_rel for image in scores.images]
+
+
+def original_pairs(weights: Weights, args: argparse.Namespace) -> list[PairRecord]:
+    """Pairs of the original domain that neither teach nor judge."""
+    size = weights.config.input_width, weights.config.input_height
+    if not args.original:
+        return simulated_pairs(*size, _ORIGINAL_PAIRS, _ORIGINAL_SEED)
+    records = []
+    for spec in args.original:
+        with open_source(spec) as source:
+            records += recorded_pairs(source, *size, _ORIGINAL_PAIRS // len(args.original))
+    return records
+
+
+def original_scores(
+    network: DepthMotionNet, records: Sequence[PairRecord]
+) -> tuple[float | None, float]:
+    """AbsRel where the truth is known, and the objective."""
+    found = score(network, records)
+    errors = [pair.depth_error for pair in found if pair.depth_error == pair.depth_error]
+    return (
+        statistics.fmean(errors) if errors else None,
+        statistics.fmean(pair.loss for pair in found),
+    )
+
+
+def counts(adapter: Adapter) -> dict[str, Any]:
+    """What the adapter has done."""
+    status = adapter.status()
+    return {
+        "frames": status.frames,
+        "admitted": status.admitted,
+        "steps": status.steps,
+        "candidates": status.candidates,
+        "released": status.released,
+        "rolled_back": status.rolled_back,
+        "state": status.state,
+        "last_reason": status.reason,
+        "refused": refusals(status.refused),
+    }

@@ -1,0 +1,82 @@
+"""What ``adapt``, ``evaluate --adapt`` and ``bench adaptation`` have in common."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from depth_motion_ros.adaptation.adapter import Adapter
+    from depth_motion_ros.adaptation.settings import AdaptationSettings
+    from depth_motion_ros.models.weights import Weights
+
+
+def add_adaptation_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options that say how to adapt."""
+    group = parser.add_argument_group("adaptation")
+    group.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of adaptation (docs/adaptation.md lists them), e.g. learning_rate=5e-5",
+    )
+    group.add_argument(
+        "--replay",
+        nargs="+",
+        default=[],
+        metavar="SEQ",
+        help="recordings that the weights were trained on, as immutable pairs; default: rendered",
+    )
+    group.add_argument(
+        "--replay-pairs", type=int, default=48, help="immutable pairs; half teach, half judge"
+    )
+    group.add_argument("--seed", type=int, default=0, help="of everything random")
+
+
+def settings_of(words: list[str]) -> AdaptationSettings:
+    """Settings from ``NAME=VALUE`` words. Raises AdaptationSettingsError naming what is wrong."""
+    from depth_motion_ros.adaptation.errors import AdaptationSettingsError
+    from depth_motion_ros.adaptation.settings import AdaptationSettings
+
+    usual = asdict(AdaptationSettings())
+    kinds: dict[str, type] = {name: type(value) for name, value in usual.items()}
+    chosen: dict[str, Any] = {}
+    for word in words:
+        name, _, text = word.partition("=")
+        if name not in kinds:
+            raise AdaptationSettingsError(
+                f"--set {word}: no such setting; there are {', '.join(kinds)}"
+            )
+        try:
+            chosen[name] = kinds[name](text)
+        except ValueError as error:
+            kind = "a whole number" if kinds[name] is int else "a number"
+            raise AdaptationSettingsError(f"--set {word}: {text!r} is not {kind}") from error
+    return AdaptationSettings(**chosen)
+
+
+def adapter_of(weights: Weights, args: argparse.Namespace) -> Adapter:
+    """An adapter without a budget, with the immutable pairs that were asked for."""
+    from depth_motion_ros.adaptation.adapter import Adapter
+    from depth_motion_ros.adaptation.immutable import cached_pairs, recorded_pairs
+    from depth_motion_ros.sources.open import open_source
+
+    size = weights.config.input_width, weights.config.input_height
+    count = args.replay_pairs
+    settings = settings_of(args.set)
+    if not args.replay:
+        return Adapter(weights, settings, cached_pairs(*size, count, args.seed), args.seed)
+    records = []
+    share = -(-count // len(args.replay))
+    for spec in args.replay:
+        with open_source(spec) as source:
+            records += recorded_pairs(source, *size, share)
+    return Adapter(weights, settings, records, args.seed)
+
+
+def refusals(refused: dict[str, int]) -> str:
+    """Counts by reason, the most frequent first, in one line."""
+    ordered = sorted(refused.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {count}" for name, count in ordered) or "none"

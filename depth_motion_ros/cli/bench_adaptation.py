@@ -1,0 +1,114 @@
+"""``depth_motion bench adaptation``: what online adaptation gains, forgets and withstands."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from depth_motion_ros.cli.adaptation_options import add_adaptation_arguments
+
+HELP = "gain on an unseen domain, forgetting, and hostile input, of online adaptation"
+
+EXPERIMENTS = ("gain", "hostile")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--weights", required=True, type=Path, help="where to begin")
+    parser.add_argument(
+        "--experiment",
+        nargs="+",
+        choices=EXPERIMENTS,
+        default=list(EXPERIMENTS),
+        help="gain: an unseen simulated domain, and what is forgotten of the original one; "
+        "hostile: input that teaches nothing or the wrong",
+    )
+    parser.add_argument(
+        "--domains",
+        nargs="+",
+        default=["yard", "indoor"],
+        metavar="FAMILY",
+        help="families of scenes for gain, with a camera, light and textures that are not trained",
+    )
+    parser.add_argument(
+        "--original",
+        nargs="+",
+        default=[],
+        metavar="SEQ",
+        help="recordings of the original domain, for forgetting; default: rendered as in training",
+    )
+    parser.add_argument("--seconds", type=float, default=120.0, help="of 10 Hz video, for gain")
+    parser.add_argument("--minutes", type=float, default=30.0, help="of hostile video")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--plot", type=Path, help="draw the curves to this PNG file")
+    add_adaptation_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the experiments, print their tables, write what was asked for."""
+    from depth_motion_ros.cli.adaptation_gain import gain
+    from depth_motion_ros.cli.adaptation_hostility import hostility
+    from depth_motion_ros.cli.adaptation_plot import write_plot
+    from depth_motion_ros.evaluation.report import write_json
+    from depth_motion_ros.models.weights import Weights
+
+    weights = Weights.from_file(args.weights)
+    results: dict[str, dict[str, Any]] = {}
+    if "gain" in args.experiment:
+        for family in args.domains:
+            results[f"gain {family}"] = found = gain(weights, family, args)
+            print(_gain_text(family, found), flush=True)
+    if "hostile" in args.experiment:
+        results["hostile"] = found = hostility(weights, args)
+        print(_hostile_text(found), flush=True)
+    if args.json is not None:
+        write_json(args.json, results)
+    if args.plot is not None:
+        write_plot(args.plot, results)
+    return 0
+
+
+def _gain_text(family: str, found: dict[str, Any]) -> str:
+    lines = [
+        f"\n{family}: {found['seconds']:g} s of 10 Hz video from an unseen domain",
+        f"{'':>24}{'before':>9}{'during':>9}{'after':>9}{'change':>9}",
+    ]
+    for title, key in (
+        ("AbsRel, later frames", "later"),
+        ("AbsRel, the video itself", "video"),
+        ("AbsRel, original domain", "original"),
+        ("loss, original domain", "original_loss"),
+    ):
+        if found[f"before_{key}"] is None:
+            continue
+        values = [found.get(f"{stage}_{key}") for stage in ("before", "during", "after")]
+        cells = "".join("        -" if v is None else f"{v:9.4f}" for v in values)
+        change = found[f"after_{key}"] / found[f"before_{key}"] - 1
+        lines.append(f"{title:>24}{cells}{change:+9.1%}")
+    lines.append(_counts_text(found))
+    return "\n".join(lines)
+
+
+def _hostile_text(found: dict[str, Any]) -> str:
+    lines = [
+        f"\nhostile: {found['warm_up']:g} s of usual video, then {found['minutes']:g} min hostile",
+        f"{'AbsRel':>16}{'first':>9}{'start':>9}{'worst':>9}{'change':>9}",
+        f"{'usual video':>16}{found['first_error']:9.4f}{found['start_error']:9.4f}"
+        f"{found['worst_error']:9.4f}{found['worst_change']:+9.2%}",
+        f"{'original domain':>16}{found['first_original']:9.4f}{found['start_original']:9.4f}"
+        f"{found['worst_original']:9.4f}{found['worst_original_change']:+9.2%}",
+        f"{found['released_while_hostile']} releases while the input was hostile",
+        f"{'':>10}{'frames':>8}{'admitted':>10}  refused",
+    ]
+    for name, part in found["kinds"].items():
+        lines.append(f"{name:>10}{part['frames']:8d}{part['admitted']:10d}  {part['refused']}")
+    lines.append(_counts_text(found))
+    return "\n".join(lines)
+
+
+def _counts_text(found: dict[str, Any]) -> str:
+    return (
+        f"{found['admitted']} of {found['frames']} pairs admitted, {found['steps']} steps, "
+        f"{found['candidates']} candidates, {found['released']} released, "
+        f"{found['rolled_back']} rolled back; state {found['state']}; refused: {found['refused']}"
+    )
