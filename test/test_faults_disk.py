@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -13,15 +14,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
+from depth_motion_ros.cli.main import main
 from depth_motion_ros.engines import onnx_cache, private_files
 from depth_motion_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from depth_motion_ros.models.config import NetworkConfig
 from depth_motion_ros.models.network import DepthMotionNet
 from depth_motion_ros.models.weights import Weights, weights_of
 from depth_motion_ros.sources.files import write_atomically
+from depth_motion_ros.sources.prepared import PreparedDataset
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = NetworkConfig("lite", 64, 32)
@@ -73,6 +78,27 @@ def test_a_full_disk_costs_the_engine_its_cache_and_nothing_else(
     engine.close()
     assert "is not kept for the next start" in caplog.text
     assert os.listdir(tmp_path / "cache") == []
+
+
+def test_a_full_disk_while_preparing_leaves_a_set_that_goes_on_once_there_is_room(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, out = tmp_path / "images", tmp_path / "set"
+    images.mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (240, 400, 3), dtype=np.uint8)
+    for index in range(6):
+        # The last ones are of noise that no JPEG makes small: more than there is room for.
+        pixels = np.roll(noise, 9 * index, axis=1)
+        calm = cv2.resize(pixels[::40, ::40], (400, 240)) if index < 4 else pixels
+        cv2.imwrite(str(images / f"{index}.png"), calm)
+    command = ["prepare", str(images), "--out", str(out), "--width", "384"]
+    with full_disk():
+        assert main(command) == 1
+    assert re.search("large|space", "".join(capsys.readouterr()))
+    for sequence in PreparedDataset(out):  # whatever is there is whole
+        assert [sequence.frame(index).stamp for index in range(len(sequence))] == sequence.stamps
+    assert main(command) == 0
+    assert sum(len(sequence) for sequence in PreparedDataset(out)) == 6
 
 
 def test_a_read_only_home_costs_one_line(

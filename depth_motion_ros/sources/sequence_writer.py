@@ -99,6 +99,9 @@ class SequenceWriter:
             self._journal.write(json.dumps(record) + "\n")
             self._journal.flush()
         except OSError as error:
+            # Half a file would be one image more than there are stamps.
+            for path in self.partial.glob(f"*/{stem}.*"):
+                path.unlink()
             raise SourceError(f"{self.partial}: cannot write frame {stem}: {error}") from error
         self.records.append(record)
 

@@ -171,7 +171,11 @@ class _Run:
                 continue
             if self._writer is None:
                 self._writer, difference = self._next_writer(), 0.0
-            self._writer.write(small, {"number": number, "difference": difference})
+            try:
+                self._writer.write(small, {"number": number, "difference": difference})
+            except SourceError:
+                self.state.read -= 1  # a full disk: the next run must take it again
+                raise
             self.state.kept += 1
             self._remember(small, frame.stamp)
 
