@@ -26,7 +26,7 @@ from depth_motion_ros.models.config import NetworkConfig
 from depth_motion_ros.models.network import DepthMotionNet
 from depth_motion_ros.models.weights import Weights, weights_of
 from depth_motion_ros.nodes.adaptation_curves import Curves
-from depth_motion_ros.nodes.adaptation_eye import CameraOdometry, Eye, Seen
+from depth_motion_ros.nodes.adaptation_eye import CameraOdometry, Eye, Pace, Seen
 from depth_motion_ros.nodes.adaptation_learning import Learning
 from depth_motion_ros.nodes.adaptation_node import AdaptationNode
 from depth_motion_ros.nodes.adaptation_state import OrderNumbers, StateFolder, default_folder
@@ -192,6 +192,27 @@ def test_each_node_and_weights_have_their_own_folder(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("ROS_HOME", "/home/ros")
     expected = f"/home/ros/depth_motion/robot_adaptation-lite-{fingerprint(BASE)[:12]}"
     assert str(default_folder("/robot/adaptation", BASE)) == expected
+
+
+@pytest.mark.parametrize(("hz", "jitter_ms", "taken"), [(10, 0, 10), (10, 40, 10), (30, 10, 10),
+                                                        (7, 0, 7), (15, 0, 10)])  # fmt: skip
+def test_images_are_looked_at_ten_times_a_second_whatever_the_camera_does(
+    hz: int, jitter_ms: int, taken: int
+) -> None:
+    pace = Pace(10.0)
+    jitter = np.random.default_rng(0).integers(-jitter_ms, jitter_ms + 1, 100 * hz) * 1_000_000
+    stamps = [SECOND + i * SECOND // hz + int(jitter[i]) for i in range(100 * hz)]
+    # One in a hundred for the jitter that lets an image pass for an earlier one.
+    assert sum(map(pace.takes, stamps)) == pytest.approx(100 * taken, rel=0.01)
+
+
+def test_the_pace_begins_anew_after_a_gap_and_when_time_goes_back() -> None:
+    pace = Pace(10.0)
+    assert pace.takes(SECOND)
+    assert not pace.takes(SECOND + 1)
+    assert pace.takes(9 * SECOND)
+    assert not pace.takes(9 * SECOND + 1)  # nothing is made up for
+    assert pace.takes(SECOND)
 
 
 def message(stamp: int) -> Any:

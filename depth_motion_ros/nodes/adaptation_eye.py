@@ -25,6 +25,30 @@ _PATIENCE, _ALIVE = 0.2, 1.0
 _SECOND = 1e-9
 
 
+class Pace:
+    """Which images to look at, so that they are ``rate`` a second (Hz) in the mean.
+
+    A camera does not tick exactly: an image may come half a period early without being left out.
+    """
+
+    def __init__(self, rate: float) -> None:
+        self._period = round(1e9 / rate)
+        self._last: int | None = None
+        self._due = 0
+
+    def takes(self, stamp: int) -> bool:
+        """stamp: ns. Time that goes back begins anew."""
+        early = self._period // 2
+        anew = self._last is None or stamp < self._last
+        self._last = stamp
+        if not anew and stamp < self._due - early:
+            return False
+        # After a gap nothing is made up for.
+        late = anew or stamp > self._due + early
+        self._due = (stamp if late else self._due) + self._period
+        return True
+
+
 class CameraOdometry:
     """Motion of the camera between two times. ``add`` may be called from another thread.
 

@@ -25,7 +25,7 @@ from depth_motion_ros.adaptation.errors import AdaptationError, AdaptationSettin
 from depth_motion_ros.adaptation.settings import AdaptationSettings
 from depth_motion_ros.models.weights import Weights, WeightsError
 from depth_motion_ros.nodes.adaptation_curves import Curves
-from depth_motion_ros.nodes.adaptation_eye import CameraOdometry, Eye
+from depth_motion_ros.nodes.adaptation_eye import CameraOdometry, Eye, Pace
 from depth_motion_ros.nodes.adaptation_inputs import AdaptationInputs
 from depth_motion_ros.nodes.adaptation_learning import (
     AdapterBuilder,
@@ -52,8 +52,6 @@ from depth_motion_ros.nodes.worker import LatestWorker
 _FOLLOW_PERIOD = 0.5  # s between two looks at what the publishers offer
 _ANSWER = 30.0  # s; a step in hand is finished first
 _STOP_PATIENCE = 10.0  # s
-# Of the time between two images looked at: a camera does not tick exactly.
-_EARLY = 0.1
 
 
 class AdaptationNode(Node):
@@ -91,7 +89,7 @@ class AdaptationNode(Node):
         self._image_topic = ""
         self._learning: Learning | None = None
         self._problem = ""
-        self._last_stamp: int | None = None
+        self._pace = Pace(self._config["frame_rate"])
         self._worker: LatestWorker[Any] = LatestWorker(self._serve, self._on_error, "learner")
         self._weights = self.create_publisher(UInt8MultiArray, TOPIC, LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -211,14 +209,10 @@ class AdaptationNode(Node):
 
     def _offer(self, message: Any) -> None:
         self._tally.received += 1
-        stamp = stamp_from_message(message.header.stamp)
-        if self._last_stamp is not None:
-            wanted = (1 - _EARLY) * 1e9 / self._config["frame_rate"]
-            if 0 <= stamp - self._last_stamp < wanted:
-                self._tally.between += 1
-                return
-        self._last_stamp = stamp
-        self._worker.offer(message)
+        if self._pace.takes(stamp_from_message(message.header.stamp)):
+            self._worker.offer(message)
+        else:
+            self._tally.between += 1
 
     def _on_odometry(self, message: Odometry) -> None:
         try:

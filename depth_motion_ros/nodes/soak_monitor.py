@@ -37,7 +37,7 @@ class SoakMonitor(Node):
         self._last = dict.fromkeys(topics, 0)
         self._stamps: dict[str, list[int]] = {topic: [] for topic in topics}
         self._latencies: dict[str, list[float]] = {topic: [] for topic in topics}
-        self._said: dict[str, str] = {}
+        self._said: dict[str, dict[str, str]] = {"perception": {}, "adaptation": {}}
         qos = QoSProfile(depth=QUEUE_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
         for topic, name in topics.items():
             kind: Any = message_class(name)
@@ -63,7 +63,8 @@ class SoakMonitor(Node):
             "backwards": self._backwards,
             "stamps": stamps,
             "latency_ms": latencies,
-            "diagnostics": self._said,
+            "diagnostics": self._said["perception"],
+            "learner": self._said["adaptation"],
         }
         print(json.dumps(line), flush=True)
 
@@ -82,9 +83,11 @@ class SoakMonitor(Node):
 
     def _take_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            self._said = {pair.key: pair.value for pair in status.values}
-            self._said["level"] = str(int.from_bytes(status.level, "little"))
-            self._said["message"] = status.message
+            who = status.name.rpartition(": ")[2]
+            if who in self._said:
+                said = {pair.key: pair.value for pair in status.values}
+                said["level"] = str(int.from_bytes(status.level, "little"))
+                self._said[who] = {**said, "message": status.message}
 
 
 def stamp_of(data: bytes) -> int:
