@@ -5,7 +5,12 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from depth_motion_ros.estimation.settings import EstimatorSettings, SettingsError
+from depth_motion_ros.estimation.settings import (
+    DEPTH_ERROR,
+    EstimatorSettings,
+    SettingsError,
+    depth_error_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -51,3 +56,10 @@ def test_a_pose_typed_with_six_digits_becomes_an_exact_rotation():
 def test_the_default_camera_looks_ahead():
     forward = EstimatorSettings().base_from_camera @ [0, 0, 1, 1]
     np.testing.assert_array_equal(forward, [1, 0, 0, 1])
+
+
+def test_weights_may_say_how_wrong_their_depth_is():
+    assert depth_error_of({"depth_error": "0.12"}) == 0.12
+    # Without a usable number the cautious default holds.
+    for said in ({}, {"depth_error": "good"}, {"depth_error": "nan"}, {"depth_error": "-1"}):
+        assert depth_error_of(said) == DEPTH_ERROR

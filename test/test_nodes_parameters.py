@@ -111,6 +111,8 @@ def test_engine_choices_are_those_of_the_engines() -> None:
 
 # No user can know better values than those measured, or the value is said by other parameters.
 INTERNAL = {"lost_ratio", "min_valid", "intrinsics_window", "base_from_camera"}
+# 0 leaves these to the weights file.
+OF_THE_WEIGHTS = {"depth_error"}
 RENAMED = {"min_flow_speed": "object_flow_threshold", "min_flow_ratio": "object_flow_ratio"}
 
 
@@ -123,7 +125,8 @@ def test_every_setting_of_the_estimator_is_a_parameter_with_the_same_default_and
             continue
         parameter = table[RENAMED.get(name, name)]
         # An unknown scale is None there and 0 here: a parameter has one type.
-        assert parameter.default == (field.default or type(parameter.default)(0)), name
+        default = 0.0 if name in OF_THE_WEIGHTS else field.default or type(parameter.default)(0)
+        assert parameter.default == default, name
         low, high = field.metadata.get("range", (-math.inf, math.inf))
         if parameter.minimum is not None:
             assert low <= parameter.minimum, name
@@ -143,3 +146,14 @@ def test_every_parameter_reaches_the_estimator() -> None:
         value = 0.5 * field.default or 0.5
         config = {**defaults, RENAMED.get(name, name): value}
         assert getattr(estimator_settings(config), name) == value
+
+
+def test_what_the_weights_say_about_their_depth_holds_until_a_parameter_says_otherwise() -> None:
+    pytest.importorskip("rclpy", reason="needs ROS 2 (a sourced one, or the wheels)")
+    from depth_motion_ros.nodes.pipeline import estimator_settings
+
+    config = {parameter.name: parameter.default for parameter in DEPTH_MOTION_PARAMETERS}
+    assert estimator_settings(config).depth_error == EstimatorSettings().depth_error
+    assert estimator_settings(config, depth_error=0.17).depth_error == 0.17
+    stated = {**config, "depth_error": 0.08}
+    assert estimator_settings(stated, depth_error=0.17).depth_error == 0.08

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from depth_motion_ros.estimation.alignment_covariance import alignment_covariance
+from depth_motion_ros.estimation.alignment_depth import WAVES, depth_jacobian, waves
 from depth_motion_ros.estimation.alignment_template import (
     Floats,
     Look,
@@ -28,15 +28,29 @@ Doubles = NDArray[np.float64]
 
 # (halvings of the image, pixels of a cell, most iterations, pixels of the level below which a step
 # is the last): few points and large steps first, and no more than the next level needs.
-_LEVELS = ((3, 1, 12, 0.03), (2, 2, 8, 0.03), (1, 4, 6, 0.03), (0, 4, 6, 0.02))
+_LEVELS = ((3, 1, 6, 0.05), (2, 2, 4, 0.05), (1, 4, 3, 0.05), (0, 4, 3, 0.03))
 # Sensor noise makes gradients; a little blur costs little sharpness.
 _BLUR = 0.7
 # Degrees of freedom of Student's t: its heavy tails are what moves, glitters or is occluded.
 _FREEDOM = 4.0
 # Intensity, of 255: no camera is better than its quantisation.
 _MIN_SPREAD = 1.0
+# Residuals of neighbours are not independent (interpolation, aliasing, shading): so many points
+# say as much as one.
+_CORRELATED = 5.0
+# What is left of depth's error when its smooth part is found is still alike over many neighbours:
+# so many times as uncertain as if it were each point's own.
+_SHARED = 3.0
 # Where the search ends before it converges, what the last step was may come so many times again.
-_STEPS_LEFT = 3.0
+_STEPS_LEFT = 1.0
+# Share of what remains unexplained, as image displacement, that all points may have in common:
+# interpolation, aliasing and edges; and a wrong minimum, which leaves much unexplained.
+_COMMON = 0.2
+# The mean of an image's depth wanders from frame to frame by this share of what depth is off by.
+_WANDER = 0.4
+# Pixels by which the principal point is unknown, after a good calibration and the crop: so much the
+# direction of travel is turned.
+_CALIBRATION = 1.0
 # A residual motion of so many pixels halves a pixel's weight.
 _STATIC_PIXELS = 0.3
 _OUTLINE = np.ones((5, 5), np.uint8)
@@ -50,10 +64,8 @@ _HIDDEN_RATIO = 1.15
 # nothing.
 _START_SHARE = 0.5
 _START_TURN, _START_STEP = 0.02, 0.02
-# What a network's turn is worth when it is weighed against the one found: rad, and a share of it.
-_NETWORK_TURN, _NETWORK_SHARE = 0.003, 0.2
-# Its step counts for less than in the search, where it has been counted already.
-_FREE = 10.0
+# No depth map is more exact than this.
+_MIN_DEPTH_ERROR = 0.01
 # Keeps the equations solvable where nothing is seen of a direction.
 _DAMPING = 1e-6
 
@@ -66,7 +78,9 @@ class Alignment:
     covariance: (6, 6), translation before rotation, of e in motion · exp(e).
     unexplained: pixels; the residual as image displacement, a robust standard deviation.
     points: pixels used at the finest level. iterations: of all levels.
-    is_better: whether this is another motion than the start; no better one may have been found.
+    is_better: whether this is another motion than the start; none that is clearly better may have
+        been found.
+    depth_error: (WAVES,) the smooth error of depth that was found, for ``correction``.
     """
 
     rotation: Doubles
@@ -76,6 +90,7 @@ class Alignment:
     points: int
     iterations: int
     is_better: bool
+    depth_error: Doubles
 
 
 def align(
@@ -93,12 +108,15 @@ def align(
 
     Gauss-Newton on SE(3), coarse to fine, inverse compositional, with gain and bias of the
     brightness and Student's t for what does not fit (Kerl, Sturm, Cremers, Robust Odometry
-    Estimation for RGB-D Cameras, 2013).
+    Estimation for RGB-D Cameras, 2013). Smooth errors of depth are unknowns beside the motion:
+    left out, a turn and a sidestep would stand in for them. What remains of depth's error makes a
+    point's residual uncertain in the direction in which depth moves it, and only there.
 
     Images (H, W, 3) uint8 RGB. depth, previous_depth: (H, W), NaN = unknown, in the unit of
     translation; the previous one shows what was hidden. residual: (H, W, 3) the network's motion
     of what moves by itself, None = nothing does. camera: of the image, undistorted.
-    depth_error: relative, see ``alignment_covariance``.
+    depth_error: standard deviation of the relative error of depth, of its smooth part over the
+        image and of the rest alike.
 
     None where the images share too little, or show too little.
     """
@@ -108,7 +126,8 @@ def align(
         rho = np.asarray(1 / depth, np.float32)
     weight = _static_weight(residual, rho, camera)
     rhos, weights = _pyramid(edges_to_the_foreground(rho), count), _pyramid(weight, count)
-    search = _Search(rotation, translation, _typical(rhos[-1]))
+    start = se3.transform(rotation, translation)
+    search = _Search(start, _typical(rhos[-1]), max(depth_error, _MIN_DEPTH_ERROR))
     template, seen = None, None
     for halvings, cell, most, enough in _LEVELS:
         grey = greys[halvings]
@@ -123,32 +142,39 @@ def align(
         search.descend(template, previous_greys[halvings], seen, most, enough)
     if template is None or seen is None or template.x.size < _MIN_POINTS:
         return None
-    return search.result(template, previous_greys[0], seen, depth_error)
+    return search.result(template, previous_greys[0], seen)
 
 
 class _Search:
-    """The motion sought, from level to level."""
+    """The motion sought, from level to level, with the light and the smooth error of depth."""
 
-    def __init__(self, rotation: Doubles, translation: Doubles, inverse_depth: float) -> None:
-        """inverse_depth: typical of the scene, > 0."""
-        self._start = self._motion = se3.transform(rotation, translation)
-        turn = _START_TURN + _START_SHARE * _angle(self._start)
-        step = _START_STEP / inverse_depth + _START_SHARE * float(np.linalg.norm(translation))
-        self._prior = np.array([step**-2] * 3 + [turn**-2] * 3)
-        # start = motion · exp(offset), to first order.
-        self._offset = np.zeros(6)
-        self._light = np.zeros(2)
+    def __init__(self, start: Doubles, inverse_depth: float, depth_error: float) -> None:
+        """start: (4, 4). inverse_depth: typical of the scene, > 0. depth_error: > 0."""
+        self._start = self._motion = start
+        length = float(np.linalg.norm(start[:3, 3]))
+        turn = _START_TURN + _START_SHARE * _angle(start)
+        step = _START_STEP / inverse_depth + _START_SHARE * length
+        # Of the motion, gain and bias (nothing is known of them), and the waves.
+        self._prior = np.array(
+            [step**-2] * 3 + [turn**-2] * 3 + [0.0] * 2 + [depth_error**-2] * WAVES
+        )
+        # How far each of them has come from where the prior has it: motion = start · exp(offset),
+        # to first order.
+        self._offset = np.zeros(8 + WAVES)
+        self._information = np.diag(self._prior)
+        self._shapes = np.empty((WAVES, 0), np.float32)
         self._spread = _MIN_SPREAD
         self._iterations = 0
         self._last_step = np.zeros(6)
         self._typical = inverse_depth
+        self._depth_error = depth_error
 
     def was_seen(self, template: Template, previous_depth: Floats) -> Floats:
         """(N,) 0 where the previous frame shows something nearer than the point, else 1.
 
         The two depth maps need not agree on the unit of length.
         """
-        at = look(template, self._motion)
+        at = look(template, template.inverse_depth, self._motion)
         size = template.camera.size
         there = sample(
             np.asarray(cv2.resize(previous_depth, size, interpolation=cv2.INTER_NEAREST)),
@@ -157,7 +183,7 @@ class _Search:
         )
         with np.errstate(divide="ignore", invalid="ignore"):
             behind = at.ratio / (there * template.inverse_depth)
-        usual = np.median(behind[at.valid]) if at.valid.any() else np.nan
+        usual = _median(behind[at.valid]) if at.valid.any() else np.nan
         # Where depth is unknown this is NaN, and nothing hides.
         hidden = at.valid & (behind > _HIDDEN_RATIO * usual)
         return np.asarray(~hidden, np.float32)
@@ -171,95 +197,109 @@ class _Search:
         """
         focal = 0.5 * (template.camera.fx + template.camera.fy)
         reach = np.array([focal * self._typical] * 3 + [focal] * 3)
+        self._shapes = shapes = waves(template)
+        J = np.empty((8 + WAVES, template.x.size), np.float32)
+        J[:8] = template.jacobian
+        surely = seen > _MIN_WEIGHT
         for _ in range(most):
-            at = look(template, self._motion)
+            inverse_depth = self._corrected(template)
+            at = look(template, inverse_depth, self._motion)
             difference = self._difference(template, previous, at)
-            surely = at.valid & (seen > _MIN_WEIGHT)
-            if np.count_nonzero(surely) < _MIN_POINTS:
+            counts = at.valid & surely
+            if np.count_nonzero(counts) < _MIN_POINTS:
                 return
-            self._spread = _robust_spread(difference[surely])
-            step = self._step(template, difference, self._weight(difference, seen * at.valid))
+            self._spread = _robust_spread(difference[counts])
+            pull = depth_jacobian(template, inverse_depth, at, self._motion)
+            np.multiply(shapes, -pull, out=J[8:])
+            step = self._step(J, difference, self._weight(difference, pull, seen * at.valid))
             self._iterations += 1
             if np.abs(reach * step).max() < enough:
                 return
 
-    def result(
-        self, template: Template, previous: Floats, seen: Floats, depth_error: float
-    ) -> Alignment | None:
-        """The start, where the motion found explains the finest level worse than it does."""
-        at, before = look(template, self._motion), look(template, self._start)
+    def result(self, template: Template, previous: Floats, seen: Floats) -> Alignment | None:
+        """The start, where the motion found does not explain the finest level clearly better."""
+        inverse_depth = self._corrected(template)
+        at = look(template, inverse_depth, self._motion)
+        before = look(template, template.inverse_depth, self._start)
         difference = self._difference(template, previous, at)
         of_start = self._difference(template, previous, before)
         both = seen * (at.valid & before.valid)
-        is_better = self._loss(difference, both) < self._loss(of_start, both)
+        gain = self._loss(of_start, both) - self._loss(difference, both)
+        # As much is gained on mere noise, by so many unknowns.
+        is_better = gain > 0.5 * _CORRELATED * len(self._offset)
         if not is_better:
             self._motion, at, difference = self._start, before, of_start
         surely = at.valid & (seen > _MIN_WEIGHT)
         if np.count_nonzero(surely) < _MIN_POINTS:
             return None
-        self._spread = _robust_spread(difference[surely])
-        covariance = alignment_covariance(
-            template,
-            at,
-            self._motion,
-            self._weight(difference, seen * at.valid),
-            self._spread,
-            self._prior,
-            depth_error,
-        )
-        # Still moving when the steps were spent: as many lie ahead.
-        left = _STEPS_LEFT * self._last_step
-        covariance += np.outer(left, left)
-        motion, covariance = self._fused(covariance)
+        unexplained = _robust_spread(difference[surely]) / gradient_of(template)
         return Alignment(
             # The steps were approximate.
-            Rotation.from_matrix(motion[:3, :3]).as_matrix(),
-            motion[:3, 3].copy(),
-            covariance,
-            self._spread / gradient_of(template),
+            Rotation.from_matrix(self._motion[:3, :3]).as_matrix(),
+            self._motion[:3, 3].copy(),
+            self._covariance(unexplained, template.camera),
+            unexplained,
             template.x.size,
             self._iterations,
             is_better,
+            self._offset[8:].copy() if is_better else np.zeros(WAVES),
         )
 
-    def _fused(self, covariance: Doubles) -> tuple[Doubles, Doubles]:
-        """The motion found and the start, each by its covariance: where depth is bad, a network
-        knows turns better than an alignment with that depth."""
-        turn = _NETWORK_TURN + _NETWORK_SHARE * _angle(self._start)
-        of_start = np.diag(np.concatenate((_FREE / self._prior[:3], [turn**2] * 3)))
-        gain = covariance @ np.linalg.inv(covariance + of_start)
-        apart = se3.log(se3.inverse(self._motion) @ self._start)
-        fused = (np.eye(6) - gain) @ covariance
-        return self._motion @ se3.exp(gain @ apart), 0.5 * (fused + fused.T)
+    def _covariance(self, unexplained: float, camera: Camera) -> Doubles:
+        """What the last step's information leaves open, smooth errors of depth included; a
+        displacement that all points share; how far depth's mean may have wandered, along the step;
+        and an error of the intrinsics, across it."""
+        covariance = np.linalg.inv(self._information)[:6, :6]
+        # Still moving when the steps were spent: as many lie ahead.
+        left = _STEPS_LEFT * self._last_step
+        covariance += np.outer(left, left)
+        focal = 0.5 * (camera.fx + camera.fy)
+        turn = _COMMON * unexplained / focal
+        covariance += np.diag([(turn / self._typical) ** 2] * 3 + [turn**2] * 3)
+        # Motion · exp(e): in the axes of this camera.
+        step = self._motion[:3, :3].T @ self._motion[:3, 3]
+        along = np.outer(step, step)
+        covariance[:3, :3] += (_WANDER * self._depth_error) ** 2 * along
+        across = np.trace(along) * np.eye(3) - along
+        covariance[:3, :3] += (_CALIBRATION / focal) ** 2 * across
+        return np.asarray(0.5 * (covariance + covariance.T), np.float64)
+
+    def _corrected(self, template: Template) -> Floats:
+        """(N,) inverse depth without the smooth error found so far."""
+        error = self._offset[8:].astype(np.float32) @ self._shapes
+        return np.asarray(template.inverse_depth * np.exp(-error), np.float32)
 
     def _difference(self, template: Template, previous: Floats, at: Look) -> Floats:
-        gain, bias = (np.float32(value) for value in self._light)
+        gain, bias = (np.float32(value) for value in self._offset[6:8])
         return sample(previous, at) - (1 + gain) * template.intensity - bias
 
-    def _weight(self, difference: Floats, seen: Floats) -> Floats:
-        """Student's t."""
-        ratio = difference * np.float32(1 / self._spread)
-        return seen * np.float32(_FREEDOM + 1) / (np.float32(_FREEDOM) + ratio * ratio)
+    def _weight(self, difference: Floats, pull: Floats, seen: Floats) -> Floats:
+        """Information by Student's t, less where depth moves the point along the gradient."""
+        by_depth = np.float32(_SHARED * self._depth_error) * pull
+        variance = np.float32(self._spread**2) + by_depth * by_depth
+        freedom = np.float32(_FREEDOM)
+        return seen * (freedom + 1) / (freedom * variance + difference * difference)
 
     def _loss(self, difference: Floats, seen: Floats) -> float:
+        """Negative logarithm of the likelihood, of points that are independent."""
         ratio = difference * np.float32(1 / self._spread)
-        return float(seen @ np.log1p(ratio * ratio / np.float32(_FREEDOM)))
+        return 0.5 * (_FREEDOM + 1) * float(seen @ np.log1p(ratio * ratio / np.float32(_FREEDOM)))
 
-    def _step(self, template: Template, difference: Floats, weight: Floats) -> Doubles:
+    def _step(self, J: Floats, difference: Floats, weight: Floats) -> Doubles:
         """One step; (6,) what it changed of the motion."""
-        J = template.jacobian
         weighted = J * weight
-        scale = 1 / self._spread**2
-        H = scale * (weighted @ J.T).astype(np.float64)
-        b = scale * (weighted @ difference).astype(np.float64)
-        diagonal = H[range(8), range(8)]
-        H[range(8), range(8)] = diagonal * (1 + _DAMPING) + _DAMPING
-        H[range(6), range(6)] += self._prior
-        b[:6] += self._prior * self._offset
+        H = (weighted @ J.T).astype(np.float64) / _CORRELATED
+        b = (weighted @ difference).astype(np.float64) / _CORRELATED
+        every = np.arange(len(H))
+        H[every, every] = H[every, every] * (1 + _DAMPING) + _DAMPING + self._prior
+        # The motion goes against the step, all others with it.
+        b[:6] += self._prior[:6] * self._offset[:6]
+        b[6:] -= self._prior[6:] * self._offset[6:]
         step = np.linalg.solve(H, b)
         self._motion = _moved(self._motion, -step[:6])
-        self._offset -= step[:6]
-        self._light += step[6:]
+        self._offset[:6] -= step[:6]
+        self._offset[6:] += step[6:]
+        self._information = H
         self._last_step = step[:6]
         return step[:6]
 
@@ -311,9 +351,13 @@ def _static_weight(residual: Floats | None, inverse_depth: Floats, camera: Camer
 
 def _robust_spread(difference: Floats) -> float:
     """Standard deviation, by the median absolute deviation, of intensities."""
-    middle = difference.size // 2
-    # np.median costs three times as much.
-    return max(_MIN_SPREAD, 1.4826 * float(np.partition(np.abs(difference), middle)[middle]))
+    return max(_MIN_SPREAD, 1.4826 * _median(np.abs(difference)))
+
+
+def _median(values: Floats) -> float:
+    """np.median costs four times as much."""
+    middle = values.size // 2
+    return float(np.partition(values, middle)[middle])
 
 
 def _typical(inverse_depth: Floats) -> float:

@@ -96,11 +96,12 @@ class Look(NamedTuple):
     valid: NDArray[np.bool_]
 
 
-def look(template: Template, motion: NDArray[np.float64]) -> Look:
-    """motion: (4, 4), points of the template's camera to the axes of the other."""
+def look(template: Template, inverse_depth: Floats, motion: NDArray[np.float64]) -> Look:
+    """motion: (4, 4), points of the template's camera to the axes of the other. inverse_depth:
+    (N,), the template's or a better one."""
     K = template.camera.K
     p = (K @ motion[:3, :3]).astype(np.float32) @ template.rays
-    p += (K @ motion[:3, 3]).astype(np.float32)[:, None] * template.inverse_depth
+    p += (K @ motion[:3, 3]).astype(np.float32)[:, None] * inverse_depth
     w = p[2]
     with np.errstate(divide="ignore", invalid="ignore"):
         u, v = p[0] / w, p[1] / w

@@ -8,6 +8,7 @@ for frame in open_source("video.mp4"):
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import cv2
@@ -29,6 +30,12 @@ from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.sources.frame import Frame
 from depth_motion_ros.sources.rectify import Rectifier
+
+# Motion is refined with so many pixels where the frame has them, however few the network takes:
+# half the pixels along a side make a turn half as certain. Fewer than so many times the network's
+# are not worth an image of their own.
+_DETAIL = 416 * 128
+_MUCH_MORE = 1.5
 
 
 @dataclass(frozen=True)
@@ -147,8 +154,8 @@ class Estimator:
             self.reset(f"the engine now takes images of {engine.input_size}")
             self._learned.clear()
         elif self._previous is not None:
-            image = self._previous.view.image
-            view = View(image, engine.step(None, None, image).depth)
+            view = self._previous.view
+            view = replace(view, depth=engine.step(None, None, view.image).depth)
             self._previous = replace(self._previous, view=view)
         self._engine = engine
 
@@ -163,7 +170,7 @@ class Estimator:
         used; the state is then as before, and the next frame is paired with the last good one.
         """
         self._reset_if_discontinuous(frame, frame_id)
-        image, given = self._prepare(frame)
+        image, detail, given = self._prepare(frame)
         previous = self._previous
         if previous is None:
             raw = self._engine.step(None, None, image)
@@ -176,15 +183,19 @@ class Estimator:
             raise EngineError(
                 "the network finds no intrinsics in these images; give the frames a camera"
             )
-        view = View(image, raw.depth)
+        view = View(image, raw.depth, detail)
         pair = None
         if previous is not None and raw.motion is not None:
             pair = pair_motion(view, previous.view, raw.motion, camera, self.settings)
-        scale = self._scale_source.update(_observation(frame.stamp, view, camera, previous, pair))
+        depth = raw.depth
+        if pair is not None and pair.depth_factor is not None:
+            # The network's next pair is with its own depth.
+            depth = raw.depth * pair.depth_factor
+        scale = self._scale_source.update(_observation(frame.stamp, depth, camera, previous, pair))
         estimate = Estimate(
             stamp=frame.stamp,
             image=image,
-            depth=self._valid_depth(raw, scale),
+            depth=self._valid_depth(depth, scale),
             motion=None,
             object_flow=None,
             camera=camera,
@@ -216,17 +227,18 @@ class Estimator:
         elif elapsed > self.settings.max_gap:
             self.reset(f"no frame for {elapsed:.3f} s")
 
-    def _prepare(self, frame: Frame) -> tuple[NDArray[np.uint8], Camera | None]:
-        """The image at the engine's size, and its camera if the frame has one."""
+    def _prepare(self, frame: Frame) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Camera | None]:
+        """The image at the engine's size, with the detail for refinement, and the camera of the
+        former if the frame has one."""
         image, camera = frame.image, frame.camera
         if camera is not None:
             image, camera = self._rectifier(image, camera)
             camera = camera.resized(*self._size)
-        if image.shape[1::-1] == self._size:
-            # The source may fill the same buffer with the next frame.
-            return image.copy(), camera
-        resized = cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)
-        return np.asarray(resized, np.uint8), camera
+        detail = _detail(image, self._size) if self.settings.refine else None
+        # A copy at least: the source may fill the same buffer with the next frame.
+        is_right = image.shape[1::-1] == self._size
+        image = image.copy() if is_right else _reduced(image, self._size)
+        return image, image if detail is None else detail, camera
 
     def _look_for_intrinsics(self, image: NDArray[np.uint8], raw: RawPrediction) -> None:
         motion = self._engine.step(image, raw.depth, image).motion
@@ -236,8 +248,8 @@ class Estimator:
     def _learned_camera(self) -> Camera | None:
         return self._learned.camera(*self._size)
 
-    def _valid_depth(self, raw: RawPrediction, scale: Scale) -> NDArray[np.float32]:
-        depth = raw.depth * np.float32(scale.value)
+    def _valid_depth(self, depth: NDArray[np.float32], scale: Scale) -> NDArray[np.float32]:
+        depth = depth * np.float32(scale.value)
         low, high = self.settings.min_depth, self.settings.max_depth
         depth[~((depth >= low) & (depth <= high))] = np.nan
         return depth
@@ -310,14 +322,28 @@ class Estimator:
             self._odometry.coast(elapsed, settings.lost_speed, settings.lost_turn_rate)
 
 
+def _detail(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8] | None:
+    """The image with about ``_DETAIL`` pixels; None where the network's size has hardly less."""
+    height, width = image.shape[:2]
+    shrink = min(1.0, math.sqrt(_DETAIL / (width * height)))
+    wanted = round(shrink * width), round(shrink * height)
+    if wanted[0] * wanted[1] < _MUCH_MORE * size[0] * size[1]:
+        return None
+    return image.copy() if wanted == (width, height) else _reduced(image, wanted)
+
+
+def _reduced(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def _observation(
     stamp: int,
-    view: View,
+    depth: NDArray[np.float32],
     camera: Camera,
     previous: _Previous | None,
     pair: PairMotion | None,
 ) -> Observation:
     if previous is None or pair is None or pair.quality.tracking == "lost":
-        return Observation(stamp, view.depth, camera)
+        return Observation(stamp, depth, camera)
     motion = se3.transform(pair.rotation, pair.translation)
-    return Observation(stamp, view.depth, camera, previous.stamp, motion)
+    return Observation(stamp, depth, camera, previous.stamp, motion)

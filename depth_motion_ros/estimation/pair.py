@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from depth_motion_ros.engines.engine import RawMotion
 from depth_motion_ros.estimation.alignment import Alignment, align
+from depth_motion_ros.estimation.alignment_depth import correction
 from depth_motion_ros.estimation.estimate import Quality
 from depth_motion_ros.estimation.quality import (
     WarpErrors,
@@ -25,10 +27,15 @@ from depth_motion_ros.geometry.camera import Camera
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """What is there of a frame: image (H, W, 3) uint8 RGB, depth (H, W) in network units."""
+    """What is there of a frame: image (H, W, 3) uint8 RGB, depth (H, W) in network units.
+
+    detail: (h, w, 3) uint8, the same view with more pixels, where the frame has more than the
+        network takes; else the image. Of all frames of one size.
+    """
 
     image: NDArray[np.uint8]
     depth: NDArray[np.float32]
+    detail: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,12 +43,14 @@ class PairMotion:
     """rotation (3, 3), translation (3,), in the convention of ``RawMotion``; no motion at all
     where quality says static, and not to be used where it says lost.
     covariance: (6, 6), translation before rotation, of e in motion · exp(e).
+    depth_factor: (H, W) by which depth agrees better with the two images; None = not known.
     refinement: what aligning the images has cost."""
 
     rotation: NDArray[np.float64]
     translation: NDArray[np.float64]
     covariance: NDArray[np.float64]
     quality: Quality
+    depth_factor: NDArray[np.float32] | None = None
     refinement: Cost = NOTHING
 
 
@@ -65,23 +74,13 @@ def pair_motion(
     alignment, refinement = None, Stopwatch()
     if settings.refine:
         with refinement:
-            alignment = align(
-                view.image,
-                previous.image,
-                view.depth,
-                previous.depth,
-                rotation,
-                translation,
-                raw.residual,
-                camera,
-                settings.depth_error,
-            )
+            alignment = _aligned(view, previous, raw, rotation, translation, camera, settings)
     if alignment is not None:
         rotation, translation = alignment.rotation, alignment.translation
     errors = warp_errors(
         view.image, previous.image, view.depth, rotation, translation, raw.residual, camera
     )
-    tracking, reason = judge(errors, settings)
+    tracking, reason = judge(errors, settings, is_aligned=alignment is not None)
     if tracking == "ok" and alignment is not None:
         tracking, reason = _judge_alignment(alignment, settings)
     quality = Quality(
@@ -93,11 +92,42 @@ def pair_motion(
     )
     if tracking == "static":
         rotation, translation = np.eye(3), np.zeros(3)
+    factor = None
     if tracking == "ok" and alignment is not None:
         covariance = alignment.covariance
+        factor = correction(alignment.depth_error, *camera.size)
     else:
         covariance = _heuristic(view, errors, tracking, camera, rotation, translation)
-    return PairMotion(rotation, translation, covariance, quality, refinement.cost)
+    return PairMotion(rotation, translation, covariance, quality, factor, refinement.cost)
+
+
+def _aligned(
+    view: View,
+    previous: View,
+    raw: RawMotion,
+    rotation: NDArray[np.float64],
+    translation: NDArray[np.float64],
+    camera: Camera,
+    settings: EstimatorSettings,
+) -> Alignment | None:
+    size = view.detail.shape[1::-1]
+    return align(
+        view.detail,
+        previous.detail,
+        _resized(view.depth, size),
+        _resized(previous.depth, size),
+        rotation,
+        translation,
+        _resized(raw.residual, size),
+        camera.resized(*size),
+        settings.depth_error,
+    )
+
+
+def _resized(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    if values.shape[1::-1] == size:
+        return values
+    return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _lost(reason: str) -> PairMotion:

@@ -24,6 +24,13 @@ _MIN_ROTATION_STD = 1e-4
 # Interpolating between noisy pixels lowers their noise: a meaningless shift by half a pixel in x
 # and y leaves sqrt((1 + 1/4) / 2) = 0.79 of the difference. Only less than that is explained.
 _EXPLAINED = 0.79
+# Likeness is judged by so small an image, in pixels: a motion that is off by some pixels does not
+# count there. Shifts of the whole by so many of its pixels are tried, too.
+_LIKENESS_SIZE = 104 * 32
+_LIKENESS_SHIFT = 3
+# Standard deviation of the blur, in its pixels, that is taken away: what is left is detail. Sky
+# above and road below look alike everywhere.
+_LIKENESS_BLUR = 2.0
 # Share of the motion itself that a learned estimate is off by although the images agree.
 _RELATIVE_STD = 0.05
 
@@ -34,6 +41,9 @@ class WarpErrors:
 
     pixel_error, identity_pixel_error: the same two as image displacement, in pixels of the
         network's image: error over mean gradient (linearised brightness constancy).
+    likeness: correlation of the details of the two images, in [-1, 1], at the best of: the motion,
+        no motion, the whole image shifted by some pixels. Whatever the motion, it tells whether
+        both show the same place.
     """
 
     photometric_error: float
@@ -41,6 +51,7 @@ class WarpErrors:
     valid_fraction: float
     pixel_error: float
     identity_pixel_error: float
+    likeness: float
 
 
 def warp_errors(
@@ -82,10 +93,12 @@ def warp_errors(
     if count == 0:
         whole = float(identity.mean())
         nan = float("nan")
-        return WarpErrors(nan, whole, 0.0, nan, _REDUCTION * whole / gradient)
+        like = _likeness(grey, previous_grey)
+        return WarpErrors(nan, whole, 0.0, nan, _REDUCTION * whole / gradient, like)
     # OpenCV does not say what it makes of coordinates that are NaN.
     u[~valid] = v[~valid] = 0
-    warped = cv2.remap(previous_grey, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    remapped = cv2.remap(previous_grey, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    warped = np.asarray(remapped, np.float32)
     mask = valid.view(np.uint8)
     photometric_error = cv2.mean(cv2.absdiff(warped, grey), mask)[0]
     identity_error = cv2.mean(identity, mask)[0]
@@ -95,11 +108,46 @@ def warp_errors(
         count / valid.size,
         _REDUCTION * photometric_error / gradient,
         _REDUCTION * identity_error / gradient,
+        _likeness(grey, previous_grey, warped, valid),
     )
 
 
-def judge(errors: WarpErrors, settings: EstimatorSettings) -> tuple[str, str]:
+def _likeness(
+    grey: NDArray[np.float32],
+    previous: NDArray[np.float32],
+    warped: NDArray[np.float32] | None = None,
+    valid: NDArray[np.bool_] | None = None,
+) -> float:
+    """See ``WarpErrors``. warped: the previous image where the motion puts it, where valid."""
+    height, width = grey.shape
+    shrink = max(1, round((width * height / _LIKENESS_SIZE) ** 0.5))
+    size = max(8, width // shrink), max(8, height // shrink)
+    details, before = _details(grey, size), _details(previous, size)
+    r = _LIKENESS_SHIFT
+    middle = np.ascontiguousarray(details[r:-r, r:-r])
+    likeness = float(cv2.matchTemplate(before, middle, cv2.TM_CCORR_NORMED).max())
+    if warped is None or valid is None:
+        return likeness
+    # Filled with what it is compared with, the rest makes no edge; it does not count either.
+    after = _details(np.where(valid, warped, grey), size)
+    counts = _shrunk(valid.astype(np.float32), *size) > 0.5
+    here, there = details[counts], after[counts]
+    norm = float(np.sqrt((here @ here) * (there @ there)))
+    return max(likeness, float(here @ there) / norm) if norm > 0 else likeness
+
+
+def _details(grey: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    small = _shrunk(grey, *size)
+    return np.asarray(small - cv2.GaussianBlur(small, (0, 0), _LIKENESS_BLUR), np.float32)
+
+
+def judge(
+    errors: WarpErrors, settings: EstimatorSettings, *, is_aligned: bool = False
+) -> tuple[str, str]:
     """(tracking, reason): ``ok``, ``static`` or ``lost``, and why it is not ``ok``.
+
+    is_aligned: the motion is one that the images agree on. Where it explains less than no motion
+    does, depth or the field of what moves by itself are to blame then.
 
     Static asks for two things: the images hardly differ, and the estimated motion does not
     explain what little they differ by. The first alone would swallow slow motion.
@@ -110,9 +158,14 @@ def judge(errors: WarpErrors, settings: EstimatorSettings) -> tuple[str, str]:
         return "static", f"the images differ by {identity:.4f}, and no motion explains it"
     if errors.valid_fraction < settings.min_valid:
         return "lost", f"the frames share only {errors.valid_fraction:.0%} of the image"
+    if errors.likeness < settings.min_likeness:
+        return "lost", (
+            f"the two images do not show the same place: their details correlate by "
+            f"{errors.likeness:.2f}, less than {settings.min_likeness:g}"
+        )
     if photometric > settings.lost_error:
         return "lost", f"photometric error {photometric:.3f} exceeds {settings.lost_error:g}"
-    if photometric > settings.lost_ratio * max(identity, settings.static_error):
+    if not is_aligned and photometric > settings.lost_ratio * max(identity, settings.static_error):
         return "lost", f"photometric error {photometric:.3f}, without any motion {identity:.3f}"
     return "ok", ""
 

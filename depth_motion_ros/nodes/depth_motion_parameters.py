@@ -166,9 +166,9 @@ _SCALE = (
 _MOTION = (
     Parameter(
         "refine",
-        False,
-        "align the images to refine the network's motion: better where depth is right to about "
-        "10 %, worse where it is not (docs/odometry.md)",
+        True,
+        "align the images to refine the network's motion and what is smoothly wrong in its depth "
+        "(docs/odometry.md)",
     ),
     Parameter(
         "when_lost",
@@ -197,9 +197,9 @@ _MOTION = (
     ),
     Parameter(
         "depth_error",
-        0.1,
-        "relative standard deviation of the smooth error of the depth: the covariance of odom "
-        "rests on it",
+        0.0,
+        "relative standard deviation of the error of the network's depth: refinement and the "
+        "covariance of odom rest on it; 0 = as the weights say, or 0.3 where they do not",
         LIVE,
         minimum=0.0,
         maximum=1.0,
@@ -230,6 +230,15 @@ _MOTION = (
         "px",
         minimum=0.0,
         maximum=1000.0,
+    ),
+    Parameter(
+        "min_likeness",
+        0.28,
+        "tracking is lost where the details of two images correlate less, whatever the motion: a "
+        "cut to another place",
+        LIVE,
+        minimum=-1.0,
+        maximum=1.0,
     ),
     Parameter(
         "min_texture",

@@ -11,7 +11,7 @@ from typing import Any
 from nav_msgs.msg import Odometry
 from rclpy.lifecycle import LifecycleNode
 
-from depth_motion_ros.estimation.settings import EstimatorSettings
+from depth_motion_ros.estimation.settings import DEPTH_ERROR, EstimatorSettings, depth_error_of
 from depth_motion_ros.models.weights import Weights, WeightsError
 from depth_motion_ros.nodes.camera_info import CameraPairing
 from depth_motion_ros.nodes.conversions import compressed_to_rgb, image_to_rgb
@@ -35,14 +35,14 @@ _BAD_INFO = ("camera_info bad", "camera_info contradicts image")
 # Parameters that are settings of the same name.
 _LIVE_SETTINGS = (
     *("min_depth", "max_depth", "max_gap", "depth_error", "lost_speed", "lost_turn_rate"),
-    *("static_error", "lost_error", "lost_displacement", "min_texture"),
+    *("static_error", "lost_error", "lost_displacement", "min_likeness", "min_texture"),
 )
 
 Config = Mapping[str, Any]
 
 
-def estimator_settings(config: Config) -> EstimatorSettings:
-    """Raises SettingsError where values contradict each other."""
+def estimator_settings(config: Config, depth_error: float = DEPTH_ERROR) -> EstimatorSettings:
+    """depth_error: of the weights. Raises SettingsError where values contradict each other."""
     return EstimatorSettings(
         scale=config["scale"] or None,
         base_from_camera=base_from_optical(config["camera_xyz"], config["camera_rpy"]),
@@ -51,13 +51,17 @@ def estimator_settings(config: Config) -> EstimatorSettings:
         unknown_scale=config["unknown_scale"],
         when_lost=config["when_lost"],
         refine=config["refine"],
-        **live_settings(config),
+        **live_settings(config, depth_error),
     )
 
 
-def live_settings(config: Config) -> dict[str, Any]:
-    """Those of EstimatorSettings that may change between two frames."""
+def live_settings(config: Config, depth_error: float = DEPTH_ERROR) -> dict[str, Any]:
+    """Those of EstimatorSettings that may change between two frames.
+
+    depth_error: of the weights, for where the parameter leaves it to them.
+    """
     settings = {name: config[name] for name in _LIVE_SETTINGS}
+    settings["depth_error"] = config["depth_error"] or depth_error
     settings["min_flow_speed"] = config["object_flow_threshold"]
     settings["min_flow_ratio"] = config["object_flow_ratio"]
     return settings
@@ -84,12 +88,13 @@ class Pipeline:
         self._config = config
         self._tally = tally
         self._report = report
-        settings = estimator_settings(config)
         options = EngineOptions(
             *(config[name] for name in ("engine", "precision", "device", "threads")),
             *(config[name] for name in ("input_width", "input_height")),
         )
         weights = self._first_weights()
+        self._depth_error = depth_error_of(weights.metadata)
+        settings = estimator_settings(config, self._depth_error)
         if weights.version == UNTRAINED:
             node.get_logger().error(
                 "THE NETWORK IS UNTRAINED: there is no weights file, so depth and motion mean "
@@ -210,7 +215,7 @@ class Pipeline:
 
     def change(self, config: Config) -> None:
         """Adopt changed live parameters, from the next frame on."""
-        changes = live_settings(config)
+        changes = live_settings(config, self._depth_error)
         encoding, stride = config["depth_encoding"], config["point_stride"]
 
         def adopt() -> None:
