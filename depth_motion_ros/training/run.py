@@ -27,6 +27,7 @@ from depth_motion_ros.training.module import DepthMotionModule, DepthValidator
 from depth_motion_ros.training.options import RecipeError
 from depth_motion_ros.training.recipe import Recipe
 from depth_motion_ros.training.report import write_report
+from depth_motion_ros.training.stages import check_architecture, join_motion
 
 WEIGHTS_FILE, RECIPE_FILE, REPORT_FILE = "weights.safetensors", "recipe.yaml", "report.html"
 VALIDATION_FILE = "validation.json"
@@ -41,7 +42,7 @@ class RunOptions:
     precision: as Lightning's Trainer takes them; precision "auto" is bf16-mixed on a GPU that has
     it, else 32-true. workers: loader processes. fast_dev_run: one step of everything.
     deterministic: only deterministic kernels on a GPU (slower). parent: weights to start from.
-    motion_parent: weights to start MotionNet from, in place of the parent's.
+    motion_parent: weights to start MotionNet from, in place of the parent's; see ``stages``.
     licence: of the resulting weights.
     """
 
@@ -78,8 +79,11 @@ def train(
     if options.fast_dev_run:
         recipe = recipe.with_steps(1)
     checkpoint = _checkpoint_to_resume(options)
+    network = initial_network(recipe, options.parent)
+    if options.motion_parent is not None:
+        join_motion(network, options.motion_parent, recipe, data)
     module = DepthMotionModule(
-        initial_network(recipe, options.parent, options.motion_parent),
+        network,
         recipe,
         data.simulator,
         data.simulated_per_step,
@@ -101,48 +105,26 @@ def train(
     return _finish(trainer, module, loaders, data, options)
 
 
-def initial_network(
-    recipe: Recipe, parent: Weights | None = None, motion_parent: Weights | None = None
-) -> DepthMotionNet:
+def initial_network(recipe: Recipe, parent: Weights | None = None) -> DepthMotionNet:
     """The network a run starts from: new by the recipe's seed, or with the weights of a parent.
 
-    motion_parent: where MotionNet's weights come from instead, if given: depth and motion may be
-    learned in two runs at the same time.
-
-    Raises RecipeError where a parent is of another architecture.
+    Raises RecipeError where the parent is of another architecture.
     """
     torch.manual_seed(recipe.seed)
     network = DepthMotionNet(recipe.network.config())
-    with torch.no_grad():
-        network.motion_net.rotation_scale.fill_(recipe.network.rotation_scale)
-        network.motion_net.translation_scale.fill_(recipe.network.translation_scale)
-    if parent is not None:
-        _check_architecture(parent, recipe)
+    if parent is None:
+        with torch.no_grad():
+            network.motion_net.rotation_scale.fill_(recipe.network.rotation_scale)
+            network.motion_net.translation_scale.fill_(recipe.network.translation_scale)
+    else:
+        check_architecture(parent, recipe)
         network.load_state_dict(parent.tensors)
-    if motion_parent is not None:
-        _check_architecture(motion_parent, recipe)
-        prefix = "motion_net."
-        network.motion_net.load_state_dict(
-            {
-                name.removeprefix(prefix): tensor
-                for name, tensor in motion_parent.tensors.items()
-                if name.startswith(prefix)
-            }
-        )
     return network
 
 
 def _parents(options: RunOptions) -> str:
     parents = [p.version for p in (options.parent, options.motion_parent) if p is not None]
     return " + ".join(parents) or "none"
-
-
-def _check_architecture(parent: Weights, recipe: Recipe) -> None:
-    if parent.config.architecture != recipe.network.architecture:
-        raise RecipeError(
-            f"the weights to start from are of architecture {parent.config.architecture!r}, "
-            f"the recipe's network.architecture is {recipe.network.architecture!r}"
-        )
 
 
 def _checkpoint_to_resume(options: RunOptions) -> Path | None:
