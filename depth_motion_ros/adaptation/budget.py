@@ -10,6 +10,8 @@ from contextlib import contextmanager
 # Time that may be saved up while nothing is spent: two seconds of the fraction.
 _SAVED_SECONDS = 2.0
 LOWEST_PRIORITY = 19
+# Stamps of a steady camera are not steady to the last digit.
+_ROUNDING = 1e-6
 
 
 class Budget:
@@ -40,7 +42,8 @@ class Budget:
         """Seconds until something may be spent again; 0 = now. is_step: max_rate counts too."""
         self._earn()
         owed = max(0.0, -self._credit) / self.max_cpu_fraction
-        return max(owed, self._next_step - self._clock()) if is_step else owed
+        wait = max(owed, self._next_step - self._clock()) if is_step else owed
+        return wait if wait > _ROUNDING else 0.0
 
     @contextmanager
     def spend(self, is_step: bool = True) -> Iterator[None]:

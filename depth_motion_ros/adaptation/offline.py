@@ -16,6 +16,16 @@ from depth_motion_ros.geometry import se3
 from depth_motion_ros.sources.frame import Frame
 
 
+class VideoClock:
+    """The time of the newest frame, s: for a budget that counts in the time of the video."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @dataclass(frozen=True, eq=False)
 class Progress:
     """What a frame led to. release: weights that it made releasable; None mostly."""
@@ -26,14 +36,20 @@ class Progress:
 
 
 def adapt_over(
-    adapter: Adapter, frames: Iterable[Frame], with_odometry: bool = False
+    adapter: Adapter,
+    frames: Iterable[Frame],
+    clock: VideoClock | None = None,
+    with_odometry: bool = False,
 ) -> Iterator[Progress]:
-    """Show frames to an adapter and let it learn all that it wants after each.
+    """Show frames to an adapter and let it learn all that its budget allows after each.
 
-    with_odometry: the poses that the frames carry serve as odometry.
+    clock: of the adapter's budget. with_odometry: the poses that the frames carry serve as
+    odometry.
     """
     previous: Frame | None = None
     for frame in frames:
+        if clock is not None:
+            clock.now = frame.stamp * 1e-9
         displacement = _between(previous, frame) if with_odometry else None
         K = None if frame.camera is None else frame.camera.K
         observation = adapter.observe(frame.image, frame.stamp * 1e-9, K, displacement)

@@ -42,13 +42,13 @@ def run(args: argparse.Namespace) -> int:
     from depth_motion_ros.models.weights import Weights
     from depth_motion_ros.sources.open import open_source
 
-    adapter = adapter_of(Weights.from_file(args.weights), args)
+    adapter, clock = adapter_of(Weights.from_file(args.weights), args)
     if args.state is not None and (args.state / FILE).exists():
         adapter.restore(args.state)
     for spec in args.data * args.passes:
         with open_source(spec) as source:
             frames = itertools.islice(source, args.limit)
-            for progress in adapt_over(adapter, frames, args.odometry):
+            for progress in adapt_over(adapter, frames, clock, args.odometry):
                 if progress.release is not None:
                     scores = progress.release.scores
                     print(

@@ -44,7 +44,7 @@ def gain(weights: Weights, family: str, args: argparse.Namespace) -> dict[str, A
     stride = round(_LATER_SECONDS * RATE / _LATER_FRAMES)
     original = original_pairs(weights, args)
     first = running = build_network(weights)
-    adapter = adapter_of(weights, args)
+    adapter, clock = adapter_of(weights, args)
     scored: list[Frame] = []
     during: list[float] = []
     begin = time.process_time()
@@ -56,7 +56,7 @@ def gain(weights: Weights, family: str, args: argparse.Namespace) -> dict[str, A
             scored.append(frame)
             during += abs_rel(running, [frame])
         watching += time.process_time() - started
-        for progress in adapt_over(adapter, [frame]):
+        for progress in adapt_over(adapter, [frame], clock):
             if progress.release is not None:
                 running = build_network(progress.release.weights)
     learning = time.process_time() - begin - watching

@@ -50,7 +50,7 @@ def hostility(weights: Weights, args: argparse.Namespace) -> dict[str, Any]:
     start = round(_WARM_UP * RATE)
     held_back = [sources[0].frame(start + 15 * i) for i in range(_HELD_BACK_FRAMES)]
     original = original_pairs(weights, args)
-    adapter = adapter_of(weights, args)
+    adapter, clock = adapter_of(weights, args)
 
     def judged(minute: float) -> tuple[float, float, float]:
         network = build_network(adapter.running)
@@ -63,7 +63,7 @@ def hostility(weights: Weights, args: argparse.Namespace) -> dict[str, Any]:
 
     begin = time.process_time()
     releases = [judged(-_WARM_UP / 60)]
-    for progress in adapt_over(adapter, (sources[0].frame(i) for i in range(start))):
+    for progress in adapt_over(adapter, (sources[0].frame(i) for i in range(start)), clock):
         if progress.release is not None:
             releases.append(judged(progress.frame.stamp * 1e-9 / 60 - _WARM_UP / 60))
     at_start = releases[-1]
@@ -72,7 +72,7 @@ def hostility(weights: Weights, args: argparse.Namespace) -> dict[str, Any]:
     }
     begin_ns = start * STEP_NS
     for name, frame in hostile_frames(stage, args.minutes * 60, begin_ns, args.seed):
-        for progress in adapt_over(adapter, [frame]):
+        for progress in adapt_over(adapter, [frame], clock):
             part, reason = kinds[name], progress.observation.reason
             part["frames"] += 1
             part["admitted"] += progress.observation.admitted

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from depth_motion_ros.adaptation.adapter import Adapter
+    from depth_motion_ros.adaptation.offline import VideoClock
     from depth_motion_ros.adaptation.settings import AdaptationSettings
     from depth_motion_ros.models.weights import Weights
+
+# Cores: nobody waits for a recording.
+_NO_LIMIT = 64.0
 
 
 def add_adaptation_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,23 +61,31 @@ def settings_of(words: list[str]) -> AdaptationSettings:
     return AdaptationSettings(**chosen)
 
 
-def adapter_of(weights: Weights, args: argparse.Namespace) -> Adapter:
-    """An adapter without a budget, with the immutable pairs that were asked for."""
+def adapter_of(weights: Weights, args: argparse.Namespace) -> tuple[Adapter, VideoClock]:
+    """An adapter with the immutable pairs that were asked for, and its clock.
+
+    ``max_rate`` counts in the time of the video; processor time is not limited.
+    """
     from depth_motion_ros.adaptation.adapter import Adapter
+    from depth_motion_ros.adaptation.budget import Budget
     from depth_motion_ros.adaptation.immutable import cached_pairs, recorded_pairs
+    from depth_motion_ros.adaptation.offline import VideoClock
     from depth_motion_ros.sources.open import open_source
 
     size = weights.config.input_width, weights.config.input_height
     count = args.replay_pairs
     settings = settings_of(args.set)
-    if not args.replay:
-        return Adapter(weights, settings, cached_pairs(*size, count, args.seed), args.seed)
-    records = []
-    share = -(-count // len(args.replay))
-    for spec in args.replay:
-        with open_source(spec) as source:
-            records += recorded_pairs(source, *size, share)
-    return Adapter(weights, settings, records, args.seed)
+    if args.replay:
+        records = []
+        share = -(-count // len(args.replay))
+        for spec in args.replay:
+            with open_source(spec) as source:
+                records += recorded_pairs(source, *size, share)
+    else:
+        records = cached_pairs(*size, count, args.seed)
+    clock = VideoClock()
+    budget = Budget(_NO_LIMIT, settings.max_rate, clock, cpu=lambda: 0.0)
+    return Adapter(weights, settings, records, args.seed, budget), clock
 
 
 def refusals(refused: dict[str, int]) -> str:

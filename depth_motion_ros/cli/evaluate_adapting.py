@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from depth_motion_ros.adaptation.adapter import Adapter
-from depth_motion_ros.adaptation.offline import adapt_over
+from depth_motion_ros.adaptation.offline import VideoClock, adapt_over
 from depth_motion_ros.cli.adaptation_options import adapter_of, refusals
 from depth_motion_ros.evaluation.evaluate import Metrics, Options, evaluate
 from depth_motion_ros.evaluation.predictor import NetworkPredictor
@@ -65,8 +65,8 @@ def evaluate_adapting(
         batch=args.batch, limit=args.limit, crop=args.garg_crop, motion=False, floors=True
     )
     before = evaluate(NetworkPredictor(build_network(weights)), source, options).metrics
-    adapter = adapter_of(weights, args)
-    shown = _AdaptingSource(source, adapter)
+    adapter, clock = adapter_of(weights, args)
+    shown = _AdaptingSource(source, adapter, clock)
     one_by_one = Options(batch=1, limit=args.limit, crop=args.garg_crop, motion=False, floors=False)
     during = evaluate(shown, shown, one_by_one).metrics
     after = evaluate(NetworkPredictor(build_network(adapter.running)), source, options).metrics
@@ -77,15 +77,16 @@ class _AdaptingSource(Source):
     """Frames of a source, each of which is learned from when the next is asked for; and the
     predictor with the weights that run meanwhile."""
 
-    def __init__(self, source: FrameSource, adapter: Adapter) -> None:
+    def __init__(self, source: FrameSource, adapter: Adapter, clock: VideoClock) -> None:
         super().__init__(source.name, source.rate, source.length)
         self._source = source
         self._adapter = adapter
+        self._clock = clock
         self._predictor = NetworkPredictor(build_network(adapter.running))
 
     def __iter__(self) -> Iterator[Frame]:
         ahead, shown = itertools.tee(self._source)
-        learning = adapt_over(self._adapter, shown)
+        learning = adapt_over(self._adapter, shown, self._clock)
         for frame in ahead:
             yield frame
             if next(learning).release is not None:
