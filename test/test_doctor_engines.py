@@ -100,13 +100,6 @@ def test_without_any_weights_the_network_is_called_untrained(tmp_path: Path) -> 
     assert "no trained weights" in finding.what
 
 
-def test_the_packages_own_weights_are_those_of_the_node() -> None:
-    pytest.importorskip("rclpy", reason="needs ROS 2 (a sourced one, or the wheels)")
-    from depth_motion_ros.nodes import networks
-
-    assert doctor.PACKAGED.parent == networks._PACKAGED
-
-
 def test_an_engine_is_built_and_run_for_real(weights: Weights) -> None:
     finding = doctor.check_engine(weights, "torch")
     assert finding.level == "ok"

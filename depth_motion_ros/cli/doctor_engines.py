@@ -15,16 +15,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import depth_motion_ros
 from depth_motion_ros.cli.doctor_finding import Finding, ok, problem, warning
 from depth_motion_ros.engines.engine import Engine, EngineError
 from depth_motion_ros.engines.private_files import default_folder
 from depth_motion_ros.engines.select import create_engine
 from depth_motion_ros.models.config import NetworkConfig
 from depth_motion_ros.models.network import DepthMotionNet
+from depth_motion_ros.models.packaged import DEFAULT, weights_path
 from depth_motion_ros.models.weights import Weights, WeightsError, weights_of
 
-PACKAGED = Path(depth_motion_ros.__file__).parent / "weights" / "lite.safetensors"
 TENSORRT = (
     "tensorrt", "tensorrt-cu12", "tensorrt-cu13",
     "tensorrt-rtx", "tensorrt-rtx-cu12", "tensorrt-rtx-cu13",
@@ -110,10 +109,10 @@ def check_tensorrt(
     return ok(", ".join(found))
 
 
-def check_weights(path: str = "", packaged: Path = PACKAGED) -> tuple[Finding, Weights]:
+def check_weights(path: str = "", packaged: Path | None = None) -> tuple[Finding, Weights]:
     """The finding, and weights with which the engines can be tried: untrained where none serve."""
-    file = Path(path).expanduser() if path else packaged
-    if path or packaged.is_file():
+    file = weights_path(path) if path else packaged or weights_path(DEFAULT)
+    if path or file.is_file():
         try:
             weights = Weights.from_file(file)
         except WeightsError as error:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from depth_motion_ros.models.config import ConfigError, NetworkConfig
 from depth_motion_ros.models.network import DepthMotionNet
+from depth_motion_ros.models.packaged import weights_path
 
 METADATA_KEYS = (
     "architecture",
@@ -99,14 +100,15 @@ class Weights:
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Weights:
-        """Read a weights file."""
+        """Read a weights file, or one of the package by its name: see ``packaged``."""
+        path = weights_path(path)
         try:
-            size = Path(path).stat().st_size
+            size = path.stat().st_size
             if size > MAX_BYTES:
                 raise WeightsFileError(
                     f"{path}: {size} bytes are more than any weights file has ({MAX_BYTES})"
                 )
-            data = Path(path).read_bytes()
+            data = path.read_bytes()
         except OSError as error:
             raise WeightsFileError(f"{path}: cannot be read: {error.strerror}") from error
         return cls.from_bytes(data, str(path))

@@ -65,8 +65,8 @@ _NODE = (
     Parameter(
         "weights",
         "",
-        "weights file to begin with, the same as that of depth_motion_node; empty = the one in the "
-        "package",
+        "weights file to begin with, or default or free, the same as that of depth_motion_node; "
+        "empty = default",
         START,
     ),
     Parameter(

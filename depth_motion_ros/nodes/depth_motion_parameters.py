@@ -42,7 +42,8 @@ _NETWORK = (
     Parameter(
         "weights",
         "",
-        "weights file; empty = the one in the package, or an untrained network if there is none",
+        "weights file, or default or free: those of the package, the second without the "
+        "restrictions on commercial use; empty = default",
     ),
     Parameter(
         "use_adapted",

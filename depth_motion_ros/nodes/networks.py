@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,11 +14,11 @@ from depth_motion_ros.engines.select import create_engine
 from depth_motion_ros.engines.torch_engine import TorchEngine
 from depth_motion_ros.models.config import NetworkConfig
 from depth_motion_ros.models.network import DepthMotionNet
+from depth_motion_ros.models.packaged import FOLDER
 from depth_motion_ros.models.weights import Weights, WeightsError, weights_of
 
 UNTRAINED = "untrained"
 _SEED = 0
-_PACKAGED = Path(__file__).resolve().parents[1] / "weights"
 
 
 @dataclass(frozen=True)
@@ -51,13 +50,13 @@ EngineBuilder = Callable[[EngineOptions, Weights], Engine]
 
 
 def find_weights(path: str, architecture: str) -> Weights:
-    """The weights of a file; without one those of the package, without those untrained ones.
+    """The weights of a file or name; without one those of the package, else untrained ones.
 
-    Untrained weights have the version ``untrained``. Raises WeightsError.
+    path: may be ``default`` or ``free``, see ``models.packaged``. Untrained weights have the version ``untrained``. Raises WeightsError.
     """
-    packaged = _PACKAGED / f"{architecture}.safetensors"
     if path:
-        return Weights.from_file(Path(path).expanduser())
+        return Weights.from_file(path)
+    packaged = FOLDER / f"{architecture}.safetensors"
     if packaged.is_file():
         return Weights.from_file(packaged)
     generator_state = torch.random.get_rng_state()
