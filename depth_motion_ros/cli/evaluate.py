@@ -16,7 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
     from depth_motion_ros.evaluation.motion import DEFAULT_THRESHOLD
 
-    parser.add_argument("--weights", default="default", help="weights file, or default or free, those of the package")
+    parser.add_argument(
+        "--weights", default="default", help="file, or default or free: those of the package"
+    )
     parser.add_argument(
         "--data",
         required=True,

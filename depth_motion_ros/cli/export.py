@@ -19,7 +19,9 @@ HELP = "write an ONNX model, or build the TensorRT engine ahead, checked against
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--weights", default="default", help="weights file, or default or free, those of the package")
+    parser.add_argument(
+        "--weights", default="default", help="file, or default or free: those of the package"
+    )
     parser.add_argument("--out", help="ONNX file to write")
     parser.add_argument(
         "--engine",
