@@ -76,6 +76,13 @@ class Node:
                     continue
         self._file.close()
 
+    def kill(self) -> None:
+        """SIGKILL, as a crash or a lack of memory would end it."""
+        if self.running:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(STOP_S)
+        self._file.close()
+
 
 class Recorder(Node):
     """The recorder: the last line of its log tells how many messages of each topic it has."""
@@ -139,11 +146,17 @@ def add_node_arguments(parser: argparse.ArgumentParser) -> None:
 
 def node_parameters(args: argparse.Namespace) -> dict[str, Any]:
     """What the arguments say of depth_motion_node. Raises DemoError for what is no setting."""
-    values: dict[str, Any] = {"weights": args.weights} if args.weights else {}
-    for pair in args.set:
+    given: dict[str, Any] = {"weights": args.weights} if args.weights else {}
+    return {**given, **parse_settings(args.set, "--set")}
+
+
+def parse_settings(pairs: Sequence[str], option: str) -> dict[str, Any]:
+    """Values of ``NAME=VALUE`` pairs, read as YAML. Raises DemoError naming what is none."""
+    values: dict[str, Any] = {}
+    for pair in pairs:
         name, found, value = pair.partition("=")
         if not found:
-            raise DemoError(f"--set {pair!r}: expected NAME=VALUE")
+            raise DemoError(f"{option} {pair!r}: expected NAME=VALUE")
         values[name] = yaml.safe_load(value)
     return values
 

@@ -28,3 +28,14 @@ def read_vitals(pid: int, root: Path = Path("/proc")) -> Vitals | None:
     if "VmRSS" not in fields:  # a zombie has no memory
         return None
     return Vitals(int(fields["VmRSS"].split()[0]) * 1024, int(fields["Threads"]), files)
+
+
+def processor_seconds(pid: int, root: Path = Path("/proc")) -> float | None:
+    """Processor time of a process since its start, all threads; None for one that has ended."""
+    try:
+        text = (root / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # The name, in parentheses, may hold spaces; user and system time are fields 14 and 15.
+    fields = text.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
