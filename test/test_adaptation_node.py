@@ -15,6 +15,7 @@ from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import Image
 from small_camera import NAMESPACE
 from std_srvs.srv import SetBool, Trigger
+from test_docs import granted, read
 
 if TYPE_CHECKING:
     from depth_motion_harness import Node
@@ -123,6 +124,24 @@ def test_the_diagnostics_say_what_was_learned_and_what_was_not(
     assert status["image_topic"] == f"{NAMESPACE}/front/image"
     for name in ("admitted", "candidates", "rolled_back", "immutable_pairs", "cpu_fraction"):
         assert name in status, name
+
+
+def test_the_documents_explain_every_value_and_the_policy_grants_every_name(
+    node: Node, learner: Learner
+) -> None:
+    table = read("diagnostics").partition("## adaptation_node")[2]
+    learner.wait("state", "learning")
+    for name in set(learner.status) - {"level", "message"}:
+        assert f"`{name.partition('/')[0]}" in table, name
+    observer = node.ros.node
+    for kind, verb, found in (
+        ("topics", "publish", observer.get_publisher_names_and_types_by_node),
+        ("topics", "subscribe", observer.get_subscriber_names_and_types_by_node),
+        ("services", "reply", observer.get_service_names_and_types_by_node),
+    ):
+        names = {name for name, _ in found("adaptation", NAMESPACE)}
+        here = {name.removeprefix(NAMESPACE).replace("/front", "") for name in names}
+        assert here <= granted("adaptation", kind, verb), (kind, verb)
 
 
 def test_it_stands_back_behind_perception(node: Node, learner: Learner) -> None:
