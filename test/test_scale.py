@@ -8,11 +8,11 @@ from scipy.spatial.transform import Rotation
 from depth_motion_ros.estimation.estimate import Scale
 from depth_motion_ros.estimation.estimator import Estimator
 from depth_motion_ros.estimation.point_cloud import rays
-from depth_motion_ros.estimation.scale import UNKNOWN, FirstKnown, Observation
+from depth_motion_ros.estimation.scale import UNKNOWN, FirstKnown, Observation, UnitUntilKnown
 from depth_motion_ros.estimation.scale_filter import ScaleFilter
 from depth_motion_ros.estimation.scale_height import CameraHeightScale, ground
 from depth_motion_ros.estimation.scale_odometry import OdometryScale
-from depth_motion_ros.estimation.settings import EstimatorSettings, SettingsError
+from depth_motion_ros.estimation.settings import EstimatorSettings, SettingsError, unit_of
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.axes import BODY_FROM_OPTICAL
 
@@ -225,3 +225,24 @@ def test_a_height_that_nobody_knows_is_an_error_that_names_the_parameter():
     assert settings.height == 0.6
     with pytest.raises(SettingsError, match=r"scale_source must be one of .*, got 'wheels'"):
         EstimatorSettings(scale_source="wheels")
+
+
+def test_the_unit_that_weights_were_taught_serves_until_the_scale_is_known():
+    estimator = Estimator(ScriptedEngine().moving(2), EstimatorSettings(unit=10.0, refine=False))
+    for index in range(12):
+        if index >= 3:
+            estimator.add_odometry(round(0.1 * index * SECOND), moved(y=TRUE * 2 * STEP * index))
+        estimate = estimator.process(frame(0.1 * index, shift=2 * index))
+        if index < 3:
+            assert estimate.scale == Scale(10.0, "unit")
+            assert not estimate.scale.is_metric
+            np.testing.assert_allclose(np.nanmedian(estimate.depth), 10 * DEPTH)
+    assert estimate.scale.source == "odometry"
+    assert estimate.scale.value == pytest.approx(TRUE, rel=0.02)
+
+    never = UnitUntilKnown(FirstKnown([]), 4.0)
+    assert never.update(seen(0, None)).value == 4.0
+    assert unit_of({"unit": "10"}) == 10.0
+    assert [unit_of(m) for m in ({}, {"unit": "m"}, {"unit": "-1"}, {"unit": "inf"})] == [1.0] * 4
+    with pytest.raises(SettingsError, match="unit must be positive and finite, got 0"):
+        EstimatorSettings(unit=0.0)

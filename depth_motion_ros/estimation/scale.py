@@ -52,6 +52,21 @@ class ConstantScale:
         return self._scale
 
 
+class UnitUntilKnown:
+    """Another source, and until it knows the scale the unit in which the network was taught.
+
+    That is still a scale of source ``unit``: true where the network learned it, a guess elsewhere.
+    """
+
+    def __init__(self, source: ScaleSource, unit: float) -> None:
+        """unit: metres, > 0."""
+        self._source, self._unit = source, Scale(unit, UNKNOWN.source)
+
+    def update(self, seen: Observation) -> Scale:
+        scale = self._source.update(seen)
+        return scale if scale.is_metric else self._unit
+
+
 class FirstKnown:
     """The first of several sources that knows the scale; all of them see every frame."""
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from depth_motion_ros.estimation.scale import ConstantScale, FirstKnown, ScaleSource
+from depth_motion_ros.estimation.scale import (
+    ConstantScale,
+    FirstKnown,
+    ScaleSource,
+    UnitUntilKnown,
+)
 from depth_motion_ros.estimation.scale_height import CameraHeightScale
 from depth_motion_ros.estimation.scale_odometry import OdometryScale
 from depth_motion_ros.estimation.settings import EstimatorSettings
@@ -10,6 +15,10 @@ from depth_motion_ros.estimation.settings import EstimatorSettings
 
 def choose_scale_source(settings: EstimatorSettings, odometry: OdometryScale) -> ScaleSource:
     """odometry: serves where the settings let it; it has to be fed with ``add``."""
+    return UnitUntilKnown(_asked_for(settings, odometry), settings.unit)
+
+
+def _asked_for(settings: EstimatorSettings, odometry: OdometryScale) -> ScaleSource:
     constant = ConstantScale(settings.scale)
     if settings.scale_source == "constant":
         return constant

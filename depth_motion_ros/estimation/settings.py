@@ -19,6 +19,7 @@ _ROTATION_TOLERANCE = 1e-4
 DEPTH_ERROR = 0.3
 """Relative error of a depth about which nothing is known."""
 DEPTH_ERROR_KEY = "depth_error"
+UNIT_KEY = "unit"
 """Where weights say it in their metadata: a number in text."""
 
 SCALE_SOURCES = ("constant", "camera_height", "odometry", "auto")
@@ -44,6 +45,7 @@ class EstimatorSettings:
     """Settings of an ``Estimator``; ``fields()`` of this class carry range, unit and description.
 
     scale: metres per unit of the network; None = unknown, everything is in the network's unit.
+    unit: metres per unit as the network was taught, which serves while the scale is unknown.
     refine: align the images to refine the network's motion, and what is smoothly wrong in its
         depth. It also tells the covariance.
     base_from_camera: (4, 4), pose of the camera's optical frame in base_link; by default the
@@ -53,6 +55,7 @@ class EstimatorSettings:
     """
 
     scale: float | None = None
+    unit: float = 1.0
     base_from_camera: NDArray[np.float64] = field(default_factory=BODY_FROM_OPTICAL.copy)
     scale_source: str = _choice(
         "auto",
@@ -207,10 +210,22 @@ class EstimatorSettings:
                 f"base_from_camera puts the camera {self.height:g} m above the base"
             )
 
+        if not (math.isfinite(self.unit) and self.unit > 0):
+            raise SettingsError(f"unit must be positive and finite, got {self.unit}")
+
     @property
     def height(self) -> float:
         """Metres of the camera above the ground, by camera_height or else above the base."""
         return self.camera_height or float(self.base_from_camera[2, 3])
+
+
+def unit_of(metadata: Mapping[str, str]) -> float:
+    """Metres per unit of length as weights say it; 1 where they do not, or no number."""
+    try:
+        unit = float(metadata[UNIT_KEY])
+    except (KeyError, ValueError):
+        return 1.0
+    return unit if 0 < unit < math.inf else 1.0
 
 
 def depth_error_of(metadata: Mapping[str, str]) -> float:

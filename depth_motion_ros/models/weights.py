@@ -26,6 +26,8 @@ METADATA_KEYS = (
     "trained_on",
     "licence",
     "recipe",
+    "unit",
+    "depth_error",
 )
 REQUIRED_KEYS = ("architecture", "input_width", "input_height")
 # The largest member of the family takes 234 MB in float32.
@@ -58,6 +60,8 @@ class Weights:
     """Tensors by the names of ``DepthMotionNet.state_dict()``, and what is known about them.
 
     metadata: the keys of ``METADATA_KEYS`` (architecture and input size at least), all text.
+    unit is in metres, where the truth of a simulator has taught one; depth_error the relative
+    error of depth that was measured.
 
     Raises a WeightsError at construction unless the tensors fit the architecture exactly and
     are finite, so a Weights object can always be loaded.

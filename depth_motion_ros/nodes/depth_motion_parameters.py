@@ -157,7 +157,8 @@ _SCALE = (
     Parameter(
         "scale",
         0.0,
-        "metres per unit of the network; 0 = not known: everything is in the network's unit",
+        "metres per unit of the network; 0 = not known: until a source says it, everything is in "
+        "the unit that the network was taught, as the weights tell",
         unit="m",
         minimum=0.0,
         maximum=10000.0,

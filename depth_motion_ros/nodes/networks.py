@@ -52,7 +52,8 @@ EngineBuilder = Callable[[EngineOptions, Weights], Engine]
 def find_weights(path: str, architecture: str) -> Weights:
     """The weights of a file or name; without one those of the package, else untrained ones.
 
-    path: may be ``default`` or ``free``, see ``models.packaged``. Untrained weights have the version ``untrained``. Raises WeightsError.
+    path: may be ``default`` or ``free``, see ``models.packaged``. Untrained weights have the
+    version ``untrained``. Raises WeightsError.
     """
     if path:
         return Weights.from_file(path)

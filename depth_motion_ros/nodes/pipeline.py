@@ -11,7 +11,12 @@ from typing import Any
 from nav_msgs.msg import Odometry
 from rclpy.lifecycle import LifecycleNode
 
-from depth_motion_ros.estimation.settings import DEPTH_ERROR, EstimatorSettings, depth_error_of
+from depth_motion_ros.estimation.settings import (
+    DEPTH_ERROR,
+    EstimatorSettings,
+    depth_error_of,
+    unit_of,
+)
 from depth_motion_ros.models.weights import Weights, WeightsError
 from depth_motion_ros.nodes.camera_info import CameraPairing
 from depth_motion_ros.nodes.conversions import compressed_to_rgb, image_to_rgb
@@ -41,10 +46,16 @@ _LIVE_SETTINGS = (
 Config = Mapping[str, Any]
 
 
-def estimator_settings(config: Config, depth_error: float = DEPTH_ERROR) -> EstimatorSettings:
-    """depth_error: of the weights. Raises SettingsError where values contradict each other."""
+def estimator_settings(
+    config: Config, depth_error: float = DEPTH_ERROR, unit: float = 1.0
+) -> EstimatorSettings:
+    """depth_error, unit: of the weights.
+
+    Raises SettingsError where values contradict each other.
+    """
     return EstimatorSettings(
         scale=config["scale"] or None,
+        unit=unit,
         base_from_camera=base_from_optical(config["camera_xyz"], config["camera_rpy"]),
         scale_source=config["scale_source"],
         camera_height=config["camera_height"],
@@ -94,7 +105,7 @@ class Pipeline:
         )
         weights = self._first_weights()
         self._depth_error = depth_error_of(weights.metadata)
-        settings = estimator_settings(config, self._depth_error)
+        settings = estimator_settings(config, self._depth_error, unit_of(weights.metadata))
         if weights.version == UNTRAINED:
             node.get_logger().error(
                 "THE NETWORK IS UNTRAINED: there is no weights file, so depth and motion mean "

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from depth_motion_ros.engines.engine import Engine, EngineError, RawPrediction
+from depth_motion_ros.estimation.settings import unit_of
 from depth_motion_ros.models.weights import Weights, WeightsArchitectureError, WeightsError
 from depth_motion_ros.nodes.engine_slot import EngineSlot
 from depth_motion_ros.nodes.networks import (
@@ -128,6 +129,12 @@ class WeightsLoader:
             raise WeightsArchitectureError(
                 f"the weights are for {weights.config.architecture!r}, the engine in use is "
                 f"{architecture!r}: clean up and configure the node to change the architecture"
+            )
+        unit, used = unit_of(weights.metadata), unit_of(self._in_use.metadata)
+        if unit != used:
+            raise WeightsArchitectureError(
+                f"lengths of the weights are in units of {unit:g} m, of those in use {used:g} m: "
+                "clean up and configure the node to change the unit"
             )
         self._exchange(self._prepared(weights, order.compare), weights)
         order.done(weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from depth_motion_ros.training.stages import check_architecture, join_motion
 WEIGHTS_FILE, RECIPE_FILE, REPORT_FILE = "weights.safetensors", "recipe.yaml", "report.html"
 VALIDATION_FILE = "validation.json"
 CHECKPOINTS, CURVES = "checkpoints", "curves"
+_LIGHTNINGS_LOG = "lightning.pytorch.utilities.rank_zero"
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def train(
         depth_validator,
     )
     loaders = PairData(recipe, data, options.workers)
+    logging.getLogger(_LIGHTNINGS_LOG).addFilter(_without_tips)
     trainer = _trainer(recipe, options, bool(data.validation))
     if trainer.is_global_zero:
         options.out.mkdir(parents=True, exist_ok=True)
@@ -103,6 +106,11 @@ def train(
     if trainer.interrupted:
         raise KeyboardInterrupt
     return _finish(trainer, module, loaders, data, options)
+
+
+def _without_tips(record: logging.LogRecord) -> bool:
+    """Lightning advertises its vendor's services at every run and has no switch against it."""
+    return "Tip: For seamless cloud" not in record.getMessage()
 
 
 def initial_network(recipe: Recipe, parent: Weights | None = None) -> DepthMotionNet:
@@ -120,6 +128,15 @@ def initial_network(recipe: Recipe, parent: Weights | None = None) -> DepthMotio
         check_architecture(parent, recipe)
         network.load_state_dict(parent.tensors)
     return network
+
+
+def _taught_unit(recipe: Recipe, data: TrainingData, options: RunOptions) -> dict[str, str]:
+    """The unit of length, where exact truth has taught one, now or before."""
+    exact = data.simulator is not None and recipe.data.supervision != "none"
+    if exact and recipe.exact.metric > 0:
+        return {"unit": f"{recipe.exact.unit:g}"}
+    known = options.parent.metadata.get("unit") if options.parent else None
+    return {} if known is None else {"unit": known}
 
 
 def _parents(options: RunOptions) -> str:
@@ -204,6 +221,7 @@ def _finish(
         module.result,
         version=f"{options.out.name}-{step}",
         parent=_parents(options),
+        **_taught_unit(recipe, data, options),
         trained_on=", ".join(data.names),
         licence=options.licence,
         recipe=recipe.to_yaml(),
