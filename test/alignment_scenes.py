@@ -32,16 +32,15 @@ class Pair:
     motion: NDArray[np.float64]
     camera: Camera
 
-    def align(self, start, *, depth=None, residual=None, depth_error=0.0, **changes):
-        """What ``align`` makes of the pair; changes: image, previous_image."""
+    def align(self, start, *others, depth=None, residual=None, depth_error=0.0, **changes):
+        """What ``align`` makes of the pair; others: more starts; changes: image, previous_image."""
         given = {"image": self.image, "previous_image": self.previous_image, **changes}
         return align(
             given["image"],
             given["previous_image"],
             self.depth if depth is None else depth,
             self.previous_depth,
-            start[:3, :3],
-            start[:3, 3],
+            [start, *others],
             self.residual if residual is None else residual,
             self.camera,
             depth_error,

@@ -225,3 +225,17 @@ def test_doubtful_depth_makes_a_doubtful_motion():
     for covariance in (sure, doubtful):
         np.testing.assert_array_equal(covariance, covariance.T)
         assert np.linalg.eigvalsh(covariance).min() > 0
+
+
+def test_the_better_of_two_starts_is_taken():
+    # A network that has not learnt to move yet; the motion before says more.
+    rng = np.random.default_rng(0)
+    for pair in pairs("drive", 5):
+        useless = disturbed(pair.motion, 4.0, 2.0, rng)
+        alone, helped = (
+            pair.align(useless),
+            pair.align(useless, disturbed(pair.motion, 0.3, 0.2, rng)),
+        )
+        found, of_two = errors([(alone, pair.motion)])[0], errors([(helped, pair.motion)])[0]
+        assert of_two[1] < 0.1
+        assert of_two[1] <= max(found[1], 0.03)

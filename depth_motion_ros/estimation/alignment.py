@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -21,7 +22,6 @@ from depth_motion_ros.estimation.alignment_template import (
     sample,
 )
 from depth_motion_ros.estimation.point_cloud import rays
-from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.camera import Camera
 
 Doubles = NDArray[np.float64]
@@ -98,8 +98,7 @@ def align(
     previous_image: NDArray[np.uint8],
     depth: Floats,
     previous_depth: Floats | None,
-    rotation: Doubles,
-    translation: Doubles,
+    starts: Sequence[Doubles],
     residual: Floats | None,
     camera: Camera,
     depth_error: float,
@@ -112,9 +111,11 @@ def align(
     left out, a turn and a sidestep would stand in for them. What remains of depth's error makes a
     point's residual uncertain in the direction in which depth moves it, and only there.
 
-    Images (H, W, 3) uint8 RGB. depth, previous_depth: (H, W), NaN = unknown, in the unit of
-    translation; the previous one shows what was hidden. residual: (H, W, 3) the network's motion
-    of what moves by itself, None = nothing does. camera: of the image, undistorted.
+    Images (H, W, 3) uint8 RGB. depth, previous_depth: (H, W), NaN = unknown, in the unit of the
+    motion; the previous one shows what was hidden. starts: (4, 4) each, points of the current
+    camera to the previous one's axes; the one that explains the coarsest level best.
+    residual: (H, W, 3) the network's motion of what moves by itself, None = nothing does. camera:
+    of the image, undistorted.
     depth_error: standard deviation of the relative error of depth, of its smooth part over the
         image and of the rest alike.
 
@@ -126,8 +127,7 @@ def align(
         rho = np.asarray(1 / depth, np.float32)
     weight = _static_weight(residual, rho, camera)
     rhos, weights = _pyramid(edges_to_the_foreground(rho), count), _pyramid(weight, count)
-    start = se3.transform(rotation, translation)
-    search = _Search(start, _typical(rhos[-1]), max(depth_error, _MIN_DEPTH_ERROR))
+    search: _Search | None = None
     template, seen = None, None
     for halvings, cell, most, enough in _LEVELS:
         grey = greys[halvings]
@@ -136,13 +136,29 @@ def align(
         if template.x.size < _MIN_POINTS:
             # A coarse level may be empty where depth has gaps.
             continue
+        if search is None:
+            start = _best_start(starts, template, previous_greys[halvings])
+            search = _Search(start, _typical(rhos[-1]), max(depth_error, _MIN_DEPTH_ERROR))
         seen = template.weight
         if previous_depth is not None:
             seen = seen * search.was_seen(template, previous_depth)
         search.descend(template, previous_greys[halvings], seen, most, enough)
-    if template is None or seen is None or template.x.size < _MIN_POINTS:
+    if search is None or template is None or seen is None or template.x.size < _MIN_POINTS:
         return None
     return search.result(template, previous_greys[0], seen)
+
+
+def _best_start(starts: Sequence[Doubles], template: Template, previous: Floats) -> Doubles:
+    """By the median difference of intensity. The first, unless another is better."""
+    if len(starts) == 1:
+        return starts[0]
+    differences = []
+    for start in starts:
+        at = look(template, template.inverse_depth, start)
+        difference = np.abs(sample(previous, at) - template.intensity)[at.valid]
+        enough = difference.size > max(_MIN_POINTS, template.x.size // 4)
+        differences.append(_median(difference) if enough else np.inf)
+    return starts[int(np.argmin(differences))]
 
 
 class _Search:

@@ -53,10 +53,20 @@ ALL_OUTPUTS = Outputs()
 
 @dataclass(frozen=True, eq=False)
 class _Previous:
-    """The frame before: image and depth as the engine took and gave them."""
+    """The frame before: image and depth as the engine took and gave them.
+
+    velocity: (6,) the camera's, in network units and rad per second; None where it is not known.
+    """
 
     stamp: int
     view: View
+    velocity: NDArray[np.float64] | None = None
+
+    def expected(self, stamp: int) -> NDArray[np.float64] | None:
+        """(4, 4) the motion until then, if the velocity stays."""
+        if self.velocity is None:
+            return None
+        return se3.exp(self.velocity * (stamp - self.stamp) * 1e-9)
 
 
 class Estimator:
@@ -156,7 +166,8 @@ class Estimator:
         elif self._previous is not None:
             view = self._previous.view
             view = replace(view, depth=engine.step(None, None, view.image).depth)
-            self._previous = replace(self._previous, view=view)
+            # The new weights may have another unit of length.
+            self._previous = replace(self._previous, view=view, velocity=None)
         self._engine = engine
 
     def process(
@@ -186,7 +197,8 @@ class Estimator:
         view = View(image, raw.depth, detail)
         pair = None
         if previous is not None and raw.motion is not None:
-            pair = pair_motion(view, previous.view, raw.motion, camera, self.settings)
+            expected = previous.expected(frame.stamp)
+            pair = pair_motion(view, previous.view, raw.motion, camera, self.settings, expected)
         depth = raw.depth
         if pair is not None and pair.depth_factor is not None:
             # The network's next pair is with its own depth.
@@ -207,7 +219,7 @@ class Estimator:
         if previous is not None and pair is not None:
             estimate = self._with_motion(estimate, raw, pair, previous.stamp, outputs)
         self._integrate(estimate)
-        self._previous = _Previous(frame.stamp, view)
+        self._previous = _Previous(frame.stamp, view, _velocity(frame.stamp, previous, pair))
         self._last_stamp, self._reset_reason = frame.stamp, ""
         return estimate
 
@@ -334,6 +346,15 @@ def _detail(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
 
 def _reduced(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _velocity(
+    stamp: int, previous: _Previous | None, pair: PairMotion | None
+) -> NDArray[np.float64] | None:
+    if previous is None or pair is None or pair.quality.tracking == "lost":
+        return None
+    seconds = (stamp - previous.stamp) * 1e-9
+    return se3.log(se3.transform(pair.rotation, pair.translation)) / seconds
 
 
 def _observation(

@@ -22,6 +22,7 @@ from depth_motion_ros.estimation.quality import (
 )
 from depth_motion_ros.estimation.settings import EstimatorSettings
 from depth_motion_ros.estimation.stopwatch import NOTHING, Cost, Stopwatch
+from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.camera import Camera
 
 
@@ -55,9 +56,18 @@ class PairMotion:
 
 
 def pair_motion(
-    view: View, previous: View, raw: RawMotion, camera: Camera, settings: EstimatorSettings
+    view: View,
+    previous: View,
+    raw: RawMotion,
+    camera: Camera,
+    settings: EstimatorSettings,
+    expected: NDArray[np.float64] | None = None,
 ) -> PairMotion:
-    """The network's motion, refined by aligning the images, and how far it is to be believed."""
+    """The network's motion, refined by aligning the images, and how far it is to be believed.
+
+    expected: (4, 4), what the motion before lets expect; refinement starts there where that
+        explains the images better.
+    """
     is_finite = all(
         np.isfinite(part).all() for part in (raw.rotation, raw.translation, raw.residual)
     )
@@ -74,7 +84,10 @@ def pair_motion(
     alignment, refinement = None, Stopwatch()
     if settings.refine:
         with refinement:
-            alignment = _aligned(view, previous, raw, rotation, translation, camera, settings)
+            starts = [se3.transform(rotation, translation)]
+            if expected is not None:
+                starts.append(expected)
+            alignment = _aligned(view, previous, raw, starts, camera, settings)
     if alignment is not None:
         rotation, translation = alignment.rotation, alignment.translation
     errors = warp_errors(
@@ -105,8 +118,7 @@ def _aligned(
     view: View,
     previous: View,
     raw: RawMotion,
-    rotation: NDArray[np.float64],
-    translation: NDArray[np.float64],
+    starts: list[NDArray[np.float64]],
     camera: Camera,
     settings: EstimatorSettings,
 ) -> Alignment | None:
@@ -116,8 +128,7 @@ def _aligned(
         previous.detail,
         _resized(view.depth, size),
         _resized(previous.depth, size),
-        rotation,
-        translation,
+        starts,
         _resized(raw.residual, size),
         camera.resized(*size),
         settings.depth_error,
