@@ -20,10 +20,10 @@ def scale_lengths(motion_net: MotionNet, factor: float) -> None:
     if not 0 < factor < float("inf"):
         raise ValueError(f"a unit of length cannot change by a factor of {factor}")
     motion_net.translation_scale *= factor
-    inputs = [motion_net.encoder[0].weight[:, channel] for channel in _DEPTHS]
+    weights = motion_net.state_dict()
+    last = f"refinements.{len(motion_net.refinements) - 1}"
     # The last refinement sees the inputs behind the three channels of its field.
-    last = motion_net.refinements[-1]
-    for layer in (last.short, last.long1):
-        inputs += [layer.weight[:, 3 + channel] for channel in _DEPTHS]
-    for weight in inputs:
-        weight /= factor
+    first_input = {"encoder.0": 0, f"{last}.short": 3, f"{last}.long1": 3}
+    for layer, offset in first_input.items():
+        for channel in _DEPTHS:
+            weights[f"{layer}.weight"][:, offset + channel] /= factor

@@ -65,6 +65,6 @@ def _frames(recipe: Recipe, data: TrainingData) -> list[Tensor]:
     for frames in sets:
         for index in np.linspace(0, len(frames) - 1, min(each, len(frames))).astype(int):
             image = frames.image(int(index))
-            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-            found.append(torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255)
+            small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+            found.append(torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255)
     return found
