@@ -43,6 +43,17 @@ def test_the_second_start_reads_the_graph_in_no_time(cached):
     assert again == model
 
 
+def test_tracing_is_told_because_it_takes_seconds(cached, caplog, tmp_path):
+    with caplog.at_level(logging.INFO):
+        onnx_cache.template(CONFIG, tmp_path / "another")
+    assert "tracing the ONNX graph of lite at" in caplog.text
+    assert "done once" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        onnx_cache.template(CONFIG, tmp_path / "another")
+    assert not caplog.records
+
+
 def test_only_the_user_can_read_and_write_the_folder(cached):
     folder, _, _ = cached
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700

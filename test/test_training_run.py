@@ -160,6 +160,21 @@ class _NotFinite:
         return judge
 
 
+def test_a_run_tells_of_itself_and_advertises_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sequence = write_sequence(Room(4, 64, 32), tmp_path / "room")
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(TINY)
+    subprocess.run(
+        _command(sequence, tmp_path / "run", recipe, "--workers", "0", "--fast-dev-run"),
+        env=_environment(), check=True, timeout=200, cwd=tmp_path,
+    )  # fmt: skip
+    said = "".join(capfd.readouterr())
+    assert "lit" not in said.lower().replace("split", "")
+    assert "weights.safetensors" in said
+
+
 def test_a_non_finite_step_is_skipped_and_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

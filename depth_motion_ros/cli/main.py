@@ -11,6 +11,7 @@ import argparse
 import ast
 import difflib
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -104,8 +105,24 @@ def _is_expected(error: Exception) -> bool:
     return ours or isinstance(error, (OSError, ImportError))
 
 
+class _ToStderr(logging.Handler):
+    """What takes time (tracing a graph, building an engine) says so."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # Looked up here: who calls main() as a function may have put another stream there.
+        print(record.getMessage(), file=sys.stderr)
+
+
+def _show_log() -> None:
+    package = logging.getLogger("depth_motion_ros")
+    if not any(isinstance(handler, _ToStderr) for handler in package.handlers):
+        package.addHandler(_ToStderr())
+        package.setLevel(logging.INFO)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    _show_log()
     known = commands()
     parser = _parser(known)
     args = parser.parse_args(argv)

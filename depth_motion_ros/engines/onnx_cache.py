@@ -48,6 +48,12 @@ def template(config: NetworkConfig, folder: Path | None = None) -> onnx.ModelPro
             return _read(path, config)
     except (OSError, EngineError) as error:
         _LOG.warning("building the ONNX graph anew: %s", error)
+    _LOG.info(
+        "tracing the ONNX graph of %s at %dx%d, which takes some seconds: this is done once",
+        config.architecture,
+        config.input_width,
+        config.input_height,
+    )
     model = onnx_graph.trace_template(config)
     try:
         make_private(folder)

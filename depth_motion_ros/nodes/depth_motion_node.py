@@ -21,6 +21,7 @@ from depth_motion_ros.models.config import ConfigError
 from depth_motion_ros.models.weights import WeightsError
 from depth_motion_ros.nodes.depth_motion_parameters import DEPTH_MOTION_PARAMETERS
 from depth_motion_ros.nodes.diagnostics import OncePerCause, Tally, diagnostic_array
+from depth_motion_ros.nodes.log_bridge import LogBridge
 from depth_motion_ros.nodes.networks import EngineBuilder, EngineOptions
 from depth_motion_ros.nodes.parameters import ParameterServer, Value
 from depth_motion_ros.nodes.pipeline import Pipeline, estimator_settings
@@ -45,6 +46,7 @@ class DepthMotionNode(LifecycleNode):
 
     def __init__(self, build: EngineBuilder = EngineOptions.build) -> None:
         super().__init__("depth_motion")
+        self._bridge = LogBridge(self.get_logger())
         self._build = build
         self._pipeline: Pipeline | None = None
         self._problem = ""
@@ -83,6 +85,7 @@ class DepthMotionNode(LifecycleNode):
     def close(self) -> int:
         """Ends all threads. Returns the exit status."""
         self._drop_pipeline()
+        self._bridge.close()
         return 0
 
     @property

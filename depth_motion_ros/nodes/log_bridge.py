@@ -1,0 +1,41 @@
+"""What the parts without ROS say through Python's logging, in the log of the node."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+PACKAGE = "depth_motion_ros"
+
+
+class LogBridge(logging.Handler):
+    """Gives every record of this package to the logger of a node, until it is closed.
+
+    Without it what takes time (tracing a graph, building an engine) would say nothing, and what
+    goes wrong there would appear without the node's name.
+    """
+
+    def __init__(self, logger: Any) -> None:
+        super().__init__(logging.INFO)
+        self._logger = logger
+        package = logging.getLogger(PACKAGE)
+        self._before = package.level, package.propagate
+        package.setLevel(logging.INFO)
+        package.propagate = False
+        package.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # rclpy tells its callers apart by their line, and a line must keep its severity.
+        if record.levelno >= logging.ERROR:
+            self._logger.error(record.getMessage())
+        elif record.levelno >= logging.WARNING:
+            self._logger.warning(record.getMessage())
+        else:
+            self._logger.info(record.getMessage())
+
+    def close(self) -> None:
+        package = logging.getLogger(PACKAGE)
+        if self in package.handlers:
+            package.removeHandler(self)
+            package.level, package.propagate = self._before
+        super().close()
