@@ -190,10 +190,14 @@ class Ros:
         return client
 
     def parameter(self, node: str, name: str) -> Any:
-        """The value of a parameter, as text."""
+        """The value of a parameter that is text."""
+        return self.value(node, name).string_value
+
+    def value(self, node: str, name: str) -> Any:
+        """The value of a parameter, as rcl_interfaces/ParameterValue."""
         future = self._parameter_client(node).get_parameters([name])
         self.wait(future.done, f"an answer about {name}")
-        return future.result().values[0].string_value
+        return future.result().values[0]
 
     def set_parameter(self, node: str, name: str, value: Any) -> Any:
         """Result with ``successful`` and ``reason``."""

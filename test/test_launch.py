@@ -13,6 +13,7 @@ import av
 import numpy as np
 import pytest
 import yaml
+from ros_prefix import PATIENT_LAUNCH
 
 from depth_motion_ros.cli.demo_processes import Recorder, environment, stopped_at_exit
 
@@ -198,7 +199,7 @@ def test_a_launched_video_comes_out_as_depth(prefix: Path, tmp_path: Path) -> No
         launched = subprocess.Popen(
             [
                 sys.executable, "-c", RUN, str(LAUNCH / "camera.launch.py"), "namespace:=front",
-                f"source:={video}", f"params_file:={parameters}",
+                f"source:={video}", f"params_file:={parameters}", *PATIENT_LAUNCH,
             ],
             env=given, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
@@ -210,7 +211,7 @@ def test_a_launched_video_comes_out_as_depth(prefix: Path, tmp_path: Path) -> No
                 time.sleep(0.2)
             assert recorder.counts().get(topic), (tmp_path / "launch.txt").read_text()
             launched.send_signal(signal.SIGINT)
-            launched.wait(60)
+            launched.wait(150)
         finally:
             if launched.poll() is None:
                 os.killpg(launched.pid, signal.SIGKILL)
