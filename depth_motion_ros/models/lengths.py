@@ -19,7 +19,7 @@ def scale_lengths(motion_net: MotionNet, factor: float) -> None:
     """
     if not 0 < factor < float("inf"):
         raise ValueError(f"a unit of length cannot change by a factor of {factor}")
-    motion_net.translation_scale *= factor
+    motion_net.translation_scale.mul_(factor)
     weights = motion_net.state_dict()
     last = f"refinements.{len(motion_net.refinements) - 1}"
     # The last refinement sees the inputs behind the three channels of its field.
