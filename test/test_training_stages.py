@@ -52,6 +52,11 @@ def test_depth_first_then_motion_with_depth_frozen_then_both_joined(tmp_path: Pa
     depth = _run(tmp_path / "depth", recipe.overridden(DEPTH_ONLY))
     assert _changed(new, dict(depth.tensors)) == {"depth_net"}
 
+    # From true depths, whatever DepthNet says.
+    told = recipe.overridden(["exact.shape=0", "exact.metric=0"])
+    motion = _run(tmp_path / "told", told, parent=depth)
+    assert _changed(dict(depth.tensors), dict(motion.tensors)) == {"motion_net"}
+
     frozen = recipe.overridden(["schedule.depth_frozen=3", "data.supervision=both"])
     motion = _run(tmp_path / "motion", frozen, parent=depth)
     assert _changed(dict(depth.tensors), dict(motion.tensors)) == {"motion_net"}

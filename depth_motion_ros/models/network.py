@@ -44,9 +44,19 @@ class DepthMotionNet(nn.Module):
 
         residual_gain: factor on the residual fields, 0 during the burn-in of training.
         """
-        images = torch.cat((image_1, image_2))
-        depths = self.depth_net(images)
-        depth_1, depth_2 = depths.chunk(2)
+        depths = self.depth_net(torch.cat((image_1, image_2)))
+        return self.between(image_1, image_2, *depths.chunk(2), residual_gain)
+
+    def between(
+        self,
+        image_1: Tensor,
+        image_2: Tensor,
+        depth_1: Tensor,
+        depth_2: Tensor,
+        residual_gain: float = 1.0,
+    ) -> PairPrediction:
+        """The same where the depths (B, 1, H, W) are given."""
+        images, depths = torch.cat((image_1, image_2)), torch.cat((depth_1, depth_2))
         # Both orders go through MotionNet as one batch.
         both = self.motion_net(
             images,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from depth_motion_ros.geometry.rotation import euler_to_matrix
@@ -18,6 +19,12 @@ from depth_motion_ros.losses.supervised import (
 from depth_motion_ros.models.motion_net import MotionPrediction
 from depth_motion_ros.models.network import PairPrediction
 from depth_motion_ros.training.recipe import ExactSection
+
+# Depth of the sky, in units of the network; relative error of the depth that MotionNet is fed, and
+# the grid of points between which the error is smooth.
+_FAR = 20.0
+_DEPTH_ERROR = 0.15
+_ERROR_GRID = (3, 6)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +59,26 @@ class PairTruth:
         terms = {name: getattr(weights, name) * value for name, value in found.items()}
         return LossBreakdown(torch.stack(list(terms.values())).sum(), terms, {})
 
+    def disturbed_depths(self) -> tuple[Tensor, Tensor]:
+        """Depths (B, 1, H, W) of both frames as a DepthNet might see them, from torch's generator.
+
+        Sky, whose depth is unknown, is far away; errors are smooth and relative.
+        """
+        return _disturbed(self.there.depth), _disturbed(self.back.depth)
+
     def judge_depth(self, depth_1: Tensor, depth_2: Tensor, weights: ExactSection) -> LossBreakdown:
         """The terms of depth alone; depths (B, 1, H, W)."""
         there = _depth_terms(self.there.depth, depth_1)
         back = _depth_terms(self.back.depth, depth_2)
         terms = {name: getattr(weights, name) * (there[name] + back[name]) for name in there}
         return LossBreakdown(torch.stack(list(terms.values())).sum(), terms, {})
+
+
+def _disturbed(depth: Tensor) -> Tensor:
+    known = torch.nan_to_num(depth, nan=_FAR).clamp(max=_FAR)
+    coarse = _DEPTH_ERROR * torch.randn(len(depth), 1, *_ERROR_GRID)
+    smooth = F.interpolate(coarse.to(depth), depth.shape[2:], mode="bilinear")
+    return known * torch.exp(smooth)
 
 
 def _depth_terms(truth: Tensor, depth: Tensor) -> dict[str, Tensor]:

@@ -131,7 +131,9 @@ class DepthMotionModule(LightningModule):
         exact = simulated.truth if simulated is not None else None
         by_images = recorded is not None or simulated is None or simulated.by_images
         if exact is not None and not by_images and self.recipe.exact.only_depth:
-            return self._depth_step(step, image_1, image_2, exact)
+            return self._depth_step(image_1, image_2, exact)
+        if exact is not None and not by_images and self.recipe.exact.only_motion:
+            return self._motion_step(step, image_1, image_2, exact)
         self.network.depth_net.requires_grad_(step >= self.recipe.schedule.depth_frozen)
         pair = predict(self.network, image_1, image_2, self.recipe.schedule.residual_gain(step))
         known = torch.cat([part.known for part in parts])
@@ -160,14 +162,28 @@ class DepthMotionModule(LightningModule):
         self._watch(step, image_1, image_2, pair, K)
         return total
 
-    def _depth_step(self, step: int, image_1: Tensor, image_2: Tensor, truth: PairTruth) -> Tensor:
+    def _motion_step(self, step: int, image_1: Tensor, image_2: Tensor, truth: PairTruth) -> Tensor:
+        """A step in which nothing asks for depth: MotionNet sees the true one, disturbed."""
+        gain = self.recipe.schedule.residual_gain(step)
+        images = (i.contiguous(memory_format=torch.channels_last) for i in (image_1, image_2))
+        pair = self.network.between(*images, *truth.disturbed_depths(), gain)
+        pair = _map_tensors(pair, lambda tensor: tensor.float().contiguous())
+        with torch.autocast(self.device.type, enabled=False):
+            loss = truth.judge(pair, self.recipe.exact)
+        return self._judged(loss, len(image_1))
+
+    def _depth_step(self, image_1: Tensor, image_2: Tensor, truth: PairTruth) -> Tensor:
         """A step in which nothing asks for motion: MotionNet, most of the work, stays out."""
         images = apply_shade(torch.cat((image_1, image_2)), self.recipe.augment.shade)
         images = images.contiguous(memory_format=torch.channels_last)
         depth_1, depth_2 = self.network.depth_net(images).float().contiguous().chunk(2)
         with torch.autocast(self.device.type, enabled=False):
             loss = truth.judge_depth(depth_1, depth_2, self.recipe.exact)
-        self.log("loss", loss.total.detach(), prog_bar=True, logger=False, batch_size=len(image_1))
+        return self._judged(loss, len(image_1))
+
+    def _judged(self, loss: LossBreakdown, batch_size: int) -> Tensor:
+        """Note the terms of a step that the exact truth alone has judged."""
+        self.log("loss", loss.total.detach(), prog_bar=True, logger=False, batch_size=batch_size)
         self._scalars = {"loss": loss.total.detach()}
         self._scalars.update({f"exact/{k}": v.detach() for k, v in loss.terms.items()})
         return loss.total

@@ -186,6 +186,11 @@ class ExactSection:
         check_ranges(self, "exact")
 
     @property
+    def only_motion(self) -> bool:
+        """Whether no term asks for depth."""
+        return not (self.shape or self.metric)
+
+    @property
     def only_depth(self) -> bool:
         """Whether no term asks for motion."""
         return not (self.rotation or self.translation or self.residual or self.focal)
