@@ -130,6 +130,14 @@ def initial_network(recipe: Recipe, parent: Weights | None = None) -> DepthMotio
     return network
 
 
+def _learned_from(data: TrainingData, options: RunOptions) -> list[str]:
+    """Names of everything that the weights or their parents have seen, each once."""
+    parents = [p for p in (options.parent, options.motion_parent) if p is not None]
+    before = [p.metadata.get("trained_on", f"whatever {p.version} saw") for p in parents]
+    names = [name for text in before for name in text.split(", ")] + data.names
+    return list(dict.fromkeys(names))
+
+
 def _taught_unit(recipe: Recipe, data: TrainingData, options: RunOptions) -> dict[str, str]:
     """The unit of length, where exact truth has taught one, now or before."""
     exact = data.simulator is not None and recipe.data.supervision != "none"
@@ -222,7 +230,7 @@ def _finish(
         version=f"{options.out.name}-{step}",
         parent=_parents(options),
         **_taught_unit(recipe, data, options),
-        trained_on=", ".join(data.names),
+        trained_on=", ".join(_learned_from(data, options)),
         licence=options.licence,
         recipe=recipe.to_yaml(),
     )
