@@ -63,10 +63,15 @@ def test_processor_time_is_that_of_all_threads() -> None:
     assert processor_seconds(2**30) is None
 
 
-def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
+def test_what_cannot_be_measured_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("rclpy", reason="needs ROS 2 (a sourced one, or the wheels)")
+    monkeypatch.setattr(bench_learner, "weights_path", lambda name: tmp_path / name)
     assert main(["bench", "learner"]) == 1
+    assert "needs trained --weights" in capsys.readouterr().err
     assert main(["bench", "learner", "--weights", "x", "--cores", "0", "0"]) == 1
+    assert "two different ones" in capsys.readouterr().err
 
 
 def test_two_cases_for_real(

@@ -47,6 +47,7 @@ from depth_motion_ros.cli.demo_recording import CAMERA_INFO, DEPTH, ODOMETRY, TO
 from depth_motion_ros.cli.demo_statistics import machine
 from depth_motion_ros.cli.image_size import image_size
 from depth_motion_ros.cli.process_vitals import processor_seconds
+from depth_motion_ros.models.packaged import DEFAULT, weights_path
 
 HELP = "rate and latency of perception without and with the learner, and whether its budget holds"
 
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     """0 where perception kept its rate and latency, and the learner its budget."""
     if importlib.util.find_spec("rclpy") is None:
         raise DemoError("bench learner needs ROS 2's rclpy: pip install 'depth_motion_ros[ros]'")
-    if not args.weights:
+    if not args.weights and not weights_path(DEFAULT).is_file():
         raise DemoError("bench learner needs trained --weights: the learner refuses untrained ones")
     missing = set(args.cores) - os.sched_getaffinity(0)
     if missing or args.cores[0] == args.cores[1]:
