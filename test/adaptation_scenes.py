@@ -1,4 +1,4 @@
-"""What the tests of adaptation look at: a floor before a wall, and networks that are good enough."""
+"""What the tests of adaptation look at: a floor before a wall, and an untrained network."""
 
 from __future__ import annotations
 

@@ -57,6 +57,13 @@ def test_a_cut_is_refused() -> None:
     assert judged(scene(0.0)[0], scene(30.0)[0]) == "scene_cut"
 
 
+def test_the_side_of_a_passing_truck_is_refused() -> None:
+    # One fronto-parallel plane that slides by six pixels, whatever the camera does.
+    rng = np.random.default_rng(0)
+    side = scene()[0][8:20].repeat(6, axis=0)[:HEIGHT] + rng.normal(0, 2, (HEIGHT, WIDTH, 3))
+    assert judged(np.clip(side, 0, 255), np.clip(np.roll(side, 6, axis=1), 0, 255)) == "flat"
+
+
 @pytest.mark.parametrize("yaw", [0.02, 0.06, 0.1])
 @pytest.mark.parametrize("known", [True, False])
 def test_turning_on_the_spot_is_refused(yaw: float, known: bool) -> None:

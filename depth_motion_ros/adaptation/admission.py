@@ -23,6 +23,7 @@ REASONS = (
     "exposure",
     "scene_cut",
     "rotation",
+    "flat",
     "not_finite",
     "displacement",
     "valid",
@@ -36,14 +37,15 @@ REASONS = (
 
 first: no frame to pair with. bad_image: not (H, W, 3) uint8, or K that is none. time_step: out of
 range, or time went back. covered: nothing to see, or one colour. still: no more change than noise,
-or odometry says so. exposure: brightness changed. scene_cut: points of the first image are
-not found in the second. rotation: the camera turned and little else. not_finite: the network said
-NaN. displacement: too little over median depth, or more than can be. valid: most pixels leave the
-image. warp: the warped image fits no better than the unwarped. residual: most of the image seems to
-move by itself. budget: no processor time to look. cooling, off: not learning.
+or odometry says so. exposure: brightness changed. scene_cut: points of the first image are not
+found in the second. rotation: the camera turned and little else. flat: one plane explains all
+motion, as the side of a passing truck does. not_finite: the network said NaN. displacement: too
+little over median depth, or more than can be. valid: most pixels leave the image. warp: the warped
+image fits no better than the unwarped. residual: most of the image seems to move by itself. budget:
+no processor time to look. cooling, off: not learning.
 """
 
-WORTH_WAITING = ("still", "rotation", "displacement")
+WORTH_WAITING = ("still", "rotation", "flat", "displacement")
 """With these the next frame may make a pair with the same first frame, which is kept for that."""
 
 # Motion is measured on so many points: enough for a median, and nothing beside the flow itself.
@@ -89,10 +91,12 @@ def view_of(
 @dataclass(frozen=True)
 class Parallax:
     """motion: median length of the flow, in image widths. left: upper quartile of what a turn of
-    the camera leaves of it. tracked: share of points from which the flow leads there and back."""
+    the camera leaves of it; structure: of what a homography leaves of it. tracked: share of points
+    from which the flow leads there and back."""
 
     motion: float
     left: float
+    structure: float
     tracked: float
 
 
@@ -132,6 +136,11 @@ def judge_images(
         or found.left < settings.min_parallax_share * found.motion
     ):
         return "rotation"
+    if (
+        found.structure < settings.min_structure
+        or found.structure < settings.min_structure_share * found.motion
+    ):
+        return "flat"
     return ""
 
 
@@ -156,14 +165,14 @@ def parallax(
     astray = np.linalg.norm(shift + returned, axis=1)
     tracked = inside & (astray < _ASTRAY + _ASTRAY_SHARE * length)
     if np.count_nonzero(tracked) < _FEWEST:
-        return Parallax(0.0, 0.0, 0.0)
+        return Parallax(0.0, 0.0, 0.0, 0.0)
     matrix = _usual_camera(width, height) if K is None else K
-    left = _unexplained_by_turning(
-        start[tracked].astype(np.float64), end[tracked].astype(np.float64), matrix
-    )
+    start, end = start[tracked], end[tracked]
+    left = _unexplained_by_turning(start.astype(np.float64), end.astype(np.float64), matrix)
     return Parallax(
         float(np.median(length[tracked]) / width),
         float(np.percentile(left, 75) / width),
+        float(np.percentile(_unexplained_by_plane(start, end), 75) / width),
         float(tracked.mean()),
     )
 
@@ -208,6 +217,20 @@ def _unexplained_by_turning(
         left = np.linalg.norm(turned[:, :2] / np.maximum(turned[:, 2:], 1e-6) - end, axis=1)
         weight = 1 / (left + 0.1)
     return left
+
+
+def _unexplained_by_plane(
+    start: NDArray[np.float32], end: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """(N,) pixels between ``end`` and where the homography of most points carries ``start``.
+
+    A plane that moves, and any turn of the camera whatever its intrinsics, is a homography.
+    """
+    homography, _ = cv2.findHomography(start, end, cv2.LMEDS)
+    if homography is None:
+        return np.zeros(len(start), np.float32)
+    carried = cv2.perspectiveTransform(start[:, None], homography)[:, 0]
+    return np.asarray(np.linalg.norm(carried - end, axis=1), dtype=np.float32)
 
 
 def _usual_camera(width: int, height: int) -> NDArray[np.float64]:

@@ -39,7 +39,8 @@ class Memory:
         self._first_depths = [_depths(first, record) for record in self._teaching]
         self.live: deque[PairRecord] = deque(maxlen=_LIVE)
         self.own = DiverseBuffer(settings.own_capacity)
-        self.judges: deque[Kept] = deque(maxlen=settings.held_back_capacity)
+        # As diverse as the own pairs: what a robot sees last must not be all that judges.
+        self.judges = DiverseBuffer(settings.held_back_capacity)
         self._admitted = 0
 
     @property
@@ -66,7 +67,7 @@ class Memory:
         kept = Kept(record, feature, self._admitted)
         self._admitted += 1
         if self.newest_is_held_back:
-            self.judges.append(kept)
+            self.judges.add(kept)
             return
         self.live.append(record)
         if self._settings.own_capacity:
@@ -92,18 +93,16 @@ class Memory:
         """Drop all live pairs, and what was kept after a time: it may be what did the harm."""
         self.live.clear()
         self.own.forget(lambda record: record.stamp > stamp)
-        good = [kept for kept in self.judges if kept.record.stamp <= stamp]
-        self.judges.clear()
-        self.judges.extend(good)
+        self.judges.forget(lambda record: record.stamp > stamp)
 
     def restore(self, own: Sequence[Kept], judges: Sequence[Kept], admitted: int) -> None:
         """Go on with pairs from a saved state."""
         self.live.clear()
         self.own = DiverseBuffer(self._settings.own_capacity)
-        for kept in own:
-            self.own.add(kept)
-        self.judges.clear()
-        self.judges.extend(judges)
+        self.judges = DiverseBuffer(self._settings.held_back_capacity)
+        for buffer, pairs in ((self.own, own), (self.judges, judges)):
+            for kept in pairs:
+                buffer.add(kept)
         self._admitted = admitted
 
     @property

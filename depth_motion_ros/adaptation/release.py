@@ -108,6 +108,7 @@ class Gate:
             "depth_shift": _median_shift(first, now, "log_depth"),
             "scale_shift": _median_shift(first, now, "log_step"),
             "immutable_depth_shift": _median_shift(self._first_immutable, immutable, "log_depth"),
+            "worse_share": _worse_share(before, now, self._settings.margin),
             "depth_variance": _mean(now, "depth_variance"),
             "active": _mean(now, "active"),
         }
@@ -153,6 +154,8 @@ def _harm(scores: Mapping[str, float], settings: AdaptationSettings) -> str:
     margin = settings.margin
     bounds = (
         ("held_back", scores["held_back_running"] * (1 + margin), "loss on held-back live pairs"),
+        ("held_back", scores["held_back_first"] * (1 + limit), "loss on held-back live pairs"),
+        ("worse_share", settings.max_worse_share, "share of held-back pairs that are worse"),
         ("immutable", scores["immutable_running"] * (1 + margin), "loss on immutable pairs"),
         ("immutable", scores["immutable_first"] * (1 + limit), "loss on immutable pairs"),
         ("depth_error", scores["depth_error_first"] * (1 + limit), "depth error on them"),
@@ -178,6 +181,13 @@ def _harm(scores: Mapping[str, float], settings: AdaptationSettings) -> str:
             f"{settings.min_depth_variance:.2g}: it has collapsed"
         )
     return ""
+
+
+def _worse_share(before: Sequence[PairScore], now: Sequence[PairScore], margin: float) -> float:
+    """Share of pairs whose loss rises by more than the margin: a few that gain much must not pay
+    for many that lose."""
+    worse = [n.loss > b.loss * (1 + margin) for b, n in zip(before, now, strict=True)]
+    return statistics.fmean(worse)
 
 
 def _mean(scores: Sequence[PairScore], name: str) -> float:

@@ -41,5 +41,5 @@ def write_plot(path: Path, results: Mapping[str, Mapping[str, Any]]) -> None:
 
 def _smooth(values: list[float]) -> np.ndarray:
     """Mean over five neighbours, fewer at the ends."""
-    kernel = np.ones(_SMOOTHED)
+    kernel = np.ones(min(_SMOOTHED, len(values)))
     return np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
