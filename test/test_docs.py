@@ -31,7 +31,7 @@ except ImportError:
     HAS_ROS = False
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-PAGES = ("diagnostics", "platforms", "security", "troubleshooting")
+PAGES = ("adaptation", "diagnostics", "platforms", "security", "troubleshooting")
 # Where two nodes have a parameter of one name, that of depth_motion_node has more choices.
 PARAMETERS = {
     p.name: p for p in (*ADAPTATION_PARAMETERS, *CAMERA_PARAMETERS, *DEPTH_MOTION_PARAMETERS)
