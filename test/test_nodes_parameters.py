@@ -109,8 +109,9 @@ def test_engine_choices_are_those_of_the_engines() -> None:
     assert choices["precision"] == select.PRECISIONS
 
 
-# No user can know better values than those measured, or the value is said by other parameters.
-INTERNAL = {"lost_ratio", "min_valid", "intrinsics_window", "base_from_camera"}
+# No user can know better values than those measured, or the value is said by other parameters, or
+# by the weights.
+INTERNAL = {"lost_ratio", "min_valid", "intrinsics_window", "base_from_camera", "unit"}
 # 0 leaves these to the weights file.
 OF_THE_WEIGHTS = {"depth_error"}
 RENAMED = {"min_flow_speed": "object_flow_threshold", "min_flow_ratio": "object_flow_ratio"}
