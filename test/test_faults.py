@@ -157,6 +157,22 @@ def test_a_publisher_that_changes_its_encoding_goes_on(ros: Ros, perception: Per
     assert "Traceback" not in perception.process.log
 
 
+def test_a_fixed_qos_that_cannot_match_is_named_with_its_remedy(
+    ros: Ros, perception: Perception, tmp_path: Path
+) -> None:
+    deaf = ros.start("depth_motion_node", {"engine": "torch", "qos": "reliable"},
+                     ("-r", "__ns:=/fixed", "-r", "image:=/image"))  # fmt: skip
+    ros.wait(lambda: "listening to /image" in deaf.log, lambda: deaf.log)
+    running = camera(ros, tmp_path / "images", 96, 64, reliable=False)
+    ros.wait(lambda: "qos mismatch on /image" in deaf.log, lambda: deaf.log)
+    assert "Set the parameter qos to auto or best_effort" in deaf.log
+    # The one beside it, with qos auto, hears the same camera.
+    perception.wait_for_depth()
+    assert perception.said["image_qos"] == "best_effort"
+    running.end(signal.SIGINT)
+    assert deaf.end(signal.SIGINT) == 0
+
+
 def test_an_engine_that_fails_once_goes_on(
     ros: Ros, perception: Perception, tmp_path: Path
 ) -> None:
