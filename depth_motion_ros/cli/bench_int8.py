@@ -137,7 +137,7 @@ def _pairs(
     from depth_motion_ros.sources.open import open_source
 
     pairs: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = []
-    options = {"frames": 10 * count} if spec.startswith("sim:") else {}
+    options: dict[str, Any] = {"frames": 10 * count} if spec.startswith("sim:") else {}
     with open_source(spec, **options) as source:
         step = max(2, (source.length or 10 * count) // count)
         older: NDArray[np.uint8] | None = None
