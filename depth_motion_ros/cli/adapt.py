@@ -12,7 +12,9 @@ HELP = "adapt weights to recorded video, with the gates that guard the robot"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--weights", required=True, type=Path, help="where to begin")
+    parser.add_argument(
+        "--weights", default="default", help="file, or default or free: those of the package"
+    )
     parser.add_argument(
         "--data",
         required=True,
@@ -39,10 +41,11 @@ def run(args: argparse.Namespace) -> int:
     from depth_motion_ros.adaptation.offline import adapt_over
     from depth_motion_ros.adaptation.state import FILE
     from depth_motion_ros.cli.adaptation_options import adapter_of, refusals
+    from depth_motion_ros.models.packaged import weights_path
     from depth_motion_ros.models.weights import Weights
     from depth_motion_ros.sources.open import open_source
 
-    adapter, clock = adapter_of(Weights.from_file(args.weights), args)
+    adapter, clock = adapter_of(Weights.from_file(weights_path(args.weights)), args)
     if args.state is not None and (args.state / FILE).exists():
         adapter.restore(args.state)
     for spec in args.data * args.passes:

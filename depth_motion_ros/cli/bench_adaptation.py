@@ -14,7 +14,9 @@ EXPERIMENTS = ("gain", "hostile")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--weights", required=True, type=Path, help="where to begin")
+    parser.add_argument(
+        "--weights", default="default", help="file, or default or free: those of the package"
+    )
     parser.add_argument(
         "--experiment",
         nargs="+",
@@ -50,9 +52,10 @@ def run(args: argparse.Namespace) -> int:
     from depth_motion_ros.cli.adaptation_hostility import hostility
     from depth_motion_ros.cli.adaptation_plot import write_plot
     from depth_motion_ros.evaluation.report import write_json
+    from depth_motion_ros.models.packaged import weights_path
     from depth_motion_ros.models.weights import Weights
 
-    weights = Weights.from_file(args.weights)
+    weights = Weights.from_file(weights_path(args.weights))
     results: dict[str, dict[str, Any]] = {}
     if "gain" in args.experiment:
         for family in args.domains:

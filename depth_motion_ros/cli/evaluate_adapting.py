@@ -14,6 +14,7 @@ from depth_motion_ros.cli.adaptation_options import adapter_of, refusals
 from depth_motion_ros.evaluation.evaluate import Metrics, Options, evaluate
 from depth_motion_ros.evaluation.predictor import NetworkPredictor
 from depth_motion_ros.evaluation.report import table, write_json
+from depth_motion_ros.models.packaged import weights_path
 from depth_motion_ros.models.weights import Weights, build_network
 from depth_motion_ros.sources.base import Source
 from depth_motion_ros.sources.frame import Frame, FrameSource
@@ -24,7 +25,7 @@ STAGES = ("before", "during", "after")
 
 def run_adapting(args: argparse.Namespace) -> int:
     """Each sequence begins with the weights as they were; print a row for every stage."""
-    weights = Weights.from_file(args.weights)
+    weights = Weights.from_file(weights_path(args.weights))
     results: dict[str, Metrics] = {}
     rows: dict[str, Metrics] = {}
     for spec in args.data:
