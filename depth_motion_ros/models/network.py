@@ -44,8 +44,8 @@ class DepthMotionNet(nn.Module):
 
         residual_gain: factor on the residual fields, 0 during the burn-in of training.
         """
-        depths = self.depth_net(torch.cat((image_1, image_2)))
-        return self.between(image_1, image_2, *depths.chunk(2), residual_gain)
+        depth_1, depth_2 = self.depth_net(torch.cat((image_1, image_2))).chunk(2)
+        return self.between(image_1, image_2, depth_1, depth_2, residual_gain)
 
     def between(
         self,

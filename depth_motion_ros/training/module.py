@@ -165,8 +165,9 @@ class DepthMotionModule(LightningModule):
     def _motion_step(self, step: int, image_1: Tensor, image_2: Tensor, truth: PairTruth) -> Tensor:
         """A step in which nothing asks for depth: MotionNet sees the true one, disturbed."""
         gain = self.recipe.schedule.residual_gain(step)
-        images = (i.contiguous(memory_format=torch.channels_last) for i in (image_1, image_2))
-        pair = self.network.between(*images, *truth.disturbed_depths(), gain)
+        one, two = (i.contiguous(memory_format=torch.channels_last) for i in (image_1, image_2))
+        depth_1, depth_2 = truth.disturbed_depths()
+        pair = self.network.between(one, two, depth_1, depth_2, gain)
         pair = _map_tensors(pair, lambda tensor: tensor.float().contiguous())
         with torch.autocast(self.device.type, enabled=False):
             loss = truth.judge(pair, self.recipe.exact)
