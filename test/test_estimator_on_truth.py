@@ -60,7 +60,11 @@ def played(frames):
     engine = TruthfulEngine(SIZE)
     # Conventions are checked to the last digit: refinement would add what the images leave open.
     settings = EstimatorSettings(
-        scale=UNIT, base_from_camera=mounting, min_flow_speed=0.05, refine=False
+        scale=UNIT,
+        base_from_camera=mounting,
+        min_flow_speed=0.05,
+        min_flow_ratio=0.02,
+        refine=False,
     )
     estimator = Estimator(engine, settings)
     estimates, before = [], None

@@ -26,16 +26,21 @@ _COLUMNS = (
     ("drift %", "drift", ".2f"),
     ("scale", "scale", ".3f"),
     ("± claimed", "scale_std", ".3f"),
+    ("long by %", "scale_error", "+.1f"),
     ("NEES/6", "nees", ".2f"),
     ("inside 95 %", "inside", ".2f"),
+    ("jitter °", "jitter", ".3f"),
+    ("NEES/6 less", "nees_less", ".2f"),
+    ("inside less", "inside_less", ".2f"),
     ("lost", "lost", ".2f"),
     ("ms", "milliseconds", ".1f"),
 )
 _NOTE = (
     "turn, step: error of one frame's motion, median and 90th percentile. t_err, r_err: KITTI's "
     "lengths, or 5-50 m on shorter paths.\ndrift: of the last pose. unit: not metric, one factor "
-    "for the sequence fitted to the truth. scale: at the end, in metres per unit.\nNEES/6: mean, 1 "
-    "is consistent, less is cautious. ms: processor time of a frame without the engine."
+    "for the sequence fitted to the truth. scale: at the end, in metres per unit; long by: of the "
+    "metric path.\nNEES/6: mean, 1 is consistent, less is cautious. jitter: of the true "
+    "orientations themselves; less: without it. ms: processor time of a frame without the engine."
 )
 
 
@@ -49,7 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--turn-error", type=float, default=0.3, help="degrees a frame")
     parser.add_argument("--step-error", type=float, default=0.2, help="share of the step")
     parser.add_argument(
-        "--assumed-depth-error", type=float, help="what the estimator is told; default: depth-error"
+        "--assumed-depth-error",
+        type=float,
+        help="what the estimator is told; default: depth-error, or what the weights say",
     )
     parser.add_argument("--limit", type=int, default=100, help="frames of each sequence")
     parser.add_argument("--scene-seed", type=int, help="another scene of a sim: family")
@@ -67,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     for spec in args.data:
         print(f"\n{spec}", flush=True)
         print("".join(f"{heading:>13}" for heading in ("", "", *(c[0] for c in _COLUMNS))))
-        for name, metrics in _bench(spec, args):
+        for name, metrics in measured(spec, args):
             results[f"{spec} {name}"] = metrics
             cells = [_cell(metrics[key], form) for _, key, form in _COLUMNS]
             print(f"{name:>26}" + "".join(f"{cell:>13}" for cell in cells), flush=True)
@@ -77,7 +84,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _bench(spec: str, args: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+def measured(spec: str, args: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(name, metrics) of a sequence for each source of scale, raw and refined."""
     from dataclasses import replace
 
     from depth_motion_ros.evaluation.odometry import run_estimator, score
@@ -86,8 +94,8 @@ def _bench(spec: str, args: argparse.Namespace) -> Iterator[tuple[str, dict[str,
     options = {"seed": args.scene_seed} if spec.startswith("sim:") else {}
     with open_source(spec, **options) as source:
         frames = list(itertools.islice(source, args.limit))
-    predictions, size = _predict(spec, frames, args)
-    base = _settings(spec, args)
+    predictions, size = predicted(spec, frames, args)
+    base = estimator_settings(spec, args)
     kinds = [("unit", "constant"), ("odometry", "odometry")]
     if base.camera_height > 0:
         kinds.insert(1, ("camera_height", "camera_height"))
@@ -98,9 +106,10 @@ def _bench(spec: str, args: argparse.Namespace) -> Iterator[tuple[str, dict[str,
         yield name, score(frames, result)
 
 
-def _predict(
+def predicted(
     spec: str, frames: list[Frame], args: argparse.Namespace
 ) -> tuple[list[RawPrediction], tuple[int, int]]:
+    """What the network says of every frame, or the disturbed truth; and the images' size."""
     from depth_motion_ros.cli.image_size import image_size
     from depth_motion_ros.engines.select import create_engine
     from depth_motion_ros.evaluation.odometry import record
@@ -115,7 +124,7 @@ def _predict(
     return record(oracle, frames, oracle.show), oracle.input_size
 
 
-def _settings(spec: str, args: argparse.Namespace) -> EstimatorSettings:
+def estimator_settings(spec: str, args: argparse.Namespace) -> EstimatorSettings:
     """With the camera where the scene has it, or where the arguments say."""
     from depth_motion_ros.estimation.settings import EstimatorSettings
     from depth_motion_ros.geometry import se3
@@ -128,10 +137,23 @@ def _settings(spec: str, args: argparse.Namespace) -> EstimatorSettings:
     # Positive pitch turns the nose down (REP-103).
     mount = se3.exp([0, 0, 0, 0, pitch, 0]) @ BODY_FROM_OPTICAL
     mount[:3, 3] = x, y, height
-    assumed = args.depth_error if args.assumed_depth_error is None else args.assumed_depth_error
     return EstimatorSettings(
-        base_from_camera=mount, camera_height=height, depth_error=assumed, max_depth=1e4
+        base_from_camera=mount,
+        camera_height=height,
+        depth_error=_assumed_depth_error(args),
+        max_depth=1e4,
     )
+
+
+def _assumed_depth_error(args: argparse.Namespace) -> float:
+    from depth_motion_ros.estimation.settings import depth_error_of
+    from depth_motion_ros.models.weights import Weights
+
+    if args.assumed_depth_error is not None:
+        return float(args.assumed_depth_error)
+    if args.weights is not None:
+        return depth_error_of(Weights.from_file(args.weights).metadata)
+    return float(args.depth_error)
 
 
 def _cell(value: float | None, form: str) -> str:

@@ -125,24 +125,29 @@ def run_estimator(
 
 
 def score(frames: Sequence[Frame], run: Run) -> Metrics:
-    """All metrics of a run.
+    """All metrics of a run, from the first frame on whose scale is that of the end: before a
+    source knows, lengths are in another unit.
 
     turn, turn_90 (degrees), step, step_90 (% of the true step): error of one frame's motion, median
     and 90th percentile, over frames in which something moves. t_err (%), r_err (°/100 m) over the
     lengths of KITTI that fit, else over 5 to 50 m; ate (m, after the best
     similarity); drift (% of the path, at its end).
-    scale: estimated over true metres; scale_std: what its variance claims. A run that is not metric
-    is first multiplied by the one factor that fits best, which ``factor`` tells.
+    scale: metres per unit at the end; scale_std: what its variance claims; scale_error: % by which
+    the path is too long. A run that is not metric is first multiplied by the one factor that fits
+    best, which ``factor`` tells.
     nees: mean normalised estimation error squared, over its 6 degrees of freedom; inside: share of
-    frames inside the 95 % ellipsoid. lost: share of frames. milliseconds: median of a frame.
+    frames inside the 95 % ellipsoid. jitter (degrees): noise that the true orientations have of
+    their own; nees_less, inside_less: the same without what that adds. lost: share of frames.
+    milliseconds: median of a frame.
     """
+    begin = _begin(run.estimates)
+    frames, estimates = frames[begin:], run.estimates[begin + 1 :]
     poses = np.stack([pose_of(frame) for frame in frames])
     truths = [se3.inverse(a) @ b for a, b in itertools.pairwise(poses)]
-    estimates = run.estimates[1:]
     path = _path(estimates)
-    is_metric = run.estimates[-1].scale.is_metric
-    factor = 1.0 if is_metric else align(path, poses).scale
-    turns, steps, nees = [], [], []
+    scale = run.estimates[-1].scale
+    factor = 1.0 if scale.is_metric else align(path, poses).scale
+    errors, covariances, turns, steps = [], [], [], []
     for truth, estimate in zip(truths, estimates, strict=True):
         if estimate.motion is None:
             continue
@@ -151,11 +156,15 @@ def score(frames: Sequence[Frame], run: Run) -> Metrics:
         turns.append(np.degrees(np.linalg.norm(error[3:])))
         if length > 1e-3:
             steps.append(100 * np.linalg.norm(error[:3]) / length)
-        nees.append(error @ np.linalg.solve(covariance, error))
+        errors.append(error)
+        covariances.append(covariance)
+    jitter = jitter_of(np.array(errors))
+    nees, inside = _consistency(errors, covariances, np.zeros(3))
+    nees_less, inside_less = _consistency(errors, covariances, jitter)
     path[:, :3, 3] *= factor
     segments = segment_errors(path, poses) or segment_errors(path, poses, SHORT_LENGTHS, step=1)
     end = end_drift(path, poses)
-    scale = run.estimates[-1].scale
+    ratio = path_length(path)[-1] / max(path_length(poses)[-1], 1e-9)
     return {
         "turn": _percentile(turns, 50),
         "turn_90": _percentile(turns, 90),
@@ -167,13 +176,49 @@ def score(frames: Sequence[Frame], run: Run) -> Metrics:
         "drift": end[0] if end else None,
         "path": float(path_length(poses)[-1]),
         "factor": factor,
-        "scale": scale.value if is_metric else None,
+        "scale": scale.value if scale.is_metric else None,
         "scale_std": float(np.sqrt(scale.variance)) if np.isfinite(scale.variance) else None,
-        "nees": float(np.mean(nees)) / _FREEDOM if nees else None,
-        "inside": float(np.mean(np.array(nees) < chi2.ppf(0.95, _FREEDOM))) if nees else None,
+        "scale_error": 100 * float(ratio - 1) if scale.is_metric else None,
+        "nees": nees,
+        "inside": inside,
+        "jitter": float(np.degrees(np.sqrt(jitter.sum()))),
+        "nees_less": nees_less,
+        "inside_less": inside_less,
         "lost": float(np.mean([e.quality.tracking == "lost" for e in estimates])),
         "milliseconds": float(np.median(run.milliseconds[1:])),
     }
+
+
+def _begin(estimates: Sequence[Estimate]) -> int:
+    """The first frame with the source of scale that the last one has."""
+    source = estimates[-1].scale.source
+    return next(i for i, estimate in enumerate(estimates) if estimate.scale.source == source)
+
+
+def jitter_of(errors: Doubles) -> Doubles:
+    """(3,) variance, rad², of independent noise of the true orientations about each axis.
+
+    Such noise turns up in two successive errors with opposite signs: their covariance is its
+    variance. errors: (N, 6).
+    """
+    if len(errors) < 10:
+        return np.zeros(3)
+    turns = errors[:, 3:] - errors[:, 3:].mean(axis=0)
+    return np.asarray(np.maximum(0.0, -np.mean(turns[1:] * turns[:-1], axis=0)))
+
+
+def _consistency(
+    errors: Sequence[Doubles], covariances: Sequence[Doubles], jitter: Doubles
+) -> tuple[float | None, float | None]:
+    """NEES per degree of freedom, and the share inside the 95 % ellipsoid."""
+    if not errors:
+        return None, None
+    # Of both poses of a pair.
+    extra = np.diag(np.concatenate((np.zeros(3), 2 * jitter)))
+    nees = np.array(
+        [e @ np.linalg.solve(C + extra, e) for e, C in zip(errors, covariances, strict=True)]
+    )
+    return float(nees.mean()) / _FREEDOM, float(np.mean(nees < chi2.ppf(0.95, _FREEDOM)))
 
 
 def pose_of(frame: Frame) -> Doubles:

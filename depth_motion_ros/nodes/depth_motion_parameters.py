@@ -285,7 +285,7 @@ _OUTPUT = (
     ),
     Parameter(
         "object_flow_ratio",
-        0.02,
+        0.1,
         "object motion slower than this share of its depth per second counts as static",
         LIVE,
         "1/s",
