@@ -2,17 +2,40 @@
 
 ros2 launch depth_motion_ros fusion.launch.py image:=/cam/image_raw camera_info:=/cam/camera_info
 
-The arguments of camera.launch.py hold here too; leave publish_tf of depth_motion_node false.
+The arguments of camera.launch.py hold here too. The filter owns odom -> base_link: a params_file
+that lets depth_motion_node send it as well is refused. What the filter fuses, and what that gains:
+config/ekf.yaml and docs/odometry.md; remap wheel_odom and imu in your own launch file.
 """
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
+from pathlib import Path
+
+import yaml
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import (
+    DeclareLaunchArgument,
+    GroupAction,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+)
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node, PushRosNamespace
 from launch_ros.parameter_descriptions import ParameterValue
 
 from depth_motion_ros.share import config_file, share_directory
+
+
+def refuse_two_owners(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Raises RuntimeError where the parameters make the node send odom -> base_link, too."""
+    path = LaunchConfiguration("params_file").perform(context)
+    document = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    for node, values in document.items():
+        if (values or {}).get("ros__parameters", {}).get("publish_tf"):
+            raise RuntimeError(
+                f"{path}: publish_tf of {node} is true, but ekf_node sends odom -> base_link here; "
+                "set it to false, or start camera.launch.py without the filter"
+            )
+    return []
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -26,6 +49,7 @@ def generate_launch_description() -> LaunchDescription:
                 description="parameters of robot_localization's ekf_node",
             ),
             IncludeLaunchDescription(PythonLaunchDescriptionSource(camera)),
+            OpaqueFunction(function=refuse_two_owners),
             GroupAction(
                 [
                     PushRosNamespace(LaunchConfiguration("namespace")),

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import runpy
+import sys
 from dataclasses import replace
+from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -132,3 +136,37 @@ def test_on_the_simulator_all_three_are_better_than_camera_or_wheels_alone(tmp_p
     rows = json.loads(out.read_text(encoding="utf-8"))["all scenes"]
     for alone in ("wheels", "wheels, gyro", "camera"):
         assert rows["all three"]["position"] < rows[alone]["position"], alone
+
+
+@pytest.fixture
+def fusion_launch(monkeypatch):
+    """launch/fusion.launch.py, with stand-ins for launch where that is not installed."""
+    for name in (
+        "launch", "launch.actions", "launch.launch_description_sources", "launch.substitutions",
+        "launch_ros", "launch_ros.actions", "launch_ros.parameter_descriptions",
+    ):  # fmt: skip
+        monkeypatch.setitem(sys.modules, name, MagicMock())
+    path = Path(__file__).resolve().parents[1] / "launch" / "fusion.launch.py"
+    return runpy.run_path(str(path))
+
+
+@pytest.mark.parametrize("publish_tf", ["false", "true"])
+def test_two_owners_of_the_base_are_refused(fusion_launch, tmp_path, publish_tf):
+    parameters = tmp_path / "mine.yaml"
+    parameters.write_text(
+        f"depth_motion:\n  ros__parameters:\n    publish_tf: {publish_tf}\n", encoding="utf-8"
+    )
+    refuse = fusion_launch["refuse_two_owners"]
+    refuse.__globals__["LaunchConfiguration"].return_value.perform.return_value = str(parameters)
+    if publish_tf == "true":
+        with pytest.raises(RuntimeError, match="publish_tf of depth_motion is true"):
+            refuse(None)
+    else:
+        assert refuse(None) == []
+
+
+def test_the_parameters_that_ship_have_one_owner(fusion_launch):
+    refuse = fusion_launch["refuse_two_owners"]
+    configuration = refuse.__globals__["LaunchConfiguration"]
+    configuration.return_value.perform.return_value = str(config_file("depth_motion.yaml"))
+    assert refuse(None) == []
