@@ -125,13 +125,30 @@ def test_a_harmless_candidate_goes_on_learning(monkeypatch: pytest.MonkeyPatch) 
     assert learner.status().reason == "said so"
 
 
+def test_what_goes_too_far_is_released_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = adapter()
+    Drive(learner).until_candidate()
+    average = learner._learner.weights().tensors
+    verdict(monkeypatch, learner, REFUSED, REFUSED, RELEASED)
+    release = learner.consider()
+    assert release is not None
+    name = "depth_net.head.weight"
+    start = WEIGHTS.tensors[name]
+    quarter = start + 0.25 * (average[name] - start)
+    assert torch.allclose(release.weights.tensors[name], quarter, atol=1e-7)
+    # The learner goes on from there, and nothing was refused.
+    assert same(learner._learner.weights().tensors, release.weights.tensors)
+    assert learner.status().failures == learner.status().rolled_back == 0
+
+
 def test_a_harmful_candidate_is_rolled_back_cools_down_and_switches_off(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     learner = adapter(max_failures=2, cool_down=0.45)
     drive = Drive(learner)
     drive.until_candidate()
-    verdict(monkeypatch, learner, REFUSED, REFUSED)
+    # Neither candidate passes, nor half or a quarter of the way to it.
+    verdict(monkeypatch, learner, *[REFUSED] * 6)
     assert learner.consider() is None
     status = learner.status()
     assert (status.state, status.rolled_back, status.failures) == (COOLING, 1, 1)

@@ -86,7 +86,7 @@ def test_every_fourth_pair_judges_and_never_teaches(memory: Memory) -> None:
 def test_each_batch_mixes_live_own_and_immutable(memory: Memory) -> None:
     batch = memory.batch()
     assert batch.live[0].stamp == 38.0
-    assert (len(batch.live), len(batch.own), len(batch.immutable)) == (1, 1, 1)
+    assert (len(batch.live), len(batch.own), len(batch.immutable)) == (1, 1, 2)
     assert batch.first_depths[0].shape == (2, 1, 64, 128)
 
 

@@ -31,7 +31,14 @@ from depth_motion_ros.adaptation.inspection import inspect
 from depth_motion_ros.adaptation.learner import Learner, StepReport
 from depth_motion_ros.adaptation.memory import Memory
 from depth_motion_ros.adaptation.pairs import PairRecord
-from depth_motion_ros.adaptation.release import REFUSED, RELEASED, Gate, Release, Versions
+from depth_motion_ros.adaptation.release import (
+    REFUSED,
+    RELEASED,
+    Gate,
+    Release,
+    Verdict,
+    Versions,
+)
 from depth_motion_ros.adaptation.settings import AdaptationSettings
 from depth_motion_ros.adaptation.state import SavedState, read_state, write_state
 from depth_motion_ros.adaptation.status import (
@@ -52,6 +59,8 @@ __all__ = ["AdaptationStatus", "Adapter", "Observation", "Release", "StepReport"
 
 # How many pairs learning may be behind before looking at more of them would only cost time.
 _BEHIND = 3
+# Parts of the way to a candidate that goes too far.
+_SHORTER = (0.5, 0.25)
 
 
 class Adapter:
@@ -151,9 +160,7 @@ class Adapter:
         self._considered_at = self._counts.steps
         self._counts.candidates += 1
         with self._spend(is_step=False):
-            verdict = self._gate.judge(
-                self._learner.averaged, self._running_network, self._memory.held_back
-            )
+            share, verdict = self._judge()
         self._losses.update(verdict.scores)
         self._reason = verdict.reason
         if verdict.outcome == REFUSED:
@@ -163,7 +170,26 @@ class Adapter:
         if verdict.outcome != RELEASED:
             return None
         self._counts.failures = 0
+        if share < 1:
+            self._learner.restart(self._learner.weights(share, self._running))
         return self._release(self._learner.weights(), verdict.scores)
+
+    def _judge(self) -> tuple[float, Verdict]:
+        """The verdict on the learner's average, or on a part of the way there.
+
+        What was learned is often good and only goes too far: between the running weights and the
+        average (Wortsman et al., arXiv 2109.01903) most of the gain is left and less is forgotten.
+        """
+        held_back = self._memory.held_back
+        whole = self._gate.judge(self._learner.averaged, self._running_network, held_back)
+        if whole.outcome != REFUSED:
+            return 1.0, whole
+        for share in _SHORTER:
+            candidate = build_network(self._learner.weights(share, self._running))
+            verdict = self._gate.judge(candidate, self._running_network, held_back)
+            if verdict.outcome == RELEASED:
+                return share, verdict
+        return 1.0, whole
 
     def rollback(self) -> Release | None:
         """The weights before the newest release, as a new release; None where there are none.

@@ -126,9 +126,18 @@ class Learner:
             not is_finite,
         )
 
-    def weights(self) -> Weights:
-        """A copy of the average. Raises WeightsValueError where it is not finite."""
-        return Weights(weights_of(self.averaged).tensors, self._metadata)
+    def weights(self, share: float = 1.0, start: Weights | None = None) -> Weights:
+        """A copy of the average, or of what lies at a share of the way to it from ``start``.
+
+        Raises WeightsValueError where it is not finite.
+        """
+        found = weights_of(self.averaged).tensors
+        if start is not None:
+            found = {
+                name: torch.lerp(start.tensors[name].float(), end, share)
+                for name, end in found.items()
+            }
+        return Weights(found, self._metadata)
 
     def state(self) -> LearnerState:
         """For a file."""

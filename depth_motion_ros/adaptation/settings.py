@@ -43,7 +43,7 @@ class AdaptationSettings:
     )
     live_per_step: int = _number(1, 1, 32, "", "newest admitted pairs in each step")
     own_per_step: int = _number(1, 0, 32, "", "pairs of the robot's own past in each step")
-    immutable_per_step: int = _number(1, 0, 32, "", "immutable pairs in each step")
+    immutable_per_step: int = _number(2, 0, 32, "", "immutable pairs in each step")
     anchor: float = _number(
         0.5,
         0.0,
@@ -133,7 +133,7 @@ class AdaptationSettings:
         0.002, -1.0, 1.0, "", "relative fall of the loss on held-back pairs that is worth a release"
     )
     margin: float = _number(
-        0.01,
+        0.015,
         0.0,
         1.0,
         "",
@@ -147,7 +147,7 @@ class AdaptationSettings:
         "share of the held-back pairs whose loss may rise by more than margin",
     )
     max_forgetting: float = _number(
-        0.015,
+        0.02,
         0.0,
         1.0,
         "",
@@ -164,7 +164,7 @@ class AdaptationSettings:
         2e-3, 0.0, 10.0, "", "spatial variance of depth over its mean: less has collapsed"
     )
     cool_down: float = _number(
-        20.0, 0.0, 3600.0, "s", "without learning after a candidate was refused"
+        10.0, 0.0, 3600.0, "s", "without learning after a candidate was refused"
     )
     max_failures: int = _number(
         5, 1, 1000, "", "candidates refused in a row, after which learning is switched off"
