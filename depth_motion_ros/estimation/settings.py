@@ -97,12 +97,12 @@ class EstimatorSettings:
         1.0, 0.0, math.inf, "s", "a longer time without frames resets the motion state"
     )
     min_flow_speed: float = _number(
-        0.25, 0.0, math.inf, "m/s", "slower object motion counts as static"
+        0.3, 0.0, math.inf, "m/s", "slower object motion counts as static"
     )
     # Measured with weights of a short training (docs/odometry.md): at 0.02, up to 6 % of the pixels
-    # of static streets are said to move; at 0.1, up to 0.5 %.
+    # of static streets are said to move; at 0.1, up to 1.6 %; at 0.15 less than 1 %.
     min_flow_ratio: float = _number(
-        0.1,
+        0.15,
         0.0,
         math.inf,
         "1/s",

@@ -276,7 +276,7 @@ _OUTPUT = (
     ),
     Parameter(
         "object_flow_threshold",
-        0.25,
+        0.3,
         "slower object motion counts as static",
         LIVE,
         "m/s",
@@ -285,7 +285,7 @@ _OUTPUT = (
     ),
     Parameter(
         "object_flow_ratio",
-        0.1,
+        0.15,
         "object motion slower than this share of its depth per second counts as static",
         LIVE,
         "1/s",
