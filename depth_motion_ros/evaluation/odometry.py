@@ -190,9 +190,10 @@ def score(frames: Sequence[Frame], run: Run) -> Metrics:
 
 
 def _begin(estimates: Sequence[Estimate]) -> int:
-    """The first frame with the source of scale that the last one has."""
+    """The first frame with the source of scale that the last one has, and one pair at least."""
     source = estimates[-1].scale.source
-    return next(i for i, estimate in enumerate(estimates) if estimate.scale.source == source)
+    first = next(i for i, estimate in enumerate(estimates) if estimate.scale.source == source)
+    return max(0, min(first, len(estimates) - 2))
 
 
 def jitter_of(errors: Doubles) -> Doubles:
