@@ -84,7 +84,14 @@ def test_wheel_odometry_makes_the_outputs_metric(ros: Ros) -> None:
     """The engine sees 0.05 units a frame, the wheels 0.1 m: a unit is 2 m, the plane 10 m away."""
     node = ros.start(
         "depth_motion_node",
-        {"input_width": 128, "input_height": 96, "diagnostics_period": 0.2, "refine": False},
+        {
+            "input_width": 128,
+            "input_height": 96,
+            "diagnostics_period": 0.2,
+            "refine": False,
+            # The object takes ten seconds for its distance.
+            "object_flow_ratio": 0.05,
+        },
         ("-r", "__ns:=/metric"),
         code=INSTANT,
     )
