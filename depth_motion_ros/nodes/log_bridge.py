@@ -19,9 +19,8 @@ class LogBridge(logging.Handler):
         super().__init__(logging.INFO)
         self._logger = logger
         package = logging.getLogger(PACKAGE)
-        self._before = package.level, package.propagate
+        self._level = package.level
         package.setLevel(logging.INFO)
-        package.propagate = False
         package.addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -37,5 +36,5 @@ class LogBridge(logging.Handler):
         package = logging.getLogger(PACKAGE)
         if self in package.handlers:
             package.removeHandler(self)
-            package.level, package.propagate = self._before
+            package.setLevel(self._level)
         super().close()
