@@ -96,7 +96,7 @@ class _OnGpu(select.TorchEngine):
 def test_auto_takes_tensorrt_where_there_is_a_gpu(monkeypatch, caplog):
     monkeypatch.setattr(select.torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(select, "TensorRTEngine", _OnGpu)
-    with caplog.at_level("DEBUG"):
+    with caplog.at_level("DEBUG", logger="depth_motion_ros"):
         engine = create_engine(fresh_weights(), precision="fp16")
     assert engine.asked["precision"] == "fp16"
     assert engine.reason.startswith("TensorRT: there is a GPU")

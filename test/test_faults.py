@@ -153,7 +153,7 @@ def test_a_publisher_that_changes_its_encoding_goes_on(ros: Ros, perception: Per
             return len(perception.depth) > before
 
         ros.wait(send, f"depth from {encoding}")
-    ros.node.destroy_publisher(publisher)
+    ros.destroy(publisher)
     assert "Traceback" not in perception.process.log
 
 
@@ -168,7 +168,7 @@ def test_a_fixed_qos_that_cannot_match_is_named_with_its_remedy(
     assert "Set the parameter qos to auto or best_effort" in deaf.log
     # The one beside it, with qos auto, hears the same camera.
     perception.wait_for_depth()
-    assert perception.said["image_qos"] == "best_effort"
+    perception.wait_for("image_qos", "best_effort")
     running.end(signal.SIGINT)
     assert deaf.end(signal.SIGINT) == 0
 

@@ -14,7 +14,8 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -113,16 +114,27 @@ class _ToStderr(logging.Handler):
         print(record.getMessage(), file=sys.stderr)
 
 
-def _show_log() -> None:
-    package = logging.getLogger("depth_motion_ros")
-    if not any(isinstance(handler, _ToStderr) for handler in package.handlers):
-        package.addHandler(_ToStderr())
-        package.setLevel(logging.INFO)
+@contextmanager
+def _log_shown() -> Iterator[None]:
+    """The package's log on stderr while a command runs; afterwards as the caller had it."""
+    package, handler = logging.getLogger("depth_motion_ros"), _ToStderr()
+    level = package.level
+    package.addHandler(handler)
+    package.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        package.setLevel(level)
+        package.removeHandler(handler)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
-    _show_log()
+    with _log_shown():
+        return _run(argv)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     known = commands()
     parser = _parser(known)
     args = parser.parse_args(argv)
