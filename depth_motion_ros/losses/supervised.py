@@ -54,6 +54,34 @@ def scale_invariant_log_loss(
         return _mean_where(count > 0, square - scale_share * mean.square())
 
 
+class AlignedLoss(NamedTuple):
+    """loss: scalar. scale: (B,), the truth's unit in units of the prediction, NaN where unknown."""
+
+    loss: torch.Tensor
+    scale: torch.Tensor
+
+
+def aligned_log_loss(depth: torch.Tensor, true_depth: torch.Tensor) -> AlignedLoss:
+    """Mean over images of mean abs(d - median d), d = log D - log D_true: depth up to a factor.
+
+    depth, true_depth: (B, 1, H, W), the truth NaN or <= 0 where unknown. Unlike the square of
+    ``scale_invariant_log_loss`` it bears a truth of which a part is wrong. The factor, exp(median
+    d), is taken as given: it has no gradient.
+    """
+    _check_same(depth, true_depth, "depth")
+    with _full_precision(depth):
+        depth, true_depth = _cast(depth), _cast(true_depth)
+        known = torch.isfinite(true_depth) & (true_depth > 0)
+        truth = torch.where(known, true_depth, 1.0).clamp(min=_SMALLEST)
+        d = torch.log(depth.clamp(min=_SMALLEST)) - torch.log(truth)
+        masked = torch.where(known, d.detach(), torch.nan).flatten(1)
+        median = torch.nanmedian(masked, dim=1).values
+        offset = torch.nan_to_num(median)[:, None, None, None]
+        count = known.sum(dim=(1, 2, 3))
+        mean = torch.where(known, (d - offset).abs(), 0.0).sum(dim=(1, 2, 3)) / count.clamp(min=1)
+        return AlignedLoss(_mean_where(count > 0, mean), torch.exp(median))
+
+
 def pose_loss(
     rotation: torch.Tensor,
     translation: torch.Tensor,

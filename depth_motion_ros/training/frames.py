@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,19 +15,27 @@ from depth_motion_ros.sources.frame import FrameSource, SourceError
 from depth_motion_ros.sources.sequence import SequenceSource
 
 MEMORY_LIMIT = 2 << 30
+TRIANGULATED_SCALE = 4096.0
+"""Gray levels of triangulated/STEM.png for the frame's median depth; 0 = unknown."""
+
+
+def triangulated_file(sequence: Path, stem: str) -> Path:
+    """Where the depth lies that a frame's neighbours tell, see ``triangulation``."""
+    return sequence / "triangulated" / f"{stem}.png"
 
 
 class FrameSet(Protocol):
     """Frames of one camera, by index.
 
     name: for logs. size: (width, height). camera: of all frames, without distortion, None where
-    unknown. has_masks: whether ``mask`` may be other than None.
+    unknown. has_masks, has_triangulated: whether ``mask``, ``triangulated`` may be other than None.
     """
 
     name: str
     size: tuple[int, int]
     camera: Camera | None
     has_masks: bool
+    has_triangulated: bool
 
     def __len__(self) -> int: ...
 
@@ -36,9 +45,14 @@ class FrameSet(Protocol):
     def mask(self, index: int) -> NDArray[np.bool_] | None:
         """(H, W), true where something may move by itself."""
 
+    def triangulated(self, index: int) -> NDArray[np.float32] | None:
+        """(H, W) depth in units of its median, NaN where unknown."""
+
 
 class SequenceFrames:
-    """A sequence folder, decoded when asked. ``mask/STEM.png`` (0 = static) is used if there.
+    """A sequence folder, decoded when asked.
+
+    ``mask/STEM.png`` (0 = static) and ``triangulated/STEM.png`` are used if there.
 
     Raises SourceError for a folder that is no sequence, or whose images are distorted.
     """
@@ -49,6 +63,7 @@ class SequenceFrames:
         self.camera = _undistorted(self._source.camera, str(path))
         self._masks = self._source.path / "mask"
         self.has_masks = self._masks.is_dir()
+        self.has_triangulated = triangulated_file(self._source.path, "").parent.is_dir()
         first = read_image(self._source.images[0])
         self.size = self.camera.size if self.camera else (first.shape[1], first.shape[0])
 
@@ -68,6 +83,20 @@ class SequenceFrames:
         _check_size(labels, self.size, str(path))
         return np.asarray(labels > 0)
 
+    def triangulated(self, index: int) -> NDArray[np.float32] | None:
+        path = triangulated_file(self._source.path, self.stem(index))
+        if not path.is_file():
+            return None
+        pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 2:
+            raise SourceError(f"{path}: no 16-bit gray PNG; remove it and prepare the set again")
+        _check_size(pixels, self.size, str(path))
+        return np.where(pixels > 0, pixels / np.float32(TRIANGULATED_SCALE), np.float32(np.nan))
+
+    def stem(self, index: int) -> str:
+        """The name of a frame's files without their ending."""
+        return self._source.images[index].stem
+
 
 class MemoryFrames:
     """All frames of a source, read once and kept: for short videos, bags and simulated scenes.
@@ -77,6 +106,7 @@ class MemoryFrames:
     """
 
     has_masks = False
+    has_triangulated = False
 
     def __init__(self, source: FrameSource, limit: int = MEMORY_LIMIT) -> None:
         self.name = source.name
@@ -104,6 +134,9 @@ class MemoryFrames:
         return self._images[index]
 
     def mask(self, index: int) -> NDArray[np.bool_] | None:
+        return None
+
+    def triangulated(self, index: int) -> NDArray[np.float32] | None:
         return None
 
 

@@ -24,6 +24,7 @@ from depth_motion_ros.training.options import RecipeError
 from depth_motion_ros.training.pairs import Pairs, ValidationPair, slots_of
 from depth_motion_ros.training.panels import panel
 from depth_motion_ros.training.recipe import Recipe, parse_recipe
+from depth_motion_ros.training.triangulated import judge, judge_depth
 from depth_motion_ros.training.vitals import VITALS, vital_signs
 
 DepthValidator = Callable[[DepthMotionNet], Mapping[str, float]]
@@ -129,10 +130,11 @@ class DepthMotionModule(LightningModule):
         image_1 = torch.cat([one for one, _ in images])
         image_2 = torch.cat([two for _, two in images])
         exact = simulated.truth if simulated is not None else None
-        by_images = recorded is not None or simulated is None or simulated.by_images
-        if exact is not None and not by_images and self.recipe.exact.only_depth:
-            return self._depth_step(image_1, image_2, exact)
-        if exact is not None and not by_images and self.recipe.exact.only_motion:
+        by_images = simulated is None or simulated.by_images
+        if self._only_depth(recorded, simulated):
+            return self._depth_step(image_1, image_2, recorded, exact)
+        only_motion = recorded is None and not by_images and self.recipe.exact.only_motion
+        if exact is not None and only_motion:
             return self._motion_step(step, image_1, image_2, exact)
         self.network.depth_net.requires_grad_(step >= self.recipe.schedule.depth_frozen)
         pair = predict(self.network, image_1, image_2, self.recipe.schedule.residual_gain(step))
@@ -150,7 +152,12 @@ class DepthMotionModule(LightningModule):
                 rendered = simulated is not None and part is simulated.pairs
                 if rendered and exact is not None:
                     losses["exact"] = exact.judge(rows_of(pair, rows), self.recipe.exact)
-                if simulated is None or not rendered or simulated.by_images:
+                if part.triangulated is not None:
+                    predicted = rows_of(pair, rows)
+                    losses["triangulated"] = judge(
+                        predicted, part.triangulated, self.recipe.triangulated
+                    )
+                if by_images if rendered else self.recipe.data.recorded != "triangulated":
                     masks = (part.mask_1, part.mask_2)
                     found = self._objective(one, two, rows_of(pair, rows), K[rows], *masks)
                     losses["simulated" if rendered and recorded is not None else "loss"] = found
@@ -171,23 +178,47 @@ class DepthMotionModule(LightningModule):
         pair = _map_tensors(pair, lambda tensor: tensor.float().contiguous())
         with torch.autocast(self.device.type, enabled=False):
             loss = truth.judge(pair, self.recipe.exact)
-        return self._judged(loss, len(image_1))
+        return self._judged({"exact": (loss, len(image_1))})
 
-    def _depth_step(self, image_1: Tensor, image_2: Tensor, truth: PairTruth) -> Tensor:
+    def _only_depth(self, recorded: Pairs | None, simulated: Simulated | None) -> bool:
+        """Whether nothing in a step asks for motion."""
+        recipe = self.recipe
+        if simulated is not None and (simulated.by_images or not recipe.exact.only_depth):
+            return False
+        triangulated = recipe.data.recorded == "triangulated" and recipe.triangulated.only_depth
+        return triangulated if recorded is not None else simulated is not None
+
+    def _depth_step(
+        self, image_1: Tensor, image_2: Tensor, recorded: Pairs | None, exact: PairTruth | None
+    ) -> Tensor:
         """A step in which nothing asks for motion: MotionNet, most of the work, stays out."""
         images = apply_shade(torch.cat((image_1, image_2)), self.recipe.augment.shade)
         images = images.contiguous(memory_format=torch.channels_last)
         depth_1, depth_2 = self.network.depth_net(images).float().contiguous().chunk(2)
+        count, losses = 0, {}
         with torch.autocast(self.device.type, enabled=False):
-            loss = truth.judge_depth(depth_1, depth_2, self.recipe.exact)
-        return self._judged(loss, len(image_1))
+            if recorded is not None and recorded.triangulated is not None:
+                count = len(recorded.K)
+                told, weights = recorded.triangulated, self.recipe.triangulated
+                judged = judge_depth(depth_1[:count], depth_2[:count], told, weights)
+                losses["triangulated"] = (judged, count)
+            if exact is not None:
+                judged = exact.judge_depth(depth_1[count:], depth_2[count:], self.recipe.exact)
+                losses["exact"] = (judged, len(depth_1) - count)
+        return self._judged(losses)
 
-    def _judged(self, loss: LossBreakdown, batch_size: int) -> Tensor:
-        """Note the terms of a step that the exact truth alone has judged."""
-        self.log("loss", loss.total.detach(), prog_bar=True, logger=False, batch_size=batch_size)
-        self._scalars = {"loss": loss.total.detach()}
-        self._scalars.update({f"exact/{k}": v.detach() for k, v in loss.terms.items()})
-        return loss.total
+    def _judged(self, losses: Mapping[str, tuple[LossBreakdown, int]]) -> Tensor:
+        """Sum up and note the losses, by kind, of a step that images do not judge.
+
+        losses: each with the number of its pairs.
+        """
+        pairs = sum(count for _, count in losses.values())
+        total = torch.stack([loss.total * (count / pairs) for loss, count in losses.values()]).sum()
+        self.log("loss", total.detach(), prog_bar=True, logger=False, batch_size=pairs)
+        self._scalars = {"loss": total.detach()}
+        for kind, (loss, _) in losses.items():
+            self._scalars.update({f"{kind}/{k}": v.detach() for k, v in loss.terms.items()})
+        return total
 
     def configure_gradient_clipping(
         self,
@@ -355,6 +386,7 @@ def check_same_recipe(saved: Recipe, now: Recipe) -> None:
         "schedule",
         "losses",
         "exact",
+        "triangulated",
     ):
         before, after = getattr(saved, section), getattr(now, section)
         if section == "schedule":

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from depth_motion_ros.geometry.two_view import NoParallaxError, match, resected
 from depth_motion_ros.training.augment import Window, draw_jitter, draw_window, whole
 from depth_motion_ros.training.frames import FrameSet
 from depth_motion_ros.training.options import RecipeError
@@ -25,13 +26,26 @@ from depth_motion_ros.training.recipe import DataSection, Recipe
 _THUMBNAIL_WIDTH = 128
 
 
+class Triangulated(NamedTuple):
+    """What is known of B pairs from the video itself; NaN where it is not.
+
+    depth_1, depth_2: (B, 1, H, W), each in a unit of its own. rotation (B, 3, 3) and translation
+    (B, 3) map points of the first frame into the second one's axes, in the unit of depth_1.
+    """
+
+    depth_1: Tensor
+    depth_2: Tensor
+    rotation: Tensor
+    translation: Tensor
+
+
 class Pairs(NamedTuple):
     """A batch of B pairs at (H, W), as it comes from the loader.
 
     image_1, image_2: (B, 3, H, W) uint8, or float in [0, 1] where rendered. K: (B, 3, 3) float32
     of both, pixels; where ``known`` (B,) is false it says nothing. mask_1, mask_2: (B, 1, H, W)
     bool, where something may move by itself, None where no source says. jitter: (B, 3), see
-    ``augment.apply_jitter``.
+    ``augment.apply_jitter``. triangulated: None where nothing asks for it.
     """
 
     image_1: Tensor
@@ -41,10 +55,11 @@ class Pairs(NamedTuple):
     mask_1: Tensor | None
     mask_2: Tensor | None
     jitter: Tensor
+    triangulated: Triangulated | None = None
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> Pairs:
         """The same with ``function`` applied to every tensor."""
-        one, two, K, known, mask_1, mask_2, jitter = self
+        one, two, K, known, mask_1, mask_2, jitter, told = self
         return Pairs(
             function(one),
             function(two),
@@ -53,6 +68,7 @@ class Pairs(NamedTuple):
             None if mask_1 is None else function(mask_1),
             None if mask_2 is None else function(mask_2),
             function(jitter),
+            None if told is None else Triangulated(*map(function, told)),
         )
 
 
@@ -134,6 +150,67 @@ class Order:
         return joined[rng.permutation(len(joined))]
 
 
+class PairTriangulation:
+    """The part of a sample that is triangulated; what costs time is kept.
+
+    Raises RecipeError, from ``check``, where a source cannot say what the recipe asks for.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._with_motion = not recipe.triangulated.only_depth
+        self._needed = recipe.data.recorded == "triangulated"
+        self._motions: dict[tuple[int, int, int], NDArray[np.float64] | None] = {}
+
+    def check(self, sources: Sequence[FrameSet]) -> None:
+        """All sources must be triangulated where nothing else judges them, else one of them."""
+        without = [frames.name for frames in sources if not frames.has_triangulated]
+        if without and (self._needed or len(without) == len(sources)):
+            raise RecipeError(
+                f"data.recorded asks for triangulated depth, but {', '.join(without)} has none; "
+                "prepare with --triangulate (the intrinsics must be known), or leave it out"
+            )
+
+    def __call__(
+        self, frames: FrameSet, first: int, second: int, window: Window, size: tuple[int, int]
+    ) -> Triangulated:
+        width, height = size
+
+        def depth(index: int) -> Tensor:
+            known = frames.triangulated(index)
+            if known is None:
+                return torch.full((1, height, width), torch.nan)
+            return torch.from_numpy(window.of_labels(known, *size)[None])
+
+        motion = self._motion(frames, first, second) if self._with_motion else None
+        if motion is None:
+            motion = np.full((3, 4), np.nan)
+        elif window.mirrored:
+            mirror = np.diag((-1.0, 1.0, 1.0))
+            motion = mirror @ motion @ np.diag((-1.0, 1.0, 1.0, 1.0))
+        found = torch.from_numpy(motion.astype(np.float32))
+        return Triangulated(depth(first), depth(second), found[:, :3], found[:, 3])
+
+    def _motion(self, frames: FrameSet, first: int, second: int) -> NDArray[np.float64] | None:
+        """(3, 4), in the unit of the first frame's depth; None where unknown."""
+        key = (id(frames), first, second)
+        if key not in self._motions:
+            self._motions[key] = _resected(frames, first, second)
+        return self._motions[key]
+
+
+def _resected(frames: FrameSet, first: int, second: int) -> NDArray[np.float64] | None:
+    depth = frames.triangulated(first)
+    if depth is None or frames.camera is None:
+        return None
+    one, two = (cv2.cvtColor(frames.image(i), cv2.COLOR_RGB2GRAY) for i in (first, second))
+    matches = match(np.asarray(one, np.uint8), np.asarray(two, np.uint8))
+    try:
+        rotation, translation = resected(depth, matches, frames.camera.K, seed=first)
+    except NoParallaxError:
+        return None
+    return np.c_[rotation, translation]
+
+
 Share = tuple[Sequence[FrameSet], "float | None"]
 
 
@@ -168,6 +245,9 @@ class PairDataset(Dataset[Pairs]):
                 weights.append(len(pairs) if weight is None else weight * len(pairs) / total)
         self._order = Order([len(pairs) for pairs in self._pairs], weights, recipe.seed)
         self._masked = any(frames.has_masks for frames in self._sources)
+        self._truth = PairTriangulation(recipe) if recipe.data.recorded != "images" else None
+        if self._truth is not None:
+            self._truth.check(self._sources)
 
     def __len__(self) -> int:
         return sum(len(pairs) for pairs in self._pairs)
@@ -179,14 +259,12 @@ class PairDataset(Dataset[Pairs]):
         frames, (first, second) = self._sources[source], self._pairs[source][pair]
         window = draw_window(rng, *frames.size, self._recipe.augment)
         jitter = draw_jitter(rng, self._recipe.augment)
-        return _tensors(
-            frames,
-            int(first),
-            int(second),
-            window,
-            self._recipe.size_at(step),
-            jitter,
-            self._masked,
+        size = self._recipe.size_at(step)
+        found = _tensors(frames, int(first), int(second), window, size, jitter, self._masked)
+        if self._truth is None:
+            return found
+        return found._replace(
+            triangulated=self._truth(frames, int(first), int(second), window, size)
         )
 
 
@@ -252,6 +330,7 @@ def collate(samples: list[Pairs]) -> Pairs:
     """Stack samples into a batch. All have masks, or none has."""
     masks_1 = [s.mask_1 for s in samples if s.mask_1 is not None]
     masks_2 = [s.mask_2 for s in samples if s.mask_2 is not None]
+    told = [s.triangulated for s in samples if s.triangulated is not None]
     return Pairs(
         image_1=torch.stack([s.image_1 for s in samples]),
         image_2=torch.stack([s.image_2 for s in samples]),
@@ -260,6 +339,7 @@ def collate(samples: list[Pairs]) -> Pairs:
         mask_1=torch.stack(masks_1) if masks_1 else None,
         mask_2=torch.stack(masks_2) if masks_2 else None,
         jitter=torch.stack([s.jitter for s in samples]),
+        triangulated=Triangulated(*map(torch.stack, zip(*told, strict=True))) if told else None,
     )
 
 

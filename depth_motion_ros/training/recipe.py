@@ -51,9 +51,14 @@ class DataSection:
     batch_size: int = option(16, "pairs in one step, over all devices together", 1, 4096)
     supervision: str = option(
         "none",
-        "what simulator pairs are judged by: their images alone (none), their exact truth, or "
-        "both; recorded video is always judged by its images",
+        "what simulator pairs are judged by: their images alone (none), their exact truth, or both",
         choices=("none", "exact", "both"),
+    )
+    recorded: str = option(
+        "images",
+        "what recorded pairs are judged by: their images, the depth and motion triangulated when "
+        "they were prepared, or both",
+        choices=("images", "triangulated", "both"),
     )
     simulated_reuse: int = option(
         1, "steps that a rendered batch is new for; above 1, pairs are drawn from those kept", 1
@@ -197,6 +202,23 @@ class ExactSection:
 
 
 @dataclass(frozen=True)
+class TriangulatedSection:
+    """Weights of the terms that judge recorded pairs by what is triangulated from them."""
+
+    shape: float = option(1.0, "mean abs log depth error about its median", 0.0)
+    rotation: float = option(10.0, "mean angle in rad", 0.0)
+    translation: float = option(10.0, "mean distance in units, after scaling as depth", 0.0)
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "triangulated")
+
+    @property
+    def only_depth(self) -> bool:
+        """Whether no term asks for motion."""
+        return not (self.rotation or self.translation)
+
+
+@dataclass(frozen=True)
 class GuardSection:
     """When the run is warned about, and when it is stopped."""
 
@@ -236,6 +258,7 @@ class Recipe:
     schedule: ScheduleSection = field(default_factory=ScheduleSection)
     losses: LossWeights = field(default_factory=LossWeights)
     exact: ExactSection = field(default_factory=ExactSection)
+    triangulated: TriangulatedSection = field(default_factory=TriangulatedSection)
     guards: GuardSection = field(default_factory=GuardSection)
     record: RecordSection = field(default_factory=RecordSection)
 
