@@ -20,10 +20,9 @@ from depth_motion_ros.models.network import DepthMotionNet, PairPrediction
 from depth_motion_ros.training.augment import apply_jitter, apply_shade
 from depth_motion_ros.training.exact import PairTruth
 from depth_motion_ros.training.guards import Guard, TrainingStoppedError
-from depth_motion_ros.training.options import RecipeError
 from depth_motion_ros.training.pairs import Pairs, ValidationPair, slots_of
 from depth_motion_ros.training.panels import panel
-from depth_motion_ros.training.recipe import Recipe, parse_recipe
+from depth_motion_ros.training.recipe import Recipe, check_same_recipe, parse_recipe
 from depth_motion_ros.training.triangulated import judge, judge_depth
 from depth_motion_ros.training.vitals import VITALS, vital_signs
 
@@ -155,7 +154,7 @@ class DepthMotionModule(LightningModule):
                 if part.triangulated is not None:
                     predicted = rows_of(pair, rows)
                     losses["triangulated"] = judge(
-                        predicted, part.triangulated, self.recipe.triangulated
+                        predicted, part.triangulated, part, self.recipe.triangulated
                     )
                 if by_images if rendered else self.recipe.data.recorded != "triangulated":
                     masks = (part.mask_1, part.mask_2)
@@ -370,32 +369,6 @@ def _map_tensors(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
         changed = {f.name: _map_tensors(getattr(value, f.name), function) for f in fields(value)}
         return replace(value, **changed)
     return value
-
-
-def check_same_recipe(saved: Recipe, now: Recipe) -> None:
-    """Raise RecipeError where a run cannot go on because its recipe has changed.
-
-    The length of the run, what is recorded and when to warn may change.
-    """
-    for section in (
-        "seed",
-        "network",
-        "data",
-        "augment",
-        "optimiser",
-        "schedule",
-        "losses",
-        "exact",
-        "triangulated",
-    ):
-        before, after = getattr(saved, section), getattr(now, section)
-        if section == "schedule":
-            before = replace(before, steps=after.steps)
-        if before != after:
-            raise RecipeError(
-                f"the checkpoint was trained with another {section}: {before}, now {after}; "
-                "resume with the recipe.yaml of the run, or start a new run from its weights"
-            )
 
 
 def _derived_seed(*numbers: int) -> int:

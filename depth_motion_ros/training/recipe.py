@@ -208,6 +208,7 @@ class TriangulatedSection:
     shape: float = option(1.0, "mean abs log depth error about its median", 0.0)
     rotation: float = option(10.0, "mean angle in rad", 0.0)
     translation: float = option(10.0, "mean distance in units, after scaling as depth", 0.0)
+    focal: float = option(0.1, "mean abs log ratio of focal lengths, where they are known", 0.0)
 
     def __post_init__(self) -> None:
         check_ranges(self, "triangulated")
@@ -215,7 +216,7 @@ class TriangulatedSection:
     @property
     def only_depth(self) -> bool:
         """Whether no term asks for motion."""
-        return not (self.rotation or self.translation)
+        return not (self.rotation or self.translation or self.focal)
 
 
 @dataclass(frozen=True)
@@ -315,6 +316,32 @@ def parse_recipe(text: str, name: str = "recipe") -> Recipe:
     except yaml.YAMLError as error:
         raise RecipeError(f"{name} is no YAML: {error}") from error
     return from_mapping(Recipe, {} if mapping is None else mapping)
+
+
+def check_same_recipe(saved: Recipe, now: Recipe) -> None:
+    """Raise RecipeError where a run cannot go on because its recipe has changed.
+
+    The length of the run, what is recorded and when to warn may change.
+    """
+    for section in (
+        "seed",
+        "network",
+        "data",
+        "augment",
+        "optimiser",
+        "schedule",
+        "losses",
+        "exact",
+        "triangulated",
+    ):
+        before, after = getattr(saved, section), getattr(now, section)
+        if section == "schedule":
+            before = replace(before, steps=after.steps)
+        if before != after:
+            raise RecipeError(
+                f"the checkpoint was trained with another {section}: {before}, now {after}; "
+                "resume with the recipe.yaml of the run, or start a new run from its weights"
+            )
 
 
 def shipped_recipes() -> list[str]:

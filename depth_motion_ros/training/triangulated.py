@@ -7,17 +7,20 @@ from torch import Tensor
 
 from depth_motion_ros.geometry.rotation import euler_to_matrix
 from depth_motion_ros.losses.objective import LossBreakdown
-from depth_motion_ros.losses.supervised import aligned_log_loss, pose_loss
+from depth_motion_ros.losses.supervised import aligned_log_loss, focal_loss, pose_loss
 from depth_motion_ros.models.network import PairPrediction
-from depth_motion_ros.training.pairs import Triangulated
+from depth_motion_ros.training.pair_triangulation import Triangulated
+from depth_motion_ros.training.pairs import Pairs
 from depth_motion_ros.training.recipe import TriangulatedSection
 
 
-def judge(pair: PairPrediction, truth: Triangulated, weights: TriangulatedSection) -> LossBreakdown:
+def judge(
+    pair: PairPrediction, truth: Triangulated, pairs: Pairs, weights: TriangulatedSection
+) -> LossBreakdown:
     """The weighted sum of all terms over both orders; terms include their weights.
 
     A video does not tell its unit of length: depth is compared up to a factor, and translation
-    after that factor, so that both grow and shrink together.
+    after that factor, so that both grow and shrink together. Of ``pairs`` K is used, where known.
     """
     one = aligned_log_loss(pair.depth_1, truth.depth_1)
     two = aligned_log_loss(pair.depth_2, truth.depth_2)
@@ -34,6 +37,7 @@ def judge(pair: PairPrediction, truth: Triangulated, weights: TriangulatedSectio
         shape=one.loss + two.loss,
         rotation=pose_12.rotation + pose_21.rotation,
         translation=pose_12.translation + pose_21.translation,
+        focal=focal_loss(pair.K, pairs.K.masked_fill(~pairs.known[:, None, None], torch.nan)),
     )
 
 
