@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_motion_ros.geometry.many_views import fused_depth
 from depth_motion_ros.geometry.two_view import NoParallaxError, TwoView, two_view
 from depth_motion_ros.sources.files import write_atomically
 from depth_motion_ros.sources.frame import SourceError
@@ -29,13 +30,6 @@ _STEPS = (1, 2, 3, 5, 8, 12, 16, 24, 32)
 _PARTNERS = 3
 # Median parallax of a partner, in image widths, below which a later one is waited for.
 _PARALLAX = 0.009
-# Pixels in which two partners must both know depth to be brought to one scale, the spread of the
-# logarithm of their ratio that is still borne, and the spread of all that is known of a pixel.
-_COMMON = 200
-_SCALE_SPREAD = 0.25
-_SPREAD = 0.15
-# Pixels of parallax that make a single partner believed.
-_ALONE = 3.0
 
 
 def triangulate_sequence(path: Path, tell: Callable[[int, int], None]) -> float:
@@ -85,19 +79,7 @@ class Triangulation:
         views = self._views(index)
         if not views:
             return np.full((height, width), np.nan, np.float32)
-        views.sort(key=lambda view: -int(np.isfinite(view.depth).sum()))
-        logs, weights = [np.log(views[0].depth)], [views[0].parallax]
-        for view in views[1:]:
-            # The scale of a pair is that of its own baseline.
-            log = np.log(view.depth)
-            ratio = (log - logs[0])[np.isfinite(log) & np.isfinite(logs[0])]
-            if len(ratio) < _COMMON:
-                continue
-            scale = np.median(ratio)
-            if np.median(np.abs(ratio - scale)) < _SCALE_SPREAD:
-                logs.append(log - scale)
-                weights.append(view.parallax)
-        return _mean(np.stack(logs), np.stack(weights))
+        return fused_depth(views)
 
     def _views(self, index: int) -> list[TwoView]:
         """Geometry with the nearest partners that have parallax, in both directions of time."""
@@ -117,20 +99,3 @@ class Triangulation:
                     found.append(view)
                     count += 1
         return found
-
-
-def _mean(logs: NDArray[np.float32], parallax: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Depth (H, W) from its logarithms (N, H, W), the better known ones counting more."""
-    known = np.isfinite(logs)
-    weight = np.where(known, parallax, 0) ** 2
-    total = np.maximum(weight.sum(axis=0), 1e-9)
-    filled = np.where(known, logs, 0)
-    mean = (weight * filled).sum(axis=0) / total
-    spread = np.sqrt((weight * (filled - mean) ** 2).sum(axis=0) / total)
-    count = known.sum(axis=0)
-    alone = (count == 1) & (np.where(known, parallax, 0).max(axis=0) > _ALONE)
-    believed = alone | ((count > 1) & (spread < _SPREAD))
-    if not believed.any():
-        return np.full(mean.shape, np.nan, np.float32)
-    depth = np.where(believed, np.exp(mean), np.nan)
-    return np.asarray(depth / np.nanmedian(depth), np.float32)
