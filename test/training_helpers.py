@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from depth_motion_ros.geometry.camera import Camera
+from depth_motion_ros.geometry.se3 import transform
 from depth_motion_ros.sources.frame import Frame, GroundTruth
 from depth_motion_ros.sources.sequence_writer import SequenceWriter
 
@@ -27,12 +28,13 @@ class Room:
 
     A camera of ``field_of_view`` degrees drifts to and fro, right and ahead, by up to 0.7 m
     times ``drift``, and turns by up to ``turn`` rad; with ``moving`` a board in front of it rises
-    or sinks by 0.08 m a frame. depths: (H, W) float32; movers: (H, W)
-    bool, the board.
+    or sinks by 0.08 m a frame. depths: (H, W) float32; poses: (4, 4), camera to room; movers:
+    (H, W) bool, the board.
     """
 
     name = "room"
     has_masks = False
+    has_triangulated = False
 
     def __init__(
         self,
@@ -49,16 +51,18 @@ class Room:
         self.camera: Camera | None = self.true_camera
         self.images: list[NDArray[np.uint8]] = []
         self.depths: list[NDArray[np.float32]] = []
+        self.poses: list[NDArray[np.float64]] = []
         self.movers: list[NDArray[np.bool_]] = []
         rays = self.true_camera.rays().astype(np.float64)
         for index in range(count):
             phase = 2 * np.pi * index / 20
             angles = turn * np.array([np.sin(1.3 * phase), np.cos(phase), 0.0])
-            turned = rays @ Rotation.from_euler("xyz", angles).as_matrix().T
+            rotation = Rotation.from_euler("xyz", angles).as_matrix()
             # Back and forth, so that any number of frames stays in the room.
             path = np.array([0.7 * np.sin(phase), 0.05 * np.cos(phase), 0.3 * np.sin(2 * phase)])
             rise = np.array([0.0, -0.08 * (10 - abs(index % 20 - 10)), 0.0])
-            self._render(drift * path, turned, rise if moving else None)
+            self.poses.append(transform(rotation, drift * path))
+            self._render(drift * path, rays @ rotation.T, rise if moving else None)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -67,6 +71,9 @@ class Room:
         return self.images[index]
 
     def mask(self, index: int) -> None:
+        return None
+
+    def triangulated(self, index: int) -> NDArray[np.float32] | None:
         return None
 
     def _render(
@@ -118,9 +125,9 @@ def abs_rel(predicted: NDArray[np.float32], true: NDArray[np.float32]) -> float:
 
 
 def write_sequence(room: Room, path: Path) -> Path:
-    """The room as a sequence folder with true depth."""
+    """The room as a sequence folder with true depth and poses."""
     with SequenceWriter(path, image_format="png") as writer:
         for index, image in enumerate(room.images):
-            truth = GroundTruth(depth=room.depths[index])
+            truth = GroundTruth(depth=room.depths[index], pose=room.poses[index])
             writer.write(Frame(index * 100_000_000, image, room.camera, truth))
     return path

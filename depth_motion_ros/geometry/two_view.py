@@ -25,6 +25,10 @@ _LEAST_PARALLAX = 2.0
 _TEXTURE = 4.0
 _SAMPLES = 2500
 _FEWEST = 400
+# Share of the pixels with texture that must be followed. Of unrelated images up to 0.05 are, by
+# chance, and they agree on some motion or other (measured); with less than 0.1 overlap there is
+# little to learn anyway.
+_FOLLOWED = 0.1
 # Shares of the samples that must obey one rigid motion, and lie in front of both cameras.
 _RIGID = 0.5
 _IN_FRONT = 0.8
@@ -67,7 +71,10 @@ class Matches:
 
 
 def match(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Matches:
-    """Follow every pixel of a gray image (H, W) into another; good where flow and texture agree."""
+    """Follow every pixel of a gray image (H, W) into another; good where flow and texture agree.
+
+    Raises NoParallaxError where the images have too little in common.
+    """
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     there = np.asarray(flow.calc(first, second, None))  # type: ignore[call-overload]
     back = np.asarray(flow.calc(second, first, None))  # type: ignore[call-overload]
@@ -78,7 +85,13 @@ def match(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Matches:
     texture = cv2.boxFilter(gx * gx + gy * gy, -1, (7, 7)) > _TEXTURE
     limit = np.array(first.shape[::-1], np.float32) - 1
     inside = ((target >= 0) & (target < limit)).all(axis=2)
-    return Matches(target.astype(np.float32), agrees & texture & inside)
+    good = agrees & texture & inside
+    if texture.sum() < _FEWEST:
+        raise NoParallaxError(f"only {texture.sum()} pixels have texture")
+    if good.sum() < _FOLLOWED * texture.sum():
+        share = good.sum() / texture.sum()
+        raise NoParallaxError(f"only {share:.0%} of what has texture is found in the other image")
+    return Matches(target.astype(np.float32), good)
 
 
 def two_view(
@@ -97,7 +110,10 @@ def two_view(
     # Points may be as far away as they like: those of a slow camera are.
     front, rotation, translation, *_ = cv2.recoverPose(essential, one, two, K, distanceThresh=1e9)
     if front < _IN_FRONT * len(one):
-        raise NoParallaxError(f"only {front} of {len(one)} points lie in front of both cameras")
+        raise NoParallaxError(
+            f"the camera has stood still or only turned: only {front} of {len(one)} points would "
+            "lie in front of both frames"
+        )
     refined = _refined(rotation, translation.ravel(), one, two, K)
     return _triangulated(*refined, matches, K)
 
@@ -158,7 +174,9 @@ def _triangulated(rotation: NDArray, translation: NDArray, matches: Matches, K: 
     known = matches.good & (depth > 0) & (point[..., 2] > 0) & (parallax > _LEAST_PARALLAX)
     known &= np.linalg.norm(pixel - matches.target, axis=2) < _EPIPOLAR_ERROR
     if known.sum() < _FEWEST:
-        raise NoParallaxError(f"only {known.sum()} pixels have parallax")
+        raise NoParallaxError(
+            f"only {known.sum()} pixels have parallax: the camera has hardly moved"
+        )
     return TwoView(
         rotation,
         translation,
@@ -185,7 +203,7 @@ def resected(
         flags=cv2.SOLVEPNP_SQPNP,
     )  # fmt: skip
     if not found or inlier is None or len(inlier) < _RIGID * len(picked):
-        raise NoParallaxError("the points do not agree on one motion")
+        raise NoParallaxError("the points of known depth do not agree on one motion")
     chosen = inlier.ravel()
     turn, move = cv2.solvePnPRefineLM(
         points[chosen], target[chosen], K.astype(np.float64), None, turn, move

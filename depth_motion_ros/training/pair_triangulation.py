@@ -88,8 +88,8 @@ def _resected(frames: FrameSet, first: int, second: int) -> NDArray[np.float64] 
     if depth is None or frames.camera is None:
         return None
     one, two = (cv2.cvtColor(frames.image(i), cv2.COLOR_RGB2GRAY) for i in (first, second))
-    matches = match(np.asarray(one, np.uint8), np.asarray(two, np.uint8))
     try:
+        matches = match(np.asarray(one, np.uint8), np.asarray(two, np.uint8))
         rotation, translation = resected(depth, matches, frames.camera.K, seed=first)
     except NoParallaxError:
         return None
