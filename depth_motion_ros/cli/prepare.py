@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,12 +13,15 @@ from depth_motion_ros.sources.camera_file import read_camera_file
 from depth_motion_ros.sources.frame import FrameSource, SourceError
 from depth_motion_ros.sources.open import ACCEPTED, open_source
 from depth_motion_ros.sources.prepared import PreparedDataset
-from depth_motion_ros.training.dataset_index import SourceState
+from depth_motion_ros.training.dataset_index import SourceState, locked
 from depth_motion_ros.training.fit import FITS, Fit
 from depth_motion_ros.training.prepare import PrepareSettings, prepare
 from depth_motion_ros.training.triangulation import triangulate_sequence
 
 HELP = "make a compact training set from videos, image folders, KITTI, bags or the simulator"
+
+# Seconds between two lines about work that takes long.
+_TELL_EVERY = 10.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--triangulate",
         action="store_true",
         help="also find the depth that the frames tell about each other, where the intrinsics are "
-        "known, for recipes with data.recorded: triangulated (a quarter to half a second a frame)",
+        "known, for recipes with data.recorded: triangulated (about a second a frame)",
     )
     parser.add_argument("--topic", help="image topic of bags; needed where there are several")
     parser.add_argument("--odometry-topic", help="odometry topic of bags, likewise")
@@ -99,21 +103,40 @@ def run(args: argparse.Namespace) -> int:
     broken = [state for state in states if state.status != "done"]
     kept = sum(state.kept for state in states)
     print(f"{args.out}: {kept} frames from {len(states) - len(broken)} of {len(states)} sources")
-    if args.triangulate:
-        _triangulate(args.out)
+    failed = _triangulate(args.out) if args.triangulate else 0
     if broken:
         print(f"{len(broken)} sources are not whole, see above", file=sys.stderr)
-    return 1 if broken else 0
+    return 1 if broken or failed else 0
 
 
-def _triangulate(path: Path) -> None:
-    """Every sequence of the set that has a camera; those of former runs, too."""
-    for sequence in PreparedDataset(path):
-        if sequence.camera is None:
-            print(f"{sequence.name}: not triangulated, its intrinsics are unknown", flush=True)
-            continue
-        share = triangulate_sequence(sequence.path, lambda done, total: None)
-        print(f"{sequence.name}: {share:.0%} of the pixels triangulated", flush=True)
+def _triangulate(path: Path) -> int:
+    """Every sequence of the set that has a camera, also those of former runs; how many failed."""
+    failed = 0
+    with locked(path):
+        for sequence in PreparedDataset(path):
+            if sequence.camera is None:
+                print(f"{sequence.name}: not triangulated, its intrinsics are unknown", flush=True)
+                continue
+            try:
+                share = triangulate_sequence(sequence.path, _Progress(sequence.name))
+            except SourceError as error:
+                failed += 1
+                print(f"{sequence.name}: {error}", file=sys.stderr, flush=True)
+            else:
+                print(f"{sequence.name}: {share:.0%} of the pixels triangulated", flush=True)
+    return failed
+
+
+class _Progress:
+    """A line every few seconds: what is quick, as what is there already, needs none."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._last = name, time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        if time.monotonic() - self._last >= _TELL_EVERY:
+            self._last = time.monotonic()
+            print(f"{self._name}: {done} of {total} frames triangulated", flush=True)
 
 
 def _known_as(spec: str) -> str:

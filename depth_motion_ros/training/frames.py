@@ -89,7 +89,10 @@ class SequenceFrames:
             return None
         pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 2:
-            raise SourceError(f"{path}: no 16-bit gray PNG; remove it and prepare the set again")
+            raise SourceError(
+                f"{path}: damaged, not a 16-bit gray PNG; remove it and run "
+                "depth_motion prepare --triangulate again"
+            )
         _check_size(pixels, self.size, str(path))
         return np.where(pixels > 0, pixels / np.float32(TRIANGULATED_SCALE), np.float32(np.nan))
 

@@ -35,26 +35,32 @@ _PARALLAX = 0.009
 def triangulate_sequence(path: Path, tell: Callable[[int, int], None]) -> float:
     """Write ``triangulated/STEM.png`` for each image of a sequence folder; what is there stays.
 
-    16 bit, depth / median depth x TRIANGULATED_SCALE, 0 where unknown. tell: hears how many of how
-    many frames are done.
+    16 bit, depth / median depth x TRIANGULATED_SCALE, 0 where unknown (or beyond 16 medians). Each
+    file is there whole or not at all. tell: hears how many of how many frames are done.
 
     Returns the mean share of pixels that have depth. Raises SourceError where the intrinsics are
     unknown, or a file cannot be written.
     """
     frames = SequenceFrames(path)
-    triangulated_file(path, "").parent.mkdir(exist_ok=True)
     triangulation, shares = Triangulation(frames), []
     for index in range(len(frames)):
-        file = triangulated_file(path, frames.stem(index))
         known = frames.triangulated(index)
         if known is None:
             known = triangulation.depth(index)
-            scaled = np.nan_to_num(known * TRIANGULATED_SCALE, nan=0.0).round()
-            pixels = np.clip(scaled, 0, np.iinfo(np.uint16).max).astype(np.uint16)
-            write_atomically(file, cv2.imencode(".png", pixels)[1].tobytes())
-        shares.append(float((np.isfinite(known) & (known > 0)).mean()))
+            _write(triangulated_file(path, frames.stem(index)), known)
+        shares.append(float(np.isfinite(known).mean()))
         tell(index + 1, len(frames))
     return float(np.mean(shares))
+
+
+def _write(file: Path, depth: NDArray[np.float32]) -> None:
+    steps = np.nan_to_num(depth * TRIANGULATED_SCALE).round()
+    pixels = np.where(steps > np.iinfo(np.uint16).max, 0, steps).astype(np.uint16)
+    try:
+        file.parent.mkdir(exist_ok=True)
+        write_atomically(file, cv2.imencode(".png", pixels)[1].tobytes())
+    except OSError as error:
+        raise SourceError(f"{file}: cannot write: {error}") from error
 
 
 class Triangulation:
@@ -66,7 +72,8 @@ class Triangulation:
     def __init__(self, frames: FrameSet) -> None:
         if frames.camera is None:
             raise SourceError(
-                f"{frames.name}: nothing can be triangulated without the camera's intrinsics"
+                f"{frames.name}: nothing can be triangulated without the camera's intrinsics; "
+                "prepare it with a calibration (depth_motion prepare --camera-file)"
             )
         self._frames, self._K = frames, frames.camera.K
 
