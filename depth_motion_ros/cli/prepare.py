@@ -115,7 +115,11 @@ def _triangulate(path: Path) -> int:
     with locked(path):
         for sequence in PreparedDataset(path):
             if sequence.camera is None:
-                print(f"{sequence.name}: not triangulated, its intrinsics are unknown", flush=True)
+                print(
+                    f"{sequence.name}: not triangulated, its intrinsics are unknown; prepare it "
+                    "into another folder with --camera-file",
+                    flush=True,
+                )
                 continue
             try:
                 share = triangulate_sequence(sequence.path, _Progress(sequence.name))
