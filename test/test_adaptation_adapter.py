@@ -88,6 +88,53 @@ def test_a_drive_teaches_and_what_judges_shares_no_image_with_what_teaches() -> 
     assert learner.status().state == LEARNING
 
 
+def test_pairs_carry_the_depth_that_geometry_tells_of_them() -> None:
+    learner = adapter(hold_back_every=100)
+    drive = Drive(learner)
+    for _ in range(6):
+        drive.frame()
+        report = learner.learn()
+    newest = learner._memory.live[-1]
+    assert newest.depth_2 is not None
+    truth = torch.from_numpy(scene(1.0)[1])[None]
+    known = torch.isfinite(newest.depth_2)
+    found, true = newest.depth_2[known].float(), truth[known]
+    # Far better than an untrained network; the camera drives 0.2 m a frame, 1 to 8 m away.
+    assert float((found * true.median() / found.median() / true - 1).abs().mean()) < 0.1
+    # The first frame is the second of the pair before, and so is its depth.
+    assert newest.depth_1 is learner._memory.live[-2].depth_2
+    assert report is not None
+    assert report.terms["triangulated"] > 0
+    status = learner.status()
+    assert (status.depth, status.triangulated) == ("triangulated", status.admitted - 1)
+    # Without intrinsics learning goes on as ever.
+    for count in range(6, 12):
+        learner.observe(scene(0.2 * count)[0], 0.1 * count)
+        report = learner.learn()
+    assert learner._memory.live[-1].depth_2 is None
+    assert "no CameraInfo" in learner.status().depth
+    assert learner.status().triangulated == status.triangulated
+
+
+def test_triangulation_is_paid_from_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, processor = [0.0], [0.0]
+    learner = adapter(Budget(0.5, 10.0, lambda: now[0], lambda: processor[0]))
+    survey = learner._surveyor.depths
+
+    def slow(stamp: float) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        processor[0] += 5.0
+        return survey(stamp)
+
+    monkeypatch.setattr(learner._surveyor, "depths", slow)
+    drive = Drive(learner)
+    # One second is saved up; five are spent, so that for eight nothing more is looked at.
+    assert [drive.frame() for _ in range(3)] == ["first", "admitted", "budget"]
+    now[0] += 7.9
+    assert drive.frame() == "budget"
+    now[0] += 0.2
+    assert drive.frame() == "admitted"
+
+
 def test_steps_follow_the_admitted_pairs() -> None:
     learner = adapter(steps_per_pair=2, hold_back_every=100)
     drive = Drive(learner)

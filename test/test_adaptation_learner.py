@@ -81,6 +81,31 @@ def test_immutable_pairs_hold_depth_where_it_was() -> None:
     assert ANCHOR in report.terms
 
 
+def test_depth_learns_from_what_was_triangulated_up_to_its_unit() -> None:
+    record = pair()
+    assert record.depth_1 is not None
+    assert record.depth_2 is not None
+    other_unit = replace(
+        record, depth_1=(record.depth_1 / 7).half(), depth_2=(record.depth_2 / 7).half()
+    )
+    images = torch.stack((record.image_1, record.image_2)).float() / 255
+    truth = torch.stack((record.depth_1, record.depth_2))
+
+    def spread(learner: Learner) -> float:
+        """Of the logarithm of the ratio to the truth."""
+        return float((learner.network.depth_net(images).detach() / truth).log().std())
+
+    learner = Learner(WEIGHTS, settings(learning_rate=1e-3, triangulated=20.0))
+    before = spread(learner)
+    for _ in range(32):
+        report = learner.step(Batch([other_unit], [], [], []))
+    # Measured: 0.38 before, 0.17 after; without this term 0.38.
+    assert spread(learner) < 0.6 * before
+    assert report.terms["triangulated"] > 0
+    without = Learner(WEIGHTS, settings(triangulated=0.0)).step(Batch([other_unit], [], [], []))
+    assert "triangulated" not in without.terms
+
+
 def test_the_average_lags_behind_the_masters() -> None:
     learner = Learner(WEIGHTS, settings(ema_decay=0.9, learning_rate=1e-3))
     learner.step(batch())

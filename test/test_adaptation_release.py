@@ -26,6 +26,9 @@ GOOD = {
     "immutable_first": 1.0,
     "depth_error": 0.3,
     "depth_error_first": 0.3,
+    "depth_error_live": 0.2,
+    "depth_error_live_running": 0.2,
+    "depth_error_live_first": 0.2,
     "depth_shift": 0.0,
     "scale_shift": 0.0,
     "immutable_depth_shift": 0.0,
@@ -63,6 +66,22 @@ def test_the_same_weights_are_neither_harmful_nor_worth_a_release(gate: Gate) ->
     assert "falls by 0.00%" in verdict.reason
 
 
+def test_nearer_to_what_was_triangulated_is_worth_a_release() -> None:
+    """Also where the objective sees no gain; and what is farther from it is not."""
+    gate = Gate(WEIGHTS, immutable_pairs(3), settings(min_depth_variance=0.0))
+    live = [pair(0.3 * i) for i in range(3)]
+    running, candidate = build_network(WEIGHTS), build_network(WEIGHTS)
+    with torch.no_grad():
+        # A thousandth of the motion: next to no other loss.
+        candidate.motion_net.pose.weight *= 0.999
+    verdict = gate.judge(candidate, running, live)
+    assert verdict.outcome == KEPT
+    assert "the depth error falls by" in verdict.reason
+    known = [record.depth_1 for record in live]
+    assert verdict.scores["depth_error_live"] == verdict.scores["depth_error_live_running"]
+    assert all(depth is not None for depth in known)
+
+
 def test_depth_in_another_unit_is_refused(gate: Gate) -> None:
     candidate = build_network(WEIGHTS)
     with torch.no_grad():
@@ -91,7 +110,12 @@ def test_weights_that_are_not_finite_are_refused(gate: Gate) -> None:
         ({"immutable": 1.03}, "loss on immutable pairs"),
         # No worse than the running weights, but they have forgotten already.
         ({"immutable": 1.03, "immutable_running": 1.03}, "loss on immutable pairs"),
-        ({"depth_error": 0.31}, "depth error"),
+        ({"depth_error": 0.31}, "depth error on them"),
+        ({"depth_error_live": 0.204}, "depth error on held-back live pairs is 0.2040"),
+        (
+            {"depth_error_live": 0.205, "depth_error_live_running": 0.205},
+            "depth error on held-back live pairs is 0.2050, more than 0.2040",
+        ),
         ({"depth_shift": 0.4}, "median depth of live pairs has changed by the factor 1.492"),
         ({"depth_shift": -0.4}, "median depth of live pairs"),
         ({"immutable_depth_shift": 0.4}, "median depth of immutable pairs"),
@@ -107,7 +131,7 @@ def test_every_bound_is_kept(changes: dict[str, float], words: str) -> None:
 
 
 def test_without_truth_the_other_bounds_still_hold() -> None:
-    unknown = {"depth_error": math.nan, "depth_error_first": math.nan}
+    unknown = {name: math.nan for name in GOOD if name.startswith("depth_error")}
     assert _harm({**GOOD, **unknown}, settings()) == ""
     assert _harm({**GOOD, **unknown, "immutable": 1.1}, settings())
 

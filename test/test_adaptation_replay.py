@@ -35,10 +35,13 @@ def test_an_hour_in_one_corridor_does_not_push_out_the_rest() -> None:
 
 def test_memory_is_bounded() -> None:
     buffer = DiverseBuffer(7)
+    depth = torch.ones(1, 64, 128, dtype=torch.float16)
     for name in range(40):
-        buffer.add(kept(name, 0.1 * name))
-    # Two images of 3·64·128 bytes for each pair.
-    assert buffer.bytes == 7 * 2 * 3 * 64 * 128
+        one = kept(name, 0.1 * name)
+        record = replace(one.record, depth_1=depth, depth_2=depth)
+        buffer.add(replace(one, record=record))
+    # Two images of 3·64·128 bytes, two depths of 2·64·128 and nine numbers of 4 for each pair.
+    assert buffer.bytes == 7 * (2 * (3 + 2) * 64 * 128 + 36)
 
 
 def test_a_buffer_of_one_keeps_one() -> None:

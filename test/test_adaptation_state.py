@@ -62,6 +62,14 @@ def test_what_was_saved_comes_back(used: Adapter, folder: Path) -> None:
     assert now.held_back_pairs == before.held_back_pairs == 2
     state, restored = used._learner.state().tensors, again._learner.state().tensors
     assert all(same(state[part], restored[part]) for part in state)
+    depths = [kept.record.depth_2 for kept in used._memory.own]
+    again_depths = [kept.record.depth_2 for kept in again._memory.own]
+    assert any(depth is not None for depth in depths)
+    for one, two in zip(depths, again_depths, strict=True):
+        assert (one is None) == (two is None)
+        if one is not None and two is not None:
+            assert (two.dtype, two.shape) == (torch.float16, one.shape)
+            assert torch.equal(torch.nan_to_num(one), torch.nan_to_num(two))
     # The next release goes on counting, and rollback still knows the way.
     back = again.rollback()
     assert back is not None

@@ -46,6 +46,12 @@ def test_a_view_of_something_else_is_left_out() -> None:
     assert found == pytest.approx(TRUTH / np.median(TRUTH), rel=1e-5)
 
 
+def test_one_view_may_not_be_enough() -> None:
+    rng = np.random.default_rng(0)
+    strange = rng.uniform(1, 100, TRUTH.shape).astype(np.float32)
+    assert np.isnan(fused_depth([view(TRUTH, 9.0), view(strange, 9.0)], least=2)).all()
+
+
 def test_without_a_view_there_is_nothing_to_fuse() -> None:
     with pytest.raises(ValueError, match="no view"):
         fused_depth([])

@@ -52,6 +52,7 @@ from depth_motion_ros.adaptation.status import (
     Counts,
     Observation,
 )
+from depth_motion_ros.adaptation.survey import Surveyor
 from depth_motion_ros.estimation.estimate import Motion
 from depth_motion_ros.models.weights import Weights, build_network
 
@@ -94,6 +95,7 @@ class Adapter:
         self._versions = Versions(weights.version, number)
         self._budget = budget
         self._eye = Eye(width, height)
+        self._surveyor = Surveyor(width, height, settings)
         self._learner = Learner(weights, settings)
         self._gate = Gate(weights, judging, settings)
         self._memory = Memory(teaching, self._running_network, settings, random.Random(seed))
@@ -226,6 +228,7 @@ class Adapter:
             immutable_pairs=self._memory.immutable_count + self._gate.immutable_count,
             cpu_fraction=self._budget.fraction if self._budget is not None else float("nan"),
             losses=dict(self._losses),
+            depth=self._surveyor.says,
             **asdict(self._counts),
         )
 
@@ -272,8 +275,11 @@ class Adapter:
         """One of ``admission.REASONS``, or empty where the pair was admitted."""
         if self._is_off or self._is_cooling:
             self._eye.close()
+            self._surveyor.forget()
             return OFF if self._is_off else COOLING
         sight = self._eye.see(image, stamp, K, displacement)
+        if sight != "bad_image":
+            self._surveyor.see(image, stamp, K)
         if isinstance(sight, str):
             return sight
         reason = judge_images(sight.first, sight.second, sight.K, self.settings)
@@ -289,6 +295,7 @@ class Adapter:
         if found.reason:
             self._eye.turn_down(found.reason, self.settings)
             return found.reason
+        record = self._with_depth(record, sight.first.stamp)
         self._eye.advance()
         self._memory.add(record, found.feature)
         if self._memory.newest_is_held_back or self._memory.next_is_held_back:
@@ -297,6 +304,15 @@ class Adapter:
         if not self._memory.newest_is_held_back:
             self._due = min(self._due + self.settings.steps_per_pair, self._most_due)
         return ""
+
+    def _with_depth(self, record: PairRecord, first_stamp: float) -> PairRecord:
+        """The pair with what geometry tells of its depth, where that is known."""
+        with self._spend(is_step=False):
+            depth_1, depth_2 = self._surveyor.depths(first_stamp)
+        if depth_1 is None and depth_2 is None:
+            return record
+        self._counts.triangulated += 1
+        return replace(record, depth_1=depth_1, depth_2=depth_2)
 
     def _saved(self) -> SavedState:
         return SavedState(

@@ -130,9 +130,15 @@ def judge_images(
     found = parallax(first.gray, second.gray, K)
     if found.tracked < settings.min_tracked:
         return "scene_cut"
+    if found.motion > settings.max_flow:
+        return "rotation"
+    return judge_parallax(found, settings)
+
+
+def judge_parallax(found: Parallax, settings: AdaptationSettings) -> str:
+    """``rotation`` or ``flat`` where two images show no depth; empty where they do."""
     if (
-        found.motion > settings.max_flow
-        or found.left < settings.min_parallax
+        found.left < settings.min_parallax
         or found.left < settings.min_parallax_share * found.motion
     ):
         return "rotation"

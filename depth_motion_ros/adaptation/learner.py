@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from depth_motion_ros.adaptation.pairs import PairRecord, batch_of, rows_of
+from depth_motion_ros.adaptation.pairs import PairRecord, batch_of, known_depths, rows_of
 from depth_motion_ros.adaptation.settings import (
     ALL,
     DECODERS,
@@ -19,13 +19,14 @@ from depth_motion_ros.adaptation.settings import (
     AdaptationSettings,
 )
 from depth_motion_ros.losses.objective import LossWeights, Objective
-from depth_motion_ros.models.network import DepthMotionNet
+from depth_motion_ros.losses.supervised import aligned_log_loss
+from depth_motion_ros.models.network import DepthMotionNet, PairPrediction
 from depth_motion_ros.models.norm import RandomizedLayerNorm
 from depth_motion_ros.models.weights import Weights, build_network, weights_of
 
 # As the trainer's default recipe has them.
 LOSSES = LossWeights(depth_smoothness=1e-2, depth_variance=1e-6)
-ANCHOR = "anchor"
+ANCHOR, TRIANGULATED, TRUE_DEPTH = "anchor", "triangulated", "true_depth"
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +45,8 @@ class StepReport:
     """One optimiser step.
 
     step: how many there have been, this one included. loss: of the whole batch; live_loss: of its
-    live and own pairs; terms: by name, of the live and own pairs, and ``anchor``. gradient_norm:
+    live and own pairs by the objective; terms: by name, of the live and own pairs, and ``anchor``,
+    ``triangulated``, ``true_depth``. gradient_norm:
     before clipping. skipped: something was not finite, and nothing was changed. seconds: processor
     time.
     """
@@ -180,12 +182,14 @@ class Learner:
         )
         terms = dict(own.terms)
         total = own.total * (count / len(records))
+        total = total + self._add_depth(terms, TRIANGULATED, pair, slice(0, count), records)
         if batch.immutable:
             rows = slice(count, None)
             rest = self._objective(
                 data.image_1[rows], data.image_2[rows], rows_of(pair, rows), K[rows]
             )
             total = total + rest.total * (1 - count / len(records))
+            total = total + self._add_depth(terms, TRUE_DEPTH, pair, rows, records)
             if self._settings.anchor:
                 first = torch.stack(list(batch.first_depths))
                 now = torch.stack((pair.depth_1[rows], pair.depth_2[rows]), dim=1)
@@ -193,6 +197,23 @@ class Learner:
                 terms[ANCHOR] = self._settings.anchor * drift
                 total = total + terms[ANCHOR]
         return total, own.total, terms
+
+    def _add_depth(
+        self,
+        terms: dict[str, Tensor],
+        name: str,
+        pair: PairPrediction,
+        rows: slice,
+        records: Sequence[PairRecord],
+    ) -> Tensor | float:
+        """The term of what is known of the depth of some pairs; 0 where nothing is."""
+        weight = getattr(self._settings, name)
+        known = known_depths(records[rows]) if weight else None
+        if known is None:
+            return 0.0
+        predicted = torch.cat((pair.depth_1[rows], pair.depth_2[rows]))
+        terms[name] = weight * aligned_log_loss(predicted, known).loss
+        return terms[name]
 
     def _freeze_known_intrinsics(self, batch: Batch) -> None:
         learns = any(pair.K is None for pair in (*batch.live, *batch.own))

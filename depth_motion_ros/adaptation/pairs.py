@@ -19,9 +19,9 @@ class PairRecord:
     """Two frames at the network's size.
 
     image_1, image_2: (3, H, W) uint8, the earlier one first. K: (3, 3) float32, pixels of these
-    images; None where unknown. depth_1, depth_2: (1, H, W) float32 truth, NaN = unknown; None
-    where there is none. displacement: m, by odometry or truth; NaN where unknown. stamp: s, of the
-    second frame.
+    images; None where unknown. depth_1, depth_2: (1, H, W), NaN = unknown, None where all is: the
+    truth in m, float32, or what was triangulated, float16, in a unit of its own. displacement: m,
+    by odometry or truth; NaN where unknown. stamp: s, of the second frame.
     """
 
     image_1: Tensor
@@ -31,6 +31,12 @@ class PairRecord:
     depth_2: Tensor | None = None
     displacement: float = float("nan")
     stamp: float = 0.0
+
+    @property
+    def bytes(self) -> int:
+        """Memory."""
+        parts = (getattr(self, name) for name in _TENSORS)
+        return sum(part.nbytes for part in parts if part is not None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +58,15 @@ def batch_of(records: Sequence[PairRecord]) -> PairTensors:
         torch.stack([nothing if record.K is None else record.K for record in records]),
         torch.tensor([record.K is not None for record in records]),
     )
+
+
+def known_depths(records: Sequence[PairRecord]) -> Tensor | None:
+    """(2B, 1, H, W) float32 of all first frames, then of all second ones; None where all is NaN."""
+    found = [record.depth_1 for record in records] + [record.depth_2 for record in records]
+    if all(depth is None for depth in found):
+        return None
+    nothing = torch.full((1, *records[0].image_1.shape[1:]), torch.nan)
+    return torch.stack([nothing if depth is None else depth.float() for depth in found])
 
 
 def rows_of(pair: PairPrediction, rows: slice) -> PairPrediction:

@@ -105,6 +105,9 @@ class Gate:
             "immutable_first": _mean(self._first_immutable, "loss"),
             "depth_error": _mean(immutable, "depth_error"),
             "depth_error_first": _mean(self._first_immutable, "depth_error"),
+            "depth_error_live": _mean(now, "depth_error"),
+            "depth_error_live_running": _mean(before, "depth_error"),
+            "depth_error_live_first": _mean(first, "depth_error"),
             "depth_shift": _median_shift(first, now, "log_depth"),
             "scale_shift": _median_shift(first, now, "log_step"),
             "immutable_depth_shift": _median_shift(self._first_immutable, immutable, "log_depth"),
@@ -115,11 +118,18 @@ class Gate:
         harm = _harm(scores, self._settings)
         if harm:
             return Verdict(REFUSED, harm, scores)
-        gain = 1 - scores["held_back"] / scores["held_back_running"]
-        if gain < self._settings.min_gain:
+        gains = [
+            (1 - scores[name] / scores[f"{name}_running"], words)
+            for name, words in (("held_back", "loss"), ("depth_error_live", "depth error"))
+        ]
+        # Unknown errors of depth compare false.
+        if not any(gain >= self._settings.min_gain for gain, _ in gains):
+            falls = " and ".join(
+                f"the {words} falls by {gain:.2%}" for gain, words in gains if math.isfinite(gain)
+            )
             return Verdict(
                 KEPT,
-                f"the loss on {len(held_back)} held-back pairs falls by {gain:.2%}, less than "
+                f"on {len(held_back)} held-back pairs {falls}, less than "
                 f"{self._settings.min_gain:.2%}",
                 scores,
             )
@@ -142,7 +152,7 @@ class Gate:
 
 def _harm(scores: Mapping[str, float], settings: AdaptationSettings) -> str:
     """What is wrong with a candidate, with the numbers; empty where nothing is."""
-    # Without truth the depth error is not known, and nothing else may be unknown.
+    # Without truth, or parallax, the depth error is not known, and nothing else may be unknown.
     unknown = [
         name
         for name, value in scores.items()
@@ -155,6 +165,16 @@ def _harm(scores: Mapping[str, float], settings: AdaptationSettings) -> str:
     bounds = (
         ("held_back", scores["held_back_running"] * (1 + margin), "loss on held-back live pairs"),
         ("held_back", scores["held_back_first"] * (1 + limit), "loss on held-back live pairs"),
+        (
+            "depth_error_live",
+            scores["depth_error_live_running"] * (1 + margin),
+            "depth error on held-back live pairs",
+        ),
+        (
+            "depth_error_live",
+            scores["depth_error_live_first"] * (1 + limit),
+            "depth error on held-back live pairs",
+        ),
         ("worse_share", settings.max_worse_share, "share of held-back pairs that are worse"),
         ("immutable", scores["immutable_running"] * (1 + margin), "loss on immutable pairs"),
         ("immutable", scores["immutable_first"] * (1 + limit), "loss on immutable pairs"),

@@ -44,8 +44,8 @@ class DiverseBuffer:
 
     @property
     def bytes(self) -> int:
-        """Memory of the images."""
-        return sum(kept.record.image_1.nbytes + kept.record.image_2.nbytes for kept in self._kept)
+        """Memory of the images and of what is known of their depth."""
+        return sum(kept.record.bytes for kept in self._kept)
 
     def add(self, kept: Kept) -> None:
         """Keep a pair; another may go for it, or it may go itself."""

@@ -26,10 +26,10 @@ _SMALLEST = 1e-6
 class PairScore:
     """What a network says of one pair.
 
-    loss: the objective. depth_error: mean abs relative error over both frames after median scaling;
-    NaN without truth. log_depth: log of the median depth. log_step: log of the camera's
-    translation. depth_variance: spatial variance of depth over its mean. active: share of pixels
-    that seem to move by themselves.
+    loss: the objective. depth_error: mean abs relative error over both frames after median scaling,
+    against the truth or what was triangulated; NaN without. log_depth: log of the median depth.
+    log_step: log of the camera's translation. depth_variance: spatial variance of depth over its
+    mean. active: share of pixels that seem to move by themselves.
     """
 
     loss: float
@@ -91,6 +91,7 @@ def _score_batch(network: DepthMotionNet, records: Sequence[PairRecord]) -> list
 
 def _relative_error(depth: Tensor, truth: Tensor) -> float | None:
     """AbsRel of (H, W) depth after median scaling; None where nothing is known."""
+    truth = truth.float()
     known = (truth > 0) & (truth < _FARTHEST)
     if not known.any():
         return None

@@ -52,6 +52,24 @@ class AdaptationSettings:
         "weight of what holds depth of the immutable pairs where the first weights have it",
     )
 
+    # Depth that is triangulated from the robot's own video, where intrinsics are given.
+    triangulated: float = _number(
+        1.0,
+        0.0,
+        100.0,
+        "",
+        "weight of depth that is triangulated from the robot's own video, up to a factor; 0 = none",
+    )
+    true_depth: float = _number(
+        0.0, 0.0, 100.0, "", "weight of the true depth of immutable pairs, up to a factor"
+    )
+    triangulation_width: int = _number(
+        416, 64, 4096, "px", "width of the images that are triangulated; smaller ones stay"
+    )
+    min_triangulated: float = _number(
+        0.05, 0.0, 1.0, "", "share of pixels whose depth must be known; less is left out"
+    )
+
     # Budget.
     max_cpu_fraction: float = _number(
         0.5, 0.01, 64.0, "cores", "processor time the learner may take, per second"

@@ -106,7 +106,8 @@ def _state_of(
 ) -> SavedState:
     previous = about["previous"]
     names = [field.name for field in fields(Counts)]
-    counts = Counts(**{name: about["counts"][name] for name in names})
+    # A count that is younger than the state begins at 0.
+    counts = Counts(**{name: about["counts"][name] for name in names if name in about["counts"]})
     digest = about["first"]
     return SavedState(
         first=first,

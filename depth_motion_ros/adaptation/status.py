@@ -28,9 +28,10 @@ class AdaptationStatus:
     refused) or ``off`` (too many were). reason: why the last candidate was not released, for
     people; empty where it was. version: of the running weights. admitted: pairs, those held back
     included. refused: frames by reason. rolled_back: refused candidates and rollbacks asked for.
-    failures: candidates refused in a row. cpu_fraction: cores taken since the start; NaN without a
-    budget. losses: ``live``, of the last step, and the scores of the last candidate by name
-    (``held_back``, ``held_back_running``, ``immutable``, ``immutable_first``, …).
+    failures: candidates refused in a row. triangulated: admitted pairs of which geometry told the
+    depth; depth: for people, whether that teaches, and if not why. cpu_fraction: cores taken since
+    the start; NaN without a budget. losses: ``live``, of the last step, and the scores of the last
+    candidate by name (``held_back``, ``held_back_running``, ``immutable``, ``immutable_first``, …).
     """
 
     state: str
@@ -45,12 +46,14 @@ class AdaptationStatus:
     released: int
     rolled_back: int
     failures: int
+    triangulated: int
     live_pairs: int
     own_pairs: int
     held_back_pairs: int
     immutable_pairs: int
     cpu_fraction: float
     losses: dict[str, float]
+    depth: str = ""
 
 
 @dataclass
@@ -65,4 +68,5 @@ class Counts:
     released: int = 0
     rolled_back: int = 0
     failures: int = 0
+    triangulated: int = 0
     refused: dict[str, int] = field(default_factory=dict)

@@ -18,13 +18,13 @@ _SPREAD = 0.15
 _ALONE = 3.0
 
 
-def fused_depth(views: Sequence[TwoView]) -> NDArray[np.float32]:
+def fused_depth(views: Sequence[TwoView], least: int = 1) -> NDArray[np.float32]:
     """(H, W) depth of the first frame that all views share, with a median of 1, NaN where unknown.
 
     The scale of each view is that of its own baseline, so that all are brought to that of the one
     that knows most pixels. Where two views see a pixel and do not agree, it is not known; where
-    only one does, it is if parallax is large. It may be unknown everywhere. Raises ValueError
-    without a view.
+    only one does, it is if parallax is large. It may be unknown everywhere, and is where fewer than
+    ``least`` views agree on the whole. Raises ValueError without a view.
     """
     if not views:
         raise ValueError("no view: there is nothing to fuse")
@@ -39,6 +39,8 @@ def fused_depth(views: Sequence[TwoView]) -> NDArray[np.float32]:
         if np.median(np.abs(ratio - scale)) < _SCALE_SPREAD:
             logs.append(log - scale)
             weights.append(view.parallax)
+    if len(logs) < least:
+        return np.full(logs[0].shape, np.nan, np.float32)
     return _mean(np.stack(logs), np.stack(weights))
 
 

@@ -12,7 +12,16 @@ from depth_motion_ros.adaptation.status import OFF, AdaptationStatus
 _SILENCE = 2.0  # s without an image that are worth a warning
 _PLAIN = (
     *("state", "reason", "version", "frames", "admitted", "steps", "skipped_steps", "candidates"),
-    *("released", "rolled_back", "failures", "live_pairs", "own_pairs", "held_back_pairs"),
+    *(
+        "released",
+        "rolled_back",
+        "failures",
+        "triangulated",
+        "depth",
+        "live_pairs",
+        "own_pairs",
+        "held_back_pairs",
+    ),
     "immutable_pairs",
 )
 
