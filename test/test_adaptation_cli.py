@@ -13,7 +13,15 @@ from adaptation_scenes import HEIGHT, LENIENT, WIDTH, K, scene, untrained
 
 from depth_motion_ros.adaptation.admission import judge_images, view_of
 from depth_motion_ros.adaptation.settings import AdaptationSettings
-from depth_motion_ros.cli.adaptation_domains import HOSTILE, Stage, UnseenSource, hostile_frames
+from depth_motion_ros.cli import bench_adaptation
+from depth_motion_ros.cli.adaptation_domains import (
+    HOSTILE,
+    STEP_NS,
+    Stage,
+    UnseenSource,
+    hostile_frames,
+)
+from depth_motion_ros.cli.adaptation_gain import recorded_gain, replayed
 from depth_motion_ros.cli.adaptation_plot import write_plot
 from depth_motion_ros.cli.main import main
 from depth_motion_ros.geometry.camera import Camera
@@ -137,6 +145,35 @@ def test_an_unseen_domain_is_seen_as_no_trainer_draws_it() -> None:
     assert one.camera.fx / one.camera.width == pytest.approx(0.5 / np.tan(np.radians(54)))
 
 
+def test_a_recording_that_is_played_again_jumps_in_time() -> None:
+    frames = [Frame(i * STEP_NS, scene(0.1 * i)[0], Camera(K, WIDTH, HEIGHT)) for i in range(5)]
+    shown = list(replayed(frames, 1.0))
+    # Rounds of 0.4 s until a second of video has passed; what lies between them is no time.
+    assert len(shown) == 5 + 5 + 2
+    steps = np.diff([frame.stamp for frame in shown]) * 1e-9
+    longest = AdaptationSettings().max_time_step
+    assert [step > longest for step in steps] == [False] * 4 + [True] + [False] * 4 + [True, False]
+    assert all(step > 0 for step in steps)
+    assert shown[5].image is frames[0].image
+
+
+def test_gain_on_a_recording_is_scored_where_nothing_was_learned(files: Path) -> None:
+    weights = Weights.from_file(files / "weights.safetensors")
+    words = ["--experiment", "recorded", "--data", str(files / "drive"), "--seconds", "0.8"]
+    words += ["--replay", str(files / "drive"), "--original", str(files / "drive")]
+    parser = argparse.ArgumentParser()
+    bench_adaptation.add_arguments(parser)
+    args = parser.parse_args([*words, "--replay-pairs", "4", *options(LEARNING)])
+    found = recorded_gain(weights, str(files / "drive"), args)
+    assert found["teaching_frames"] == 6
+    assert found["triangulated"] > 0
+    assert found["steps"] > 0
+    for key in ("later", "video", "original"):
+        assert 0 < found[f"before_{key}"] < 10
+        assert 0 < found[f"after_{key}"] < 10
+    assert len(found["curve_first"]) == len(found["curve_running"]) == found["frames"]
+
+
 def test_curves_are_drawn(tmp_path: Path) -> None:
     gain = {"curve_seconds": [0, 1, 2], "curve_first": [0.3] * 3, "curve_running": [0.3, 0.2, 0.2]}
     hostile = {"releases": [[-1, 0.3, 0.2], [0.5, 0.29, 0.2]], "minutes": 2.0}
@@ -146,8 +183,6 @@ def test_curves_are_drawn(tmp_path: Path) -> None:
 
 
 def test_a_bench_without_hostility_or_gain_is_no_bench() -> None:
-    from depth_motion_ros.cli import bench_adaptation
-
     parser = argparse.ArgumentParser()
     bench_adaptation.add_arguments(parser)
     with pytest.raises(SystemExit):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from depth_motion_ros.adaptation.adapter import Adapter
@@ -26,43 +28,85 @@ from depth_motion_ros.sources.open import open_source
 _LATER_FRAMES, _LATER_SECONDS = 40, 30.0
 # Every so many frames of the video are scored.
 _SCORED_EVERY = 10
+# Longer than any step between frames that belong together.
+_JUMP_NS = 10_000_000_000
 _ORIGINAL_PAIRS = 64
 # Other than the seed of the immutable pairs, which is small.
 _ORIGINAL_SEED = 9001
 
 
 def gain(weights: Weights, family: str, args: argparse.Namespace) -> dict[str, Any]:
-    """Figures of one domain, by name.
-
-    ``before_``, ``during_`` and ``after_`` tell the weights: the first, those that ran when a frame
-    came, the last. ``video``: AbsRel on every tenth frame of the video; ``later``: on frames of the
-    30 s after it; ``original``: on pairs of the original domain; ``original_loss``: the objective
-    there. ``curve_*``: AbsRel of the first and the running weights over the video.
-    """
+    """Figures of an unseen simulated domain, as ``measured`` has them."""
     source = UnseenSource(family, args.seconds + _LATER_SECONDS, weights.config.input_width)
     count = round(args.seconds * RATE)
     stride = round(_LATER_SECONDS * RATE / _LATER_FRAMES)
+    later = [source.frame(count + stride * i) for i in range(_LATER_FRAMES)]
+    frames = (source.frame(index) for index in range(count))
+    return {"seconds": args.seconds, **measured(weights, frames, later, _SCORED_EVERY, args)}
+
+
+def recorded_gain(weights: Weights, spec: str, args: argparse.Namespace) -> dict[str, Any]:
+    """The same of a recording with true depth, which nothing learns from: two thirds of it teach,
+    played again until ``seconds`` have passed, and the rest is scored."""
+    with open_source(spec) as source:
+        frames = list(source)
+    count = 2 * len(frames) // 3
+    shown = replayed(frames[:count], args.seconds)
+    return {
+        "seconds": args.seconds,
+        "teaching_frames": count,
+        **measured(weights, shown, frames[count:], 1, args),
+    }
+
+
+def replayed(frames: Sequence[Frame], seconds: float) -> Iterator[Frame]:
+    """Frames over and over, until the time of the video has passed. Between two rounds time jumps,
+    as where a recording was cut."""
+    begin = frames[0].stamp
+    length = frames[-1].stamp - begin
+    for played in itertools.count():
+        for frame in frames:
+            if (played * length + frame.stamp - begin) * 1e-9 >= seconds:
+                return
+            yield replace(frame, stamp=frame.stamp + played * (length + _JUMP_NS))
+
+
+def measured(
+    weights: Weights,
+    frames: Iterable[Frame],
+    later: Sequence[Frame],
+    scored_every: int,
+    args: argparse.Namespace,
+) -> dict[str, Any]:
+    """What learning from frames does, by name.
+
+    ``before_``, ``during_`` and ``after_`` tell the weights: the first, those that ran when a frame
+    came, the last. ``video``: AbsRel on frames of the video; ``later``: on frames that are not
+    learned from; ``original``: on pairs of the original domain; ``original_loss``: the objective
+    there. ``curve_*``: AbsRel of the first and the running weights over the video.
+    """
     original = original_pairs(weights, args)
     first = running = build_network(weights)
     adapter, clock = adapter_of(weights, args)
-    scored: list[Frame] = []
+    seconds: list[float] = []
+    before: list[float] = []
     during: list[float] = []
-    begin = time.process_time()
-    watching = 0.0
-    for index in range(count):
-        started = time.process_time()
-        frame = source.frame(index)
-        if index % _SCORED_EVERY == 0:
+    scored: list[Frame] = []
+    learning = 0.0
+    begin: int | None = None
+    for index, frame in enumerate(frames):
+        begin = frame.stamp if begin is None else begin
+        if index % scored_every == 0 and frame.truth is not None and frame.truth.depth is not None:
             scored.append(frame)
+            seconds.append((frame.stamp - begin) * 1e-9)
             during += abs_rel(running, [frame])
-        watching += time.process_time() - started
+            before += abs_rel(first, [frame])
+        started = time.process_time()
         for progress in adapt_over(adapter, [frame], clock):
             if progress.release is not None:
                 running = build_network(progress.release.weights)
-    learning = time.process_time() - begin - watching
-    later = [source.frame(count + stride * i) for i in range(_LATER_FRAMES)]
-    before = abs_rel(first, scored)
-    result: dict[str, Any] = {"seconds": args.seconds}
+        learning += time.process_time() - started
+    result: dict[str, Any] = {}
     for stage, network in (("before", first), ("after", running)):
         result[f"{stage}_later"] = statistics.fmean(abs_rel(network, later))
         result[f"{stage}_original"], result[f"{stage}_original_loss"] = original_scores(
@@ -73,7 +117,7 @@ def gain(weights: Weights, family: str, args: argparse.Namespace) -> dict[str, A
         "before_video": statistics.fmean(before),
         "during_video": statistics.fmean(during),
         "after_video": statistics.fmean(abs_rel(running, scored)),
-        "curve_seconds": [index * _SCORED_EVERY / RATE for index in range(len(scored))],
+        "curve_seconds": seconds,
         "curve_first": before,
         "curve_running": during,
         "learning_seconds": learning,
@@ -121,6 +165,7 @@ def counts(adapter: Adapter) -> dict[str, Any]:
     return {
         "frames": status.frames,
         "admitted": status.admitted,
+        "triangulated": status.triangulated,
         "steps": status.steps,
         "candidates": status.candidates,
         "released": status.released,

@@ -10,7 +10,7 @@ from depth_motion_ros.cli.adaptation_options import add_adaptation_arguments
 
 HELP = "gain on an unseen domain, forgetting, and hostile input, of online adaptation"
 
-EXPERIMENTS = ("gain", "hostile")
+EXPERIMENTS = ("gain", "recorded", "hostile")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,9 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--experiment",
         nargs="+",
         choices=EXPERIMENTS,
-        default=list(EXPERIMENTS),
+        default=["gain", "hostile"],
         help="gain: an unseen simulated domain, and what is forgotten of the original one; "
-        "hostile: input that teaches nothing or the wrong",
+        "recorded: the same with --data; hostile: input that teaches nothing or the wrong",
     )
     parser.add_argument(
         "--domains",
@@ -31,6 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=["yard", "indoor"],
         metavar="FAMILY",
         help="families of scenes for gain, with a camera, light and textures that are not trained",
+    )
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        default=[],
+        metavar="SEQ",
+        help="recordings with true depth, for recorded: two thirds teach, over and over",
     )
     parser.add_argument(
         "--original",
@@ -48,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the experiments, print their tables, write what was asked for."""
-    from depth_motion_ros.cli.adaptation_gain import gain
+    from depth_motion_ros.cli.adaptation_gain import gain, recorded_gain
     from depth_motion_ros.cli.adaptation_hostility import hostility
     from depth_motion_ros.cli.adaptation_plot import write_plot
     from depth_motion_ros.evaluation.report import write_json
@@ -60,7 +67,14 @@ def run(args: argparse.Namespace) -> int:
     if "gain" in args.experiment:
         for family in args.domains:
             results[f"gain {family}"] = found = gain(weights, family, args)
-            print(_gain_text(family, found), flush=True)
+            title = f"{family}: {args.seconds:g} s of 10 Hz video from an unseen domain"
+            print(_gain_text(title, found), flush=True)
+    if "recorded" in args.experiment:
+        for spec in args.data:
+            found = recorded_gain(weights, spec, args)
+            results[f"recorded {Path(spec).name}"] = found
+            title = f"{spec}: {found['teaching_frames']} frames, for {args.seconds:g} s"
+            print(_gain_text(title, found), flush=True)
     if "hostile" in args.experiment:
         results["hostile"] = found = hostility(weights, args)
         print(_hostile_text(found), flush=True)
@@ -71,9 +85,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _gain_text(family: str, found: dict[str, Any]) -> str:
+def _gain_text(title: str, found: dict[str, Any]) -> str:
     lines = [
-        f"\n{family}: {found['seconds']:g} s of 10 Hz video from an unseen domain",
+        f"\n{title}",
         f"{'':>24}{'before':>9}{'during':>9}{'after':>9}{'change':>9}",
     ]
     for title, key in (
@@ -88,6 +102,7 @@ def _gain_text(family: str, found: dict[str, Any]) -> str:
         cells = "".join("        -" if v is None else f"{v:9.4f}" for v in values)
         change = found[f"after_{key}"] / found[f"before_{key}"] - 1
         lines.append(f"{title:>24}{cells}{change:+9.1%}")
+    lines.append(f"{found['learning_seconds']:.0f} s of processor time")
     lines.append(_counts_text(found))
     return "\n".join(lines)
 
@@ -111,7 +126,8 @@ def _hostile_text(found: dict[str, Any]) -> str:
 
 def _counts_text(found: dict[str, Any]) -> str:
     return (
-        f"{found['admitted']} of {found['frames']} pairs admitted, {found['steps']} steps, "
+        f"{found['admitted']} of {found['frames']} pairs admitted, {found['triangulated']} with "
+        f"triangulated depth, {found['steps']} steps, "
         f"{found['candidates']} candidates, {found['released']} released, "
         f"{found['rolled_back']} rolled back; state {found['state']}; refused: {found['refused']}"
     )
