@@ -186,7 +186,8 @@ def _trainer(recipe: Recipe, options: RunOptions, validate: bool) -> Trainer:
         # While the residual field is off, the part of the network that draws it is left out.
         strategy=DDPStrategy(find_unused_parameters=True) if parallel else "auto",
         precision=_precision(options),  # type: ignore[arg-type]
-        max_epochs=1,
+        # Steps end a run: with a limit on epochs one that has finished could not be given more.
+        max_epochs=-1,
         max_steps=recipe.schedule.steps,
         plugins=[SafetensorsCheckpointIO()],
         callbacks=[checkpoints],
