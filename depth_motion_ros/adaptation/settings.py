@@ -35,7 +35,7 @@ class AdaptationSettings:
         "what learns: both decoders and the norm scales, the depth decoder and the norm scales, "
         "the norm scales alone, or all but the motion scales",
     )
-    learning_rate: float = _number(1e-4, 1e-7, 1e-3, "", "of Adam")
+    learning_rate: float = _number(2e-4, 1e-7, 1e-3, "", "of Adam")
     steps_per_pair: int = _number(1, 1, 20, "", "optimiser steps for each admitted pair")
     clip_norm: float = _number(1.0, 1e-3, 1e3, "", "longest gradient; longer ones are shortened")
     ema_decay: float = _number(
@@ -54,14 +54,14 @@ class AdaptationSettings:
 
     # Depth that is triangulated from the robot's own video, where intrinsics are given.
     triangulated: float = _number(
-        1.0,
+        2.0,
         0.0,
         100.0,
         "",
         "weight of depth that is triangulated from the robot's own video, up to a factor; 0 = none",
     )
     true_depth: float = _number(
-        0.0, 0.0, 100.0, "", "weight of the true depth of immutable pairs, up to a factor"
+        1.0, 0.0, 100.0, "", "weight of the true depth of immutable pairs, up to a factor"
     )
     triangulation_width: int = _number(
         416, 64, 4096, "px", "width of the images that are triangulated; smaller ones stay"
