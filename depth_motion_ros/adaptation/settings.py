@@ -35,7 +35,7 @@ class AdaptationSettings:
         "what learns: both decoders and the norm scales, the depth decoder and the norm scales, "
         "the norm scales alone, or all but the motion scales",
     )
-    learning_rate: float = _number(2e-4, 1e-7, 1e-3, "", "of Adam")
+    learning_rate: float = _number(1e-4, 1e-7, 1e-3, "", "of Adam")
     steps_per_pair: int = _number(1, 1, 20, "", "optimiser steps for each admitted pair")
     clip_norm: float = _number(1.0, 1e-3, 1e3, "", "longest gradient; longer ones are shortened")
     ema_decay: float = _number(
