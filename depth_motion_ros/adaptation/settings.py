@@ -61,7 +61,7 @@ class AdaptationSettings:
         "weight of depth that is triangulated from the robot's own video, up to a factor; 0 = none",
     )
     true_depth: float = _number(
-        1.0, 0.0, 100.0, "", "weight of the true depth of immutable pairs, up to a factor"
+        0.0, 0.0, 100.0, "", "weight of the true depth of immutable pairs, up to a factor"
     )
     triangulation_width: int = _number(
         416, 64, 4096, "px", "width of the images that are triangulated; smaller ones stay"
