@@ -65,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
             adapter.save(args.state)
     status = adapter.status()
     print(
-        f"{status.frames} frames, {status.admitted} pairs admitted, {status.steps} steps, "
+        f"{status.frames} frames, {status.admitted} pairs admitted, {status.triangulated} with "
+        f"triangulated depth, {status.steps} steps, "
         f"{status.candidates} candidates, {status.released} released, {status.rolled_back} rolled "
         f"back; state {status.state}"
     )

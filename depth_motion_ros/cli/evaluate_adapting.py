@@ -41,14 +41,16 @@ def run_adapting(args: argparse.Namespace) -> int:
         results[name] |= {
             "steps": status.steps,
             "admitted": status.admitted,
+            "triangulated": status.triangulated,
             "released": status.released,
             "rolled_back": status.rolled_back,
             "refused": status.refused,
         }
         rows |= {f"{name} {stage}": found for stage, found in stages.items()}
         print(
-            f"{name}: {status.admitted} pairs admitted, {status.steps} steps, {status.released} "
-            f"released, {status.rolled_back} rolled back; refused: {refusals(status.refused)}",
+            f"{name}: {status.admitted} pairs admitted, {status.triangulated} with triangulated "
+            f"depth, {status.steps} steps, {status.released} released, {status.rolled_back} rolled "
+            f"back; refused: {refusals(status.refused)}",
             file=sys.stderr,
         )
     print(table(rows))

@@ -12,6 +12,7 @@ from array import array
 from pathlib import Path
 from typing import Any
 
+import cv2
 import torch
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
@@ -103,6 +104,8 @@ class AdaptationNode(Node):
 
     def begin(self) -> None:
         torch.set_num_threads(self._config["threads"])
+        # Flow and triangulation would otherwise take every core of the machine for a moment.
+        cv2.setNumThreads(self._config["threads"])
         stand_back(self._config["nice"])
         self._worker.start()
         self._worker.call(self._prepare).add_done_callback(self._on_prepared)
