@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from depth_motion_ros.estimation.alignment_depth import WAVES, depth_jacobian, waves
+from depth_motion_ros.estimation.alignment_depth import (
+    WAVES,
+    correction,
+    depth_jacobian,
+    waves,
+)
+from depth_motion_ros.estimation.alignment_images import denoised, grey_of, pyramid, static_weight
 from depth_motion_ros.estimation.alignment_template import (
     Floats,
     Look,
@@ -21,16 +27,22 @@ from depth_motion_ros.estimation.alignment_template import (
     make_template,
     sample,
 )
-from depth_motion_ros.estimation.point_cloud import rays
+from depth_motion_ros.estimation.epipolar import loss_of, solve
+from depth_motion_ros.estimation.structure import Structure, smooth_error
+from depth_motion_ros.estimation.tracks import follow
 from depth_motion_ros.geometry.camera import Camera
 
 Doubles = NDArray[np.float64]
 
+WANDER = 0.4
+"""Share of what depth is off by, by which the mean of an image's depth wanders."""
+
 # (halvings of the image, pixels of a cell, most iterations, pixels of the level below which a step
 # is the last): few points and large steps first, and no more than the next level needs.
 _LEVELS = ((3, 1, 6, 0.05), (2, 2, 4, 0.05), (1, 4, 3, 0.05), (0, 4, 3, 0.03))
-# Sensor noise makes gradients; a little blur costs little sharpness.
-_BLUR = 0.7
+# From less halvings on, corners can be followed, which says more than the differences do: the finer
+# levels are for images that have too few.
+_FOLLOWED = 2
 # Degrees of freedom of Student's t: its heavy tails are what moves, glitters or is occluded.
 _FREEDOM = 4.0
 # Intensity, of 255: no camera is better than its quantisation.
@@ -46,14 +58,11 @@ _STEPS_LEFT = 1.0
 # Share of what remains unexplained, as image displacement, that all points may have in common:
 # interpolation, aliasing and edges; and a wrong minimum, which leaves much unexplained.
 _COMMON = 0.2
-# The mean of an image's depth wanders from frame to frame by this share of what depth is off by.
-_WANDER = 0.4
+# Tracked corners are off together by this share of how far each is off its epipolar line.
+_TRACKED_COMMON = 0.25
 # Pixels by which the principal point is unknown, after a good calibration and the crop: so much the
 # direction of travel is turned.
 _CALIBRATION = 1.0
-# A residual motion of so many pixels halves a pixel's weight.
-_STATIC_PIXELS = 0.3
-_OUTLINE = np.ones((5, 5), np.uint8)
 # Fewer points, or less certain ones, are left out of the robust spread.
 _MIN_POINTS = 50
 _MIN_WEIGHT = 0.2
@@ -81,6 +90,7 @@ class Alignment:
     is_better: whether this is another motion than the start; none that is clearly better may have
         been found.
     depth_error: (WAVES,) the smooth error of depth that was found, for ``correction``.
+    structure: the points that were followed and their depth, if corners were.
     """
 
     rotation: Doubles
@@ -91,6 +101,7 @@ class Alignment:
     iterations: int
     is_better: bool
     depth_error: Doubles
+    structure: Structure | None = None
 
 
 def align(
@@ -122,17 +133,21 @@ def align(
     None where the images share too little, or show too little.
     """
     count = 1 + max(halvings for halvings, *_ in _LEVELS)
-    greys, previous_greys = _pyramid(_grey(image), count), _pyramid(_grey(previous_image), count)
+    grey, previous_grey = grey_of(image), grey_of(previous_image)
+    greys, previous_greys = (pyramid(denoised(each), count) for each in (grey, previous_grey))
     with np.errstate(divide="ignore", invalid="ignore"):
         rho = np.asarray(1 / depth, np.float32)
-    weight = _static_weight(residual, rho, camera)
-    rhos, weights = _pyramid(edges_to_the_foreground(rho), count), _pyramid(weight, count)
+    weight = static_weight(residual, rho, camera)
+    rhos, weights = pyramid(edges_to_the_foreground(rho), count), pyramid(weight, count)
     search: _Search | None = None
     template, seen = None, None
     for halvings, cell, most, enough in _LEVELS:
-        grey = greys[halvings]
-        level = camera.resized(*grey.shape[::-1])
-        template = make_template(grey, rhos[halvings], weights[halvings], level, cell)
+        if halvings < _FOLLOWED and search is not None:
+            found = search.follow(grey, previous_grey, rho, weight, camera)
+            if found is not None:
+                return found
+        level = camera.resized(*greys[halvings].shape[::-1])
+        template = make_template(greys[halvings], rhos[halvings], weights[halvings], level, cell)
         if template.x.size < _MIN_POINTS:
             # A coarse level may be empty where depth has gaps.
             continue
@@ -232,6 +247,39 @@ class _Search:
             if np.abs(reach * step).max() < enough:
                 return
 
+    def follow(
+        self,
+        grey: NDArray[np.uint8],
+        previous: NDArray[np.uint8],
+        inverse_depth: Floats,
+        weight: Floats,
+        camera: Camera,
+    ) -> Alignment | None:
+        """From here on by corners, at full size; None where they show no motion."""
+        better_depth = inverse_depth / correction(self._offset[8:], *camera.size)
+        tracks = follow(grey, previous, better_depth, weight, self._motion, camera)
+        offset, prior = self._offset[:6], self._prior[:6]
+        found = solve(tracks, self._motion, offset, prior, camera, self._depth_error)
+        if found is None:
+            return None
+        as_told = replace(tracks, inverse_depth=inverse_depth.ravel()[tracks.index])
+        of_start = loss_of(as_told, self._start, camera, found.spread, self._depth_error)
+        self._information, self._last_step = found.information, found.last_step
+        # As much is gained on mere noise, by so many unknowns.
+        is_better = of_start - found.loss > 0.5 * self._last_step.size
+        self._motion = found.motion if is_better else self._start
+        return Alignment(
+            Rotation.from_matrix(self._motion[:3, :3]).as_matrix(),
+            self._motion[:3, 3].copy(),
+            self._covariance(_TRACKED_COMMON * found.spread, camera),
+            found.spread,
+            tracks.inverse_depth.size,
+            self._iterations,
+            is_better,
+            -smooth_error(as_told, tracks, found, camera, self._depth_error),
+            Structure.of(tracks, found, camera),
+        )
+
     def result(self, template: Template, previous: Floats, seen: Floats) -> Alignment | None:
         """The start, where the motion found does not explain the finest level clearly better."""
         inverse_depth = self._corrected(template)
@@ -253,7 +301,7 @@ class _Search:
             # The steps were approximate.
             Rotation.from_matrix(self._motion[:3, :3]).as_matrix(),
             self._motion[:3, 3].copy(),
-            self._covariance(unexplained, template.camera),
+            self._covariance(_COMMON * unexplained, template.camera),
             unexplained,
             template.x.size,
             self._iterations,
@@ -261,21 +309,21 @@ class _Search:
             self._offset[8:].copy() if is_better else np.zeros(WAVES),
         )
 
-    def _covariance(self, unexplained: float, camera: Camera) -> Doubles:
+    def _covariance(self, common: float, camera: Camera) -> Doubles:
         """What the last step's information leaves open, smooth errors of depth included; a
-        displacement that all points share; how far depth's mean may have wandered, along the step;
-        and an error of the intrinsics, across it."""
+        displacement that all points share (pixels); how far depth's mean may have wandered, along
+        the step; and an error of the intrinsics, across it."""
         covariance = np.linalg.inv(self._information)[:6, :6]
         # Still moving when the steps were spent: as many lie ahead.
         left = _STEPS_LEFT * self._last_step
         covariance += np.outer(left, left)
         focal = 0.5 * (camera.fx + camera.fy)
-        turn = _COMMON * unexplained / focal
+        turn = common / focal
         covariance += np.diag([(turn / self._typical) ** 2] * 3 + [turn**2] * 3)
         # Motion · exp(e): in the axes of this camera.
         step = self._motion[:3, :3].T @ self._motion[:3, 3]
         along = np.outer(step, step)
-        covariance[:3, :3] += (_WANDER * self._depth_error) ** 2 * along
+        covariance[:3, :3] += (WANDER * self._depth_error) ** 2 * along
         across = np.trace(along) * np.eye(3) - along
         covariance[:3, :3] += (_CALIBRATION / focal) ** 2 * across
         return np.asarray(0.5 * (covariance + covariance.T), np.float64)
@@ -333,36 +381,6 @@ def _moved(motion: Doubles, step: Doubles) -> Doubles:
 
 def _angle(motion: Doubles) -> float:
     return float(np.arccos(np.clip(0.5 * (np.trace(motion[:3, :3]) - 1), -1, 1)))
-
-
-def _grey(image: NDArray[np.uint8]) -> Floats:
-    grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.float32)
-    return np.asarray(cv2.GaussianBlur(grey, (0, 0), _BLUR), np.float32)
-
-
-def _pyramid(image: Floats, levels: int) -> list[Floats]:
-    """Halved again and again, by area. NaN spreads."""
-    pyramid = [image]
-    while len(pyramid) < levels:
-        height, width = (max(1, length // 2) for length in pyramid[-1].shape)
-        half = cv2.resize(pyramid[-1], (width, height), interpolation=cv2.INTER_AREA)
-        pyramid.append(np.asarray(half, np.float32))
-    return pyramid
-
-
-def _static_weight(residual: Floats | None, inverse_depth: Floats, camera: Camera) -> Floats:
-    """(H, W) in [0, 1], by how many pixels the residual motion moves the image of a pixel."""
-    if residual is None or not residual.any():
-        return np.ones_like(inverse_depth)
-    ray_x, ray_y = rays(camera)
-    tx, ty, tz = cv2.split(residual)
-    dx = (tx - ray_x * tz) * inverse_depth * np.float32(camera.fx / _STATIC_PIXELS)
-    dy = (ty - ray_y * tz) * inverse_depth * np.float32(camera.fy / _STATIC_PIXELS)
-    weight = 1 / (1 + dx * dx + dy * dy)
-    # Where depth is not known there is no point to weigh.
-    weight[np.isnan(weight)] = 1
-    # What moves has an outline, which is two pixels wide to either side.
-    return np.asarray(cv2.erode(weight, _OUTLINE), np.float32)
 
 
 def _robust_spread(difference: Floats) -> float:

@@ -9,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.estimation.alignment_template import Floats, Look, Template
+from depth_motion_ros.geometry.camera import Camera
 
+# Errors of neighbours are alike: so many say as much as one; and some are far off (Student's t).
+_ALIKE, _FREEDOM = np.float32(5), np.float32(4)
 # Cosines along x and y by which smooth errors of depth are described.
 _WAVES = 4, 3
 WAVES = _WAVES[0] * _WAVES[1] - 1
@@ -35,6 +38,25 @@ def depth_jacobian(
     du, dv = (k[0] - at.u * k[2]) * toward, (k[1] - at.v * k[2]) * toward
     pull = template.gradient[0] * du + template.gradient[1] * dv
     return np.where(at.valid, pull, np.float32(0))
+
+
+def smooth_part(
+    error: Floats, variance: Floats, index: NDArray[np.intp], camera: Camera, depth_error: float
+) -> NDArray[np.float64]:
+    """(WAVES,) the smooth part of an error that is known at some pixels; 0 if that is noise.
+
+    error, variance: (N,), index: (N,) flat pixel. depth_error: standard deviation of the smooth
+    part.
+    """
+    shapes = _maps(*camera.size).take(index, axis=1)
+    rest = np.float32(1.4826 * np.median(np.abs(error))) ** 2
+    weight = 1 / (_ALIKE * (variance + rest + error * error / _FREEDOM))
+    H = ((shapes * weight) @ shapes.T).astype(np.float64)
+    H[np.diag_indices(WAVES)] += depth_error**-2
+    b = (shapes @ (weight * error)).astype(np.float64)
+    found = np.linalg.solve(H, b)
+    # As much is gained on mere noise, by so many unknowns.
+    return found if b @ found > WAVES else np.zeros(WAVES)
 
 
 def correction(error: NDArray[np.float64], width: int, height: int) -> Floats:

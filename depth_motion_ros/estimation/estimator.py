@@ -26,6 +26,7 @@ from depth_motion_ros.estimation.scale import Observation, ScaleSource
 from depth_motion_ros.estimation.scale_choice import choose_scale_source
 from depth_motion_ros.estimation.scale_odometry import OdometryScale
 from depth_motion_ros.estimation.settings import HOLD, SILENT, EstimatorSettings
+from depth_motion_ros.estimation.steady_unit import SteadyUnit
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.sources.frame import Frame
@@ -101,6 +102,7 @@ class Estimator:
         self._odometry = Odometry(self.settings.base_from_camera)
         self._rectifier = Rectifier()
         self._learned = LearnedIntrinsics(self.settings.intrinsics_window)
+        self._unit = SteadyUnit(self.settings.depth_error)
         self._previous: _Previous | None = None
         self._reset_reason = ""
         self._last_stamp: int | None = None
@@ -168,6 +170,7 @@ class Estimator:
             view = replace(view, depth=engine.step(None, None, view.image).depth)
             # The new weights may have another unit of length.
             self._previous = replace(self._previous, view=view, velocity=None)
+            self._unit.reset()
         self._engine = engine
 
     def process(
@@ -199,10 +202,12 @@ class Estimator:
         if previous is not None and raw.motion is not None:
             expected = previous.expected(frame.stamp)
             pair = pair_motion(view, previous.view, raw.motion, camera, self.settings, expected)
-        depth = raw.depth
+        velocity = _velocity(frame.stamp, previous, pair)
+        # The network's next pair is with its own depth, and in its own unit.
+        pair = self._unit.steadied(pair)
+        depth = raw.depth * np.float32(self._unit.factor)
         if pair is not None and pair.depth_factor is not None:
-            # The network's next pair is with its own depth.
-            depth = raw.depth * pair.depth_factor
+            depth *= pair.depth_factor
         scale = self._scale_source.update(_observation(frame.stamp, depth, camera, previous, pair))
         estimate = Estimate(
             stamp=frame.stamp,
@@ -219,7 +224,7 @@ class Estimator:
         if previous is not None and pair is not None:
             estimate = self._with_motion(estimate, raw, pair, previous.stamp, outputs)
         self._integrate(estimate)
-        self._previous = _Previous(frame.stamp, view, _velocity(frame.stamp, previous, pair))
+        self._previous = _Previous(frame.stamp, view, velocity)
         self._last_stamp, self._reset_reason = frame.stamp, ""
         return estimate
 
@@ -284,7 +289,7 @@ class Estimator:
         flow = None
         if outputs.object_flow:
             flow, moving = object_flow(
-                raw.motion.residual,
+                raw.motion.residual * np.float32(self._unit.factor),
                 pair.rotation,
                 estimate.depth,
                 estimate.scale.value,

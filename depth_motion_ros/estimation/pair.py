@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ from depth_motion_ros.estimation.quality import (
 )
 from depth_motion_ros.estimation.settings import EstimatorSettings
 from depth_motion_ros.estimation.stopwatch import NOTHING, Cost, Stopwatch
+from depth_motion_ros.estimation.structure import Structure
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.camera import Camera
 
@@ -45,6 +46,8 @@ class PairMotion:
     where quality says static, and not to be used where it says lost.
     covariance: (6, 6), translation before rotation, of e in motion · exp(e).
     depth_factor: (H, W) by which depth agrees better with the two images; None = not known.
+    structure: points that the two images have triangulated; None = none, and none where the camera
+        stands still.
     refinement: what aligning the images has cost."""
 
     rotation: NDArray[np.float64]
@@ -53,6 +56,18 @@ class PairMotion:
     quality: Quality
     depth_factor: NDArray[np.float32] | None = None
     refinement: Cost = NOTHING
+    structure: Structure | None = None
+
+    def in_unit(self, factor: float, more_along: float) -> PairMotion:
+        """In another unit of length, which is ``factor`` times smaller.
+
+        more_along: relative variance by which the length of the step is less certain then.
+        """
+        factors = np.array([factor] * 3 + [1.0] * 3)
+        covariance = self.covariance * np.outer(factors, factors)
+        step = factor * (self.rotation.T @ self.translation)
+        covariance[:3, :3] += more_along * np.outer(step, step)
+        return replace(self, translation=factor * self.translation, covariance=covariance)
 
 
 def pair_motion(
@@ -105,13 +120,15 @@ def pair_motion(
     )
     if tracking == "static":
         rotation, translation = np.eye(3), np.zeros(3)
-    factor = None
+    factor, structure = None, None
     if tracking == "ok" and alignment is not None:
-        covariance = alignment.covariance
+        covariance, structure = alignment.covariance, alignment.structure
         factor = correction(alignment.depth_error, *camera.size)
     else:
         covariance = _heuristic(view, errors, tracking, camera, rotation, translation)
-    return PairMotion(rotation, translation, covariance, quality, factor, refinement.cost)
+    return PairMotion(
+        rotation, translation, covariance, quality, factor, refinement.cost, structure
+    )
 
 
 def _aligned(

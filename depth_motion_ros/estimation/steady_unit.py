@@ -1,0 +1,72 @@
+"""Keeps the unit of length of a network's depth from frame to frame."""
+
+from __future__ import annotations
+
+import math
+
+from depth_motion_ros.estimation.alignment import WANDER
+from depth_motion_ros.estimation.pair import PairMotion
+from depth_motion_ros.estimation.structure import Structure
+
+# The mean of a network's depth is off by much the same for so many frames: together they say as
+# much about the unit as one.
+_ALIKE = 10.0
+# Standard deviation of ln(unit) from one frame to the next, as a share of what it wanders in all.
+_STEP = 0.5
+_MIN_WANDER = 1e-3
+
+
+class SteadyUnit:
+    """A Kalman filter of the ln of the factor by which a frame's depth has to be multiplied.
+
+    The depth maps of a network are each right up to a factor that wanders by some 10 % in a
+    second. Points that two successive pairs of frames have triangulated have one size, and so tell
+    the ratio of the units of both to 1 % or better. Chained, that would drift; the network, whose
+    mean unit stays, pulls it back.
+    """
+
+    def __init__(self, depth_error: float) -> None:
+        """depth_error: relative standard deviation of the error of the network's depth."""
+        self._wander = max(WANDER * depth_error, _MIN_WANDER) ** 2
+        self.reset()
+
+    def reset(self) -> None:
+        """The next frame's unit is the network's."""
+        self._log, self._variance = 0.0, self._wander
+        self._before: Structure | None = None
+
+    @property
+    def factor(self) -> float:
+        return math.exp(self._log)
+
+    @property
+    def variance(self) -> float:
+        """Relative, of the factor."""
+        return min(self._variance, self._wander)
+
+    def steadied(self, pair: PairMotion | None) -> PairMotion | None:
+        """The motion to the next frame, in the steady unit. None = there is no pair."""
+        if pair is None:
+            self.reset()
+            return None
+        if pair.quality.tracking != "static":
+            # While the camera stands still, the points stay where they are.
+            self._update(pair.structure)
+        more_along = self.variance - self._wander if pair.structure is not None else 0.0
+        return pair.in_unit(self.factor, more_along)
+
+    def _update(self, structure: Structure | None) -> None:
+        """A frame follows. structure: of it and the one before; None = none was found."""
+        compared = None
+        if structure is not None and self._before is not None:
+            compared = structure.unit_after(self._before)
+        self._before = structure
+        if compared is None:
+            self._variance += _STEP**2 * self._wander
+        else:
+            self._log += compared[0]
+            self._variance += compared[1]
+        # The network says 0 of every frame.
+        gain = self._variance / (self._variance + _ALIKE * self._wander)
+        self._log *= 1 - gain
+        self._variance *= 1 - gain

@@ -1,0 +1,104 @@
+"""Depth of single points by two frames, and what it says about the unit of length of the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_motion_ros.estimation.alignment_depth import WAVES, smooth_part
+from depth_motion_ros.estimation.alignment_template import Floats
+from depth_motion_ros.estimation.epipolar import TrackedMotion
+from depth_motion_ros.estimation.tracks import Tracks
+from depth_motion_ros.geometry.camera import Camera
+
+# Fewer points in common do not compare two units.
+_FEWEST = 20
+# Relative standard deviation of a depth at best: a point of one frame is up to a pixel beside that
+# of the other.
+_MIN_ERROR = 0.02
+# Ratios of neighbours share their errors: so many say as much as one; and none says more than this.
+_CORRELATED, _MIN_VARIANCE = 5.0, 0.005**2
+_FREEDOM = 4.0
+# A pixel and its neighbours count as the same point.
+_SAME = np.ones((3, 3), np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """N points seen in two frames, in the unit of the second one's depth map.
+
+    pixel, previous_pixel: (2, N) x and y in the second frame and in the first. log_depth,
+    log_previous_depth: (N,) ln of the depth along the optical axis of each. variance: (N,) of both.
+    size: width and height of the images.
+    """
+
+    pixel: Floats
+    previous_pixel: Floats
+    log_depth: Floats
+    log_previous_depth: Floats
+    variance: Floats
+    size: tuple[int, int]
+
+    @classmethod
+    def of(cls, tracks: Tracks, found: TrackedMotion, camera: Camera) -> Structure:
+        """The good tracks that lie in front of both cameras, not infinitely far."""
+        good = found.good & (tracks.inverse_depth > 0)
+        inverse = tracks.inverse_depth[good] * np.exp(found.error[good])
+        row = found.motion[2].astype(np.float32)
+        before = row[:3] @ tracks.rays[:, good] / inverse + row[3]
+        ahead = before > 0
+        return cls(
+            tracks.pixel[:, good][:, ahead],
+            tracks.target[:, good][:, ahead],
+            -np.log(inverse[ahead]),
+            np.log(before[ahead]),
+            found.variance[good][ahead],
+            camera.size,
+        )
+
+    def unit_after(self, before: Structure) -> tuple[float, float] | None:
+        """(ln of the factor that brings this one to the unit of the one before, its variance).
+
+        before: its second frame is this one's first. None where they share too few points.
+        """
+        if self.size != before.size:
+            return None
+        width, height = self.size
+        # Numbers of points, from 1 on; of two at one place the later counts.
+        number = np.zeros((height, width), np.float32)
+        x, y = np.rint(before.pixel).astype(np.intp)
+        number[y, x] = np.arange(1, x.size + 1)
+        number = np.asarray(cv2.dilate(number, _SAME))
+        x, y = np.rint(self.previous_pixel).astype(np.intp)
+        which = number[y, x].astype(np.intp) - 1
+        shared = np.flatnonzero(which >= 0)
+        if shared.size < _FEWEST:
+            return None
+        which = which[shared]
+        ratio = before.log_depth[which] - self.log_previous_depth[shared]
+        variance = before.variance[which] + self.variance[shared] + np.float32(_MIN_ERROR**2)
+        middle = float(np.median(ratio))
+        for _ in range(3):
+            off = ratio - np.float32(middle)
+            weight = (_FREEDOM + 1) / (_FREEDOM * variance + off * off)
+            middle = float(weight @ ratio) / float(weight.sum())
+        return middle, _CORRELATED / float(weight.sum()) + _MIN_VARIANCE
+
+
+def smooth_error(
+    as_told: Tracks, tracks: Tracks, found: TrackedMotion, camera: Camera, depth_error: float
+) -> NDArray[np.float64]:
+    """(WAVES,) of ln(inverse depth) by the depth map.
+
+    as_told: the tracks with the map's depth. tracks: with the one from which ``found`` began.
+    """
+    good = found.good & (as_told.inverse_depth > 0)
+    if not good.any():
+        return np.zeros(WAVES)
+    error = found.error[good] + np.log(tracks.inverse_depth[good] / as_told.inverse_depth[good])
+    # The unit of length is no error.
+    error -= np.median(error)
+    return smooth_part(error, found.variance[good], tracks.index[good], camera, depth_error)
