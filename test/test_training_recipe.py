@@ -8,7 +8,7 @@ from depth_motion_ros.training.options import RecipeError
 from depth_motion_ros.training.recipe import Recipe, load_recipe, parse_recipe, shipped_recipes
 
 
-@pytest.mark.parametrize("name", ["default", "depth", "joint", "li2020"])
+@pytest.mark.parametrize("name", ["default", "depth", "joint", "li2020", "motion"])
 def test_shipped_recipes_survive_a_round_trip(name: str) -> None:
     recipe = load_recipe(name)
     assert parse_recipe(recipe.to_yaml()) == recipe
@@ -72,7 +72,7 @@ def test_overrides_change_one_value() -> None:
 
 
 def test_unknown_recipe_lists_the_shipped_ones(tmp_path: object) -> None:
-    with pytest.raises(RecipeError, match="default, depth, joint, li2020"):
+    with pytest.raises(RecipeError, match="default, depth, joint, li2020, motion"):
         load_recipe(f"{tmp_path}/none.yaml")
 
 
