@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from depth_motion_ros.estimation.alignment_depth import (
     WAVES,
@@ -28,6 +27,7 @@ from depth_motion_ros.estimation.alignment_template import (
     sample,
 )
 from depth_motion_ros.estimation.epipolar import loss_of, solve
+from depth_motion_ros.estimation.gauss_newton import median, moved, rotation_of
 from depth_motion_ros.estimation.structure import Structure, smooth_error
 from depth_motion_ros.estimation.tracks import follow
 from depth_motion_ros.geometry.camera import Camera
@@ -172,7 +172,7 @@ def _best_start(starts: Sequence[Doubles], template: Template, previous: Floats)
         at = look(template, template.inverse_depth, start)
         difference = np.abs(sample(previous, at) - template.intensity)[at.valid]
         enough = difference.size > max(_MIN_POINTS, template.x.size // 4)
-        differences.append(_median(difference) if enough else np.inf)
+        differences.append(median(difference) if enough else np.inf)
     return starts[int(np.argmin(differences))]
 
 
@@ -214,7 +214,7 @@ class _Search:
         )
         with np.errstate(divide="ignore", invalid="ignore"):
             behind = at.ratio / (there * template.inverse_depth)
-        usual = _median(behind[at.valid]) if at.valid.any() else np.nan
+        usual = median(behind[at.valid]) if at.valid.any() else np.nan
         # Where depth is unknown this is NaN, and nothing hides.
         hidden = at.valid & (behind > _HIDDEN_RATIO * usual)
         return np.asarray(~hidden, np.float32)
@@ -269,7 +269,7 @@ class _Search:
         is_better = of_start - found.loss > 0.5 * self._last_step.size
         self._motion = found.motion if is_better else self._start
         return Alignment(
-            Rotation.from_matrix(self._motion[:3, :3]).as_matrix(),
+            rotation_of(self._motion),
             self._motion[:3, 3].copy(),
             self._covariance(_TRACKED_COMMON * found.spread, camera),
             found.spread,
@@ -298,8 +298,7 @@ class _Search:
             return None
         unexplained = _robust_spread(difference[surely]) / gradient_of(template)
         return Alignment(
-            # The steps were approximate.
-            Rotation.from_matrix(self._motion[:3, :3]).as_matrix(),
+            rotation_of(self._motion),
             self._motion[:3, 3].copy(),
             self._covariance(_COMMON * unexplained, template.camera),
             unexplained,
@@ -360,23 +359,12 @@ class _Search:
         b[:6] += self._prior[:6] * self._offset[:6]
         b[6:] -= self._prior[6:] * self._offset[6:]
         step = np.linalg.solve(H, b)
-        self._motion = _moved(self._motion, -step[:6])
+        self._motion = moved(self._motion, -step[:6])
         self._offset[:6] -= step[:6]
         self._offset[6:] += step[6:]
         self._information = H
         self._last_step = step[:6]
         return step[:6]
-
-
-def _moved(motion: Doubles, step: Doubles) -> Doubles:
-    """motion · exp(step) to second order in the turn, at a fifth of the cost; a small error is made
-    good by the next step."""
-    x, y, z = step[3:]
-    W = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    moved = motion.copy()
-    moved[:3, 3] += motion[:3, :3] @ step[:3]
-    moved[:3, :3] += motion[:3, :3] @ (W + 0.5 * W @ W)
-    return moved
 
 
 def _angle(motion: Doubles) -> float:
@@ -385,13 +373,7 @@ def _angle(motion: Doubles) -> float:
 
 def _robust_spread(difference: Floats) -> float:
     """Standard deviation, by the median absolute deviation, of intensities."""
-    return max(_MIN_SPREAD, 1.4826 * _median(np.abs(difference)))
-
-
-def _median(values: Floats) -> float:
-    """np.median costs four times as much."""
-    middle = values.size // 2
-    return float(np.partition(values, middle)[middle])
+    return max(_MIN_SPREAD, 1.4826 * median(np.abs(difference)))
 
 
 def _typical(inverse_depth: Floats) -> float:

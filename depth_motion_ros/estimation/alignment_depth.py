@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.estimation.alignment_template import Floats, Look, Template
+from depth_motion_ros.estimation.gauss_newton import median
 from depth_motion_ros.geometry.camera import Camera
 
 # Errors of neighbours are alike: so many say as much as one; and some are far off (Student's t).
@@ -49,7 +50,7 @@ def smooth_part(
     part.
     """
     shapes = _maps(*camera.size).take(index, axis=1)
-    rest = np.float32(1.4826 * np.median(np.abs(error))) ** 2
+    rest = np.float32(1.4826 * median(np.abs(error))) ** 2
     weight = 1 / (_ALIKE * (variance + rest + error * error / _FREEDOM))
     H = ((shapes * weight) @ shapes.T).astype(np.float64)
     H[np.diag_indices(WAVES)] += depth_error**-2

@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.estimation.alignment_template import Floats
+from depth_motion_ros.estimation.gauss_newton import median, moved
 from depth_motion_ros.estimation.tracks import Tracks
-from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.camera import Camera
 
 Doubles = NDArray[np.float64]
 
-_ITERATIONS = 4
+# At most; and pixels (root mean square over the tracks), a step shorter than which is the last.
+# Three will do where all is static; what is large and moves by itself is let go step by step.
+_ITERATIONS, _ENOUGH = 8, 0.02
 # Fewer tracks, a smaller share of the corners looked for, or tracks so many pixels off their
 # epipolar lines show no motion.
 _FEWEST, _LEAST_SHARE, _MAX_SPREAD = 60, 0.2, 0.5
@@ -104,7 +106,7 @@ def solve(
         across = seen.x * dv - seen.y * du
         along = seen.x * du + seen.y * dv + seen.pull * error
         if iteration:
-            spread = max(_MIN_SPREAD, _deviation(across))
+            spread = max(_MIN_SPREAD, 1.4826 * median(np.abs(across)))
         noise = np.float32(spread**2)
         total = noise + depth_variance * seen.pull**2
         weight = _student(across**2 / noise + along**2 / total, tracks.weight)
@@ -116,10 +118,13 @@ def solve(
         H[np.diag_indices(6)] = H.diagonal() * (1 + _DAMPING) + prior
         step = np.linalg.solve(H, b - prior * offset)
         offset = offset + step
-        motion = motion @ se3.exp(step)
-        across -= step.astype(np.float32) @ J[:, :count]
-        along -= step.astype(np.float32) @ J[:, count:]
+        motion = moved(motion, step)
+        moved_by = step.astype(np.float32) @ J
+        across -= moved_by[:count]
+        along -= moved_by[count:]
         error = np.clip(depth_variance * seen.pull * along / total, -_MOST, _MOST)
+        if iteration and moved_by @ moved_by < 2 * count * _ENOUGH**2:
+            break
     if spread > _MAX_SPREAD:
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -196,13 +201,8 @@ def _middle(values: Floats, variance: Floats, weight: Floats) -> float:
     """Mean by Student's t, from the median on."""
     if not values.size:
         return 0.0
-    middle = float(np.median(values))
+    middle = median(values)
     for _ in range(3):
         w = weight / (np.float32(_FREEDOM) * variance + (values - np.float32(middle)) ** 2)
         middle = float(w @ values) / max(float(w.sum()), 1e-12)
     return middle
-
-
-def _deviation(values: Floats) -> float:
-    middle = values.size // 2
-    return 1.4826 * float(np.partition(np.abs(values), middle)[middle])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from depth_motion_ros.estimation.alignment_depth import WAVES, smooth_part
 from depth_motion_ros.estimation.alignment_template import Floats
 from depth_motion_ros.estimation.epipolar import TrackedMotion
+from depth_motion_ros.estimation.gauss_newton import median
 from depth_motion_ros.estimation.tracks import Tracks
 from depth_motion_ros.geometry.camera import Camera
 
@@ -80,7 +81,7 @@ class Structure:
         which = which[shared]
         ratio = before.log_depth[which] - self.log_previous_depth[shared]
         variance = before.variance[which] + self.variance[shared] + np.float32(_MIN_ERROR**2)
-        middle = float(np.median(ratio))
+        middle = median(ratio)
         for _ in range(3):
             off = ratio - np.float32(middle)
             weight = (_FREEDOM + 1) / (_FREEDOM * variance + off * off)
@@ -100,5 +101,5 @@ def smooth_error(
         return np.zeros(WAVES)
     error = found.error[good] + np.log(tracks.inverse_depth[good] / as_told.inverse_depth[good])
     # The unit of length is no error.
-    error -= np.median(error)
+    error -= np.float32(median(error))
     return smooth_part(error, found.variance[good], tracks.index[good], camera, depth_error)
