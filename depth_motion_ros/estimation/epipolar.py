@@ -23,6 +23,8 @@ _ITERATIONS, _ENOUGH = 8, 0.02
 _FEWEST, _LEAST_SHARE, _MAX_SPREAD = 60, 0.2, 0.5
 # Pixels: of tracks before anything is known of them, and at best.
 _FIRST_SPREAD, _MIN_SPREAD = 0.15, 0.06
+# Pixels.
+_NO_PARALLAX = np.float32(1e-6)
 # Degrees of freedom of Student's t.
 _FREEDOM = 4.0
 # Errors of a depth map are alike over so many neighbouring corners, which together say about the
@@ -165,7 +167,11 @@ def _look(tracks: Tracks, inverse_depth: Floats, motion: Doubles, K: Doubles) ->
     u, v = p[0] * over_w, p[1] * over_w
     near = inverse_depth * over_w
     du, dv = (k[0] - u * k[2]) * near, (k[1] - v * k[2]) * near
-    pull = np.sqrt(du * du + dv * dv) + np.float32(1e-9)
+    pull = np.sqrt(du * du + dv * dv)
+    # Where there is no parallax any direction will do.
+    none = pull < _NO_PARALLAX
+    pull[none] = _NO_PARALLAX
+    du[none], dv[none] = _NO_PARALLAX, 0
     return _Seen(u, v, over_w, pull, du / pull, dv / pull)
 
 
