@@ -64,6 +64,8 @@ def follow(
     """
     pixel = _corners(grey)
     tried = len(pixel)
+    if not tried:
+        return _none()
     source = _warp(inverse_depth, motion, camera)
     warped = cv2.remap(previous, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
     here, before = _detail(grey), _detail(warped)
@@ -87,6 +89,13 @@ def follow(
         inverse_depth=rho[good],
         weight=weight.ravel()[index],
         tried=tried,
+    )
+
+
+def _none() -> Tracks:
+    nothing = np.zeros((3, 0), np.float32)
+    return Tracks(
+        nothing[:2], nothing[:2], np.zeros(0, np.intp), nothing, nothing[0], nothing[0], 0
     )
 
 
@@ -130,8 +139,6 @@ def _detail(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _step(
     first: NDArray[np.uint8], second: NDArray[np.uint8], points: Floats
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    if not len(points):
-        return points, np.zeros(0, bool)
     moved, found, _ = cv2.calcOpticalFlowPyrLK(  # type: ignore[call-overload]
         first, second, points, None, winSize=(_WINDOW, _WINDOW), maxLevel=0, criteria=_CRITERIA
     )
