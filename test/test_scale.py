@@ -81,6 +81,20 @@ def test_standing_still_tells_nothing_and_forgets_nothing():
         assert source.update(seen(index, ahead(1e-4))) == known
 
 
+def test_a_unit_that_drifts_is_followed():
+    source = OdometryScale(BODY_FROM_OPTICAL)
+    source.add(0, moved())
+    scale = UNKNOWN
+    for index in range(1, 101):
+        source.add(index * PERIOD, moved(0.1 * index))
+        # 3 % in a second, 30 % in all.
+        unit = TRUE * 1.3 ** (index / 100)
+        scale = source.update(seen(index, ahead(0.1, unit)))
+    # Half a second counts half: the mean is 0.6 s late, which is 2 %. Of all frames alike it would
+    # be 13 %.
+    assert scale.value == pytest.approx(1.3 * TRUE, rel=0.03)
+
+
 def test_odometry_may_come_late():
     source = OdometryScale(BODY_FROM_OPTICAL)
     for index in range(1, 11):

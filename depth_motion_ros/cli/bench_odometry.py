@@ -18,6 +18,7 @@ HELP = "drift of the odometry and truth of its covariance, refined or not, by so
 _COLUMNS = (
     ("turn °", "turn", ".4f"),
     ("90 %", "turn_90", ".3f"),
+    ("bias °", "bias", ".4f"),
     ("step %", "step", ".2f"),
     ("90 %", "step_90", ".1f"),
     ("t_err %", "t_err", ".2f"),
@@ -36,7 +37,8 @@ _COLUMNS = (
     ("ms", "milliseconds", ".1f"),
 )
 _NOTE = (
-    "turn, step: error of one frame's motion, median and 90th percentile. t_err, r_err: KITTI's "
+    "turn, step: error of one frame's motion, median and 90th percentile; bias: of the mean error "
+    "of turning. t_err, r_err: KITTI's "
     "lengths, or 5-50 m on shorter paths.\ndrift: of the last pose. unit: not metric, one factor "
     "for the sequence fitted to the truth. scale: at the end, in metres per unit; long by: of the "
     "metric path.\nNEES/6: mean, 1 is consistent, less is cautious. jitter: of the true "
@@ -59,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what the estimator is told; default: depth-error, or what the weights say",
     )
     parser.add_argument("--limit", type=int, default=100, help="frames of each sequence")
+    parser.add_argument("--first", type=int, default=0, help="frame to begin with")
     parser.add_argument("--scene-seed", type=int, help="another scene of a sim: family")
     parser.add_argument(
         "--camera-height", type=float, default=0.0, help="m; simulated scenes know their own"
@@ -93,7 +96,7 @@ def measured(spec: str, args: argparse.Namespace) -> Iterator[tuple[str, dict[st
 
     options = {"seed": args.scene_seed} if spec.startswith("sim:") else {}
     with open_source(spec, **options) as source:
-        frames = list(itertools.islice(source, args.limit))
+        frames = list(itertools.islice(source, args.first, args.first + args.limit))
     predictions, size = predicted(spec, frames, args)
     base = estimator_settings(spec, args)
     kinds = [("unit", "constant"), ("odometry", "odometry")]

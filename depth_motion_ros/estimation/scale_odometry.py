@@ -14,6 +14,9 @@ from depth_motion_ros.sources.bag_odometry import OdometryTrack
 
 # Pairs that the sum runs over, and the fewest that say anything.
 _WINDOW, _FEWEST = 100, 5
+# Seconds of moving after which a pair counts half: a network's unit wanders with what it sees, by
+# some percent in a second.
+_HALF_LIFE = 0.5
 # Steps are noise below these: metres per second of the camera.
 _MIN_SPEED = 0.05
 # Ratios further from the median than so many robust standard deviations are slip or a wrong pair.
@@ -27,7 +30,8 @@ _SECOND = 1e-9
 
 
 class OdometryScale:
-    """s = Σ‖t_odo‖‖t_pred‖ / Σ‖t_pred‖² over the last moving pairs, without outliers.
+    """s = Σ w‖t_odo‖‖t_pred‖ / Σ w‖t_pred‖² over the last moving pairs, without outliers; the
+    newer, the more they count.
 
     Odometry may come late or early: a pair waits until the odometry reaches its second frame.
     Without new odometry the last scale stays, for a network's unit does not change by itself.
@@ -39,7 +43,7 @@ class OdometryScale:
         self.mount(base_from_camera)
         self._track = OdometryTrack()
         self._waiting: deque[tuple[int, int, float]] = deque(maxlen=_WINDOW)
-        self._steps: deque[tuple[float, float]] = deque(maxlen=_WINDOW)
+        self._steps: deque[tuple[float, float, float]] = deque(maxlen=_WINDOW)
         self._scale = UNKNOWN
 
     def mount(self, base_from_camera: NDArray[np.float64]) -> None:
@@ -69,19 +73,21 @@ class OdometryScale:
         base = se3.inverse(before[1]) @ after[1]
         camera = self._camera_from_base @ base @ self._base_from_camera
         step = float(np.linalg.norm(camera[:3, 3]))
-        if predicted <= 0 or step < _MIN_SPEED * (last - first) * _SECOND:
+        seconds = (last - first) * _SECOND
+        if predicted <= 0 or step < _MIN_SPEED * seconds:
             return False
-        self._steps.append((step, predicted))
+        self._steps.append((step, predicted, seconds))
         return True
 
 
 def _scale_of(steps: NDArray[np.float64]) -> Scale:
-    """steps: (N, 2), metres and network units of the same steps."""
+    """steps: (N, 3), metres, network units and seconds of the same steps, the newest last."""
     logs = np.log(steps[:, 0] / steps[:, 1])
     middle = float(np.median(logs))
     spread = max(_MIN_SPREAD, 1.4826 * float(np.median(np.abs(logs - middle))))
     inlier = np.abs(logs - middle) <= _OUTLIER * spread
-    true, predicted = steps[inlier].T
-    value = float(true @ predicted / (predicted @ predicted))
-    count = max(1.0, float(inlier.sum()) / _CORRELATED)
-    return Scale(value, "odometry", spread**2 / count + _REMAINS**2)
+    true, predicted, seconds = steps[inlier].T
+    weight = 0.5 ** ((seconds.sum() - np.cumsum(seconds)) / _HALF_LIFE)
+    value = float(true @ (weight * predicted) / (predicted @ (weight * predicted)))
+    count = float(weight.sum() ** 2 / (weight @ weight)) / _CORRELATED
+    return Scale(value, "odometry", spread**2 / max(1.0, count) + _REMAINS**2)

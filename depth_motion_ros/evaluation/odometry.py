@@ -129,8 +129,9 @@ def score(frames: Sequence[Frame], run: Run) -> Metrics:
     source knows, lengths are in another unit.
 
     turn, turn_90 (degrees), step, step_90 (% of the true step): error of one frame's motion, median
-    and 90th percentile, over frames in which something moves. t_err (%), r_err (°/100 m) over the
-    lengths of KITTI that fit, else over 5 to 50 m; ate (m, after the best
+    and 90th percentile, over frames in which something moves. bias (degrees): of the mean error of
+    turning, which is what does not average out: of the estimate, or of the truth. t_err (%), r_err
+    (°/100 m) over the lengths of KITTI that fit, else over 5 to 50 m; ate (m, after the best
     similarity); drift (% of the path, at its end).
     scale: metres per unit at the end; scale_std: what its variance claims; scale_error: % by which
     the path is too long. A run that is not metric is first multiplied by the one factor that fits
@@ -170,6 +171,7 @@ def score(frames: Sequence[Frame], run: Run) -> Metrics:
         "turn_90": _percentile(turns, 90),
         "step": _percentile(steps, 50),
         "step_90": _percentile(steps, 90),
+        "bias": float(np.degrees(np.linalg.norm(np.mean(errors, axis=0)[3:]))) if errors else None,
         "t_err": segments.t_err if segments else None,
         "r_err": segments.r_err if segments else None,
         "ate": absolute_error(align(path, poses).applied_to(path), poses),
