@@ -74,7 +74,7 @@ def test_depth_of_the_previous_frame_is_reused():
 def test_one_scale_multiplies_depth_motion_and_object_flow():
     engine = ScriptedEngine().moving(2)
     engine.residual[:8, :8] = [0, 0, -0.4]
-    estimator = Estimator(engine, EstimatorSettings(scale=2.5))
+    estimator = Estimator(engine, EstimatorSettings(scale=2.5, object_motion="network"))
     estimator.process(frame(0.0))
     estimate = estimator.process(frame(0.1, shift=2))
     assert estimate.scale.source == "constant"

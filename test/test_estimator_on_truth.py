@@ -65,6 +65,7 @@ def played(frames):
         min_flow_speed=0.05,
         min_flow_ratio=0.02,
         refine=False,
+        object_motion="network",
     )
     estimator = Estimator(engine, settings)
     estimates, before = [], None

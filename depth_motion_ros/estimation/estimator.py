@@ -15,17 +15,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_motion_ros.engines.engine import Engine, EngineError, RawPrediction
+from depth_motion_ros.engines.engine import Engine, EngineError, RawMotion, RawPrediction
 from depth_motion_ros.estimation.estimate import Estimate, Motion, Quality, Scale
+from depth_motion_ros.estimation.flow_motion import FlowMotion
 from depth_motion_ros.estimation.intrinsics import LearnedIntrinsics
-from depth_motion_ros.estimation.object_flow import object_flow
+from depth_motion_ros.estimation.object_flow import ObjectFlow, object_flow
 from depth_motion_ros.estimation.odometry import Odometry, OdometryState
 from depth_motion_ros.estimation.pair import PairMotion, View, pair_motion
 from depth_motion_ros.estimation.quality import metric_covariance
 from depth_motion_ros.estimation.scale import Observation, ScaleSource
 from depth_motion_ros.estimation.scale_choice import choose_scale_source
 from depth_motion_ros.estimation.scale_odometry import OdometryScale
-from depth_motion_ros.estimation.settings import HOLD, SILENT, EstimatorSettings
+from depth_motion_ros.estimation.settings import FLOW, HOLD, SILENT, EstimatorSettings
 from depth_motion_ros.estimation.steady_unit import SteadyUnit
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.camera import Camera
@@ -103,6 +104,7 @@ class Estimator:
         self._rectifier = Rectifier()
         self._learned = LearnedIntrinsics(self.settings.intrinsics_window)
         self._unit = SteadyUnit(self.settings.depth_error)
+        self._flow_motion = FlowMotion()
         self._previous: _Previous | None = None
         self._reset_reason = ""
         self._last_stamp: int | None = None
@@ -222,7 +224,7 @@ class Estimator:
             is_silent=not scale.is_metric and self.settings.unknown_scale == SILENT,
         )
         if previous is not None and pair is not None:
-            estimate = self._with_motion(estimate, raw, pair, previous.stamp, outputs)
+            estimate = self._with_motion(estimate, raw, pair, view, previous, outputs)
         self._integrate(estimate)
         self._previous = _Previous(frame.stamp, view, velocity)
         self._last_stamp, self._reset_reason = frame.stamp, ""
@@ -276,11 +278,12 @@ class Estimator:
         estimate: Estimate,
         raw: RawPrediction,
         pair: PairMotion,
-        previous_stamp: int,
+        view: View,
+        previous: _Previous,
         outputs: Outputs,
     ) -> Estimate:
         """The estimate completed by what the pair shows."""
-        dt = (estimate.stamp - previous_stamp) * 1e-9
+        dt = (estimate.stamp - previous.stamp) * 1e-9
         quality = pair.quality
         estimate = replace(estimate, refinement=pair.refinement)
         if quality.tracking == "lost" or raw.motion is None:
@@ -288,15 +291,7 @@ class Estimator:
         self._learned.add(raw.motion.K)
         flow = None
         if outputs.object_flow:
-            flow, moving = object_flow(
-                raw.motion.residual * np.float32(self._unit.factor),
-                pair.rotation,
-                estimate.depth,
-                estimate.scale.value,
-                dt,
-                self.settings.min_flow_speed,
-                self.settings.min_flow_ratio,
-            )
+            flow, moving = self._object_flow(estimate, raw.motion, pair, view, previous)
             quality = replace(quality, moving_fraction=moving)
         motion = Motion(
             pair.rotation,
@@ -312,6 +307,34 @@ class Estimator:
             learned_camera=self._learned_camera(),
             quality=quality,
         )
+
+    def _object_flow(
+        self,
+        estimate: Estimate,
+        raw: RawMotion,
+        pair: PairMotion,
+        view: View,
+        previous: _Previous,
+    ) -> ObjectFlow:
+        settings, scale = self.settings, estimate.scale.value
+        ratio = settings.min_flow_ratio
+        if settings.object_motion == FLOW:
+            ratio = 0.0
+            residual = self._flow_motion.residual(
+                view,
+                previous.view,
+                estimate.depth / np.float32(scale),
+                pair,
+                estimate.camera,
+                (previous.stamp, estimate.stamp),
+                settings.depth_error,
+                settings.min_flow_speed / scale,
+            )
+        else:
+            residual = raw.residual * np.float32(self._unit.factor)
+        dt = (estimate.stamp - previous.stamp) * 1e-9
+        speed = settings.min_flow_speed
+        return object_flow(residual, pair.rotation, estimate.depth, scale, dt, speed, ratio)
 
     def _held(self, stamp: int, dt: float) -> Motion | None:
         """The last motion seen, gone on with for ``dt`` s; None where that is not wanted, or it

@@ -24,6 +24,7 @@ UNIT_KEY = "unit"
 
 SCALE_SOURCES = ("constant", "camera_height", "odometry", "auto")
 SILENT, UNIT, HOLD = "silent", "unit", "hold"
+FLOW, NETWORK = "flow", "network"
 
 
 class SettingsError(ValueError):
@@ -96,6 +97,12 @@ class EstimatorSettings:
     max_gap: float = _number(
         1.0, 0.0, math.inf, "s", "a longer time without frames resets the motion state"
     )
+    object_motion: str = _choice(
+        FLOW,
+        (FLOW, NETWORK),
+        "what tells the motion of objects: optical flow against the camera's motion and depth, or "
+        "the residual field of the network",
+    )
     min_flow_speed: float = _number(
         0.3, 0.0, math.inf, "m/s", "slower object motion counts as static"
     )
@@ -106,7 +113,8 @@ class EstimatorSettings:
         0.0,
         math.inf,
         "1/s",
-        "object motion slower than this share of the depth per second counts as static",
+        "object motion of the network slower than this share of the depth per second counts as "
+        "static",
     )
     # Measured at 416x128: 0.0021-0.0022 over 59 pairs of a car at rest (sensor noise), 0.0064 and
     # more over 1,754 pairs of moving cameras, four pairs of identical frames aside.

@@ -275,6 +275,14 @@ _OUTPUT = (
         maximum=32,
     ),
     Parameter(
+        "object_motion",
+        "flow",
+        "what tells the motion of objects: optical flow against the camera's motion and depth, or "
+        "the residual field of the network",
+        LIVE,
+        choices=("flow", "network"),
+    ),
+    Parameter(
         "object_flow_threshold",
         0.3,
         "slower object motion counts as static",
@@ -286,7 +294,8 @@ _OUTPUT = (
     Parameter(
         "object_flow_ratio",
         0.15,
-        "object motion slower than this share of its depth per second counts as static",
+        "object motion slower than this share of its depth per second counts as static; "
+        "of object_motion network alone",
         LIVE,
         "1/s",
         minimum=0.0,

@@ -1,0 +1,73 @@
+"""Where every pixel of an image was in the image before."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
+
+# Dense inverse search (Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016) at
+# full size, without its variational smoothing: the presets stop at a half or a quarter of it, and
+# what is small and moves is smoothed away (false to found, docs/odometry.md).
+_THERE = {"FinestScale": 0, "PatchStride": 5, "GradientDescentIterations": 5}
+# The way back only has to tell where the way there is wrong.
+_BACK = {"FinestScale": 1, "PatchStride": 4, "GradientDescentIterations": 6}
+# Pixels by which the way there and back may miss.
+_FLOW_ERROR = 0.7
+# Mean square of the image gradient (gray levels per pixel), over 7x7 pixels, that flow can hold.
+_TEXTURE = 4.0
+_TEXTURE_SIZE = (7, 7)
+
+
+class DenseFlow(NamedTuple):
+    """x, y: (H, W) pixels from here to where the pixel was in the previous image. good: (H, W),
+    found again on the way back, inside the previous image, and on texture."""
+
+    x: Floats
+    y: Floats
+    good: NDArray[np.bool_]
+
+    def resized(self, size: tuple[int, int]) -> DenseFlow:
+        """In pixels of images of another size (width, height): the mean over each; good where
+        most of it is."""
+        height, width = self.x.shape
+        if size == (width, height):
+            return self
+        good = _area(self.good.astype(np.float32), size) > 0.5
+        x = _area(self.x, size) * np.float32(size[0] / width)
+        return DenseFlow(x, _area(self.y, size) * np.float32(size[1] / height), good)
+
+
+def dense_flow(grey: Bytes, previous: Bytes) -> DenseFlow:
+    """Follow every pixel of a gray image (H, W) back into the previous one."""
+    there, back = _search(_THERE, grey, previous), _search(_BACK, previous, grey)
+    height, width = grey.shape
+    x, y = cv2.split(there)
+    column, row = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
+    target_x, target_y = x + column, y + row
+    returned = cv2.remap(
+        back, target_x, target_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    missed_x, missed_y = cv2.split(np.asarray(there + returned))
+    gx, gy = (cv2.Sobel(grey, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
+    good = missed_x * missed_x + missed_y * missed_y < _FLOW_ERROR**2
+    good &= cv2.boxFilter(gx * gx + gy * gy, -1, _TEXTURE_SIZE) > _TEXTURE
+    good &= (target_x >= 0) & (target_x <= width - 1) & (target_y >= 0) & (target_y <= height - 1)
+    return DenseFlow(np.asarray(x, np.float32), np.asarray(y, np.float32), np.asarray(good, bool))
+
+
+def _search(options: dict[str, int], first: Bytes, second: Bytes) -> Floats:
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    search.setVariationalRefinementIterations(0)
+    for name, value in options.items():
+        getattr(search, f"set{name}")(value)
+    return np.asarray(search.calc(first, second, None), np.float32)  # type: ignore[call-overload]
+
+
+def _area(values: Floats, size: tuple[int, int]) -> Floats:
+    return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA), np.float32)

@@ -1,0 +1,191 @@
+"""What moves by itself, by geometry: optical flow against the camera's motion and depth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_motion_ros.estimation.dense_flow import DenseFlow, dense_flow
+from depth_motion_ros.estimation.pair import PairMotion, View
+from depth_motion_ros.estimation.point_cloud import rays
+from depth_motion_ros.estimation.rigid_flow import (
+    FLOW_ERROR,
+    FLOW_SHARE,
+    Floats,
+    RigidFlow,
+    rigid_flow,
+    without_motion_error,
+)
+from depth_motion_ros.geometry.camera import Camera
+
+# Pixels of a square over which flow is averaged, and the share of them that must be good.
+_POOL, _ENOUGH = 3, 0.5
+# What was left over a frame ago counts so much now: flow's noise averages out, motion does not.
+_MEMORY = 0.6
+# Standard deviations: grown into from something sure, and so many sure pixels at least.
+_DOUBTFUL, _SURE, _SURE_PIXELS = 2.75, 5.0, 8
+# Depth is told too far (thin things are missed) further than too near: nothing is beyond infinity.
+_TOO_FAR = 5 / 3
+# Pixels of the rim of a patch that are compared, and gray levels by which the camera's motion must
+# explain them worse than flow does: flow is carried over outlines.
+_RIM, _WORSE = 2, 1.0
+_SQUARE = np.ones((3, 3), np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class _Memory:
+    """left: (H, W, 3): x and y in pixels per second, and how many frames count in them."""
+
+    stamp: int
+    left: Floats
+
+
+class FlowMotion:
+    """Finds what flow shows and neither the camera's motion nor errors of depth explain.
+
+    Across the epipolar line depth moves no pixel: what deviates there by more than the noise of
+    flow and motion moves. Along it, what depth would have to be wrong by is weighed by how wrong
+    depth usually is; behind infinity it cannot be. Averaged over a few frames that follow each
+    other, joined to patches that grow from what is sure.
+    """
+
+    def __init__(self) -> None:
+        self._memory: _Memory | None = None
+
+    def residual(
+        self,
+        view: View,
+        previous: View,
+        depth: Floats,
+        pair: PairMotion,
+        camera: Camera,
+        stamps: tuple[int, int],
+        depth_error: float,
+        least: float,
+    ) -> Floats:
+        """(H, W, 3) T_res: a point X of this frame lies at R X + t + T_res in the previous camera's
+        axes; zero where nothing moves or nothing is known. It is the shortest motion that flow
+        allows: what goes along the ray of sight is not seen.
+
+        depth: (H, W) in the unit of the pair, NaN = unknown. stamps: ns, of previous and view.
+        depth_error: relative standard deviation of depth. least: length of T_res per second below
+        which nothing counts as moving.
+        """
+        size = depth.shape[1::-1]
+        greys = [cv2.cvtColor(each.detail, cv2.COLOR_RGB2GRAY) for each in (view, previous)]
+        fine = dense_flow(np.asarray(greys[0], np.uint8), np.asarray(greys[1], np.uint8))
+        flow = fine.resized(size)
+        known = ~np.isnan(depth)
+        z = np.where(known, depth, np.float32(1))
+        seen = rigid_flow(flow, z, pair.rotation, pair.translation, pair.covariance, camera)
+        good = flow.good & known
+        seen = without_motion_error(seen, good, depth_error)
+        dt = (stamps[1] - stamps[0]) * 1e-9
+        x, y, frames = self._averaged(seen, flow, good, stamps, dt)
+        length_x = x * seen.point[2] * np.float32(1 / camera.fx)
+        length_y = y * seen.point[2] * np.float32(1 / camera.fy)
+        fast = length_x * length_x + length_y * length_y > (least * dt) ** 2
+        sigmas = _significance(x, y, frames, seen, depth_error)
+        moves = _patches(np.where(fast & (frames > 0), sigmas, np.float32(0)))
+        if moves.any():
+            moves &= ~_explained(moves, greys, fine, seen)
+        return _shortest(moves, length_x, length_y, flow, camera)
+
+    def _averaged(
+        self,
+        seen: RigidFlow,
+        flow: DenseFlow,
+        good: NDArray[np.bool_],
+        stamps: tuple[int, int],
+        dt: float,
+    ) -> tuple[Floats, Floats, Floats]:
+        """What is left over, pixels of one frame (H, W), and how many frames' worth; 0 = none."""
+        share = _pooled(good.astype(np.float32))
+        weight = np.float32(1 / dt) / np.maximum(share, np.float32(1e-3))
+        x, y = (_pooled(np.where(good, part, np.float32(0))) * weight for part in (seen.x, seen.y))
+        now = (share > _ENOUGH).astype(np.float32)
+        memory, frames = self._memory, now
+        if memory is not None and memory.stamp == stamps[0] and memory.left.shape[:2] == x.shape:
+            height, width = x.shape
+            past = cv2.remap(
+                memory.left,
+                flow.x + np.arange(width, dtype=np.float32),
+                flow.y + np.arange(height, dtype=np.float32)[:, None],
+                cv2.INTER_LINEAR,
+                borderValue=(0, 0, 0),
+            )
+            past_x, past_y, past_frames = cv2.split(past)
+            old = np.float32(_MEMORY) * np.where(good, past_frames, np.float32(0))
+            total = np.maximum(now + old, np.float32(1e-6))
+            x, y = (x * now + old * past_x) / total, (y * now + old * past_y) / total
+            frames = np.where(now > 0, np.minimum(now + old, np.float32(1 / (1 - _MEMORY))), now)
+        self._memory = _Memory(stamps[1], np.asarray(cv2.merge((x, y, frames)), np.float32))
+        return x * np.float32(dt), y * np.float32(dt), frames
+
+
+def _significance(
+    x: Floats, y: Floats, frames: Floats, seen: RigidFlow, depth_error: float
+) -> Floats:
+    """(H, W) standard deviations by which (x, y) is more than noise."""
+    jx, jy = seen.by_depth
+    parallax = np.maximum((x - jx) ** 2 + (y - jy) ** 2, jx * jx + jy * jy)
+    # Noise averages out: 1 / sum of squared weights.
+    independent = 1 / np.maximum(np.float32(1), frames * np.float32(1 + _MEMORY))
+    noise = np.float32(FLOW_ERROR**2) + np.float32(FLOW_SHARE**2) * parallax
+    xx, yy, xy = seen.motion_variance()
+    towards = np.where(x * jx + y * jy > 0, np.float32(1), np.float32(_TOO_FAR**2))
+    by_depth = np.float32(depth_error**2) * towards
+    a = independent * (xx + noise) + by_depth * jx * jx
+    b = independent * xy + by_depth * jx * jy
+    c = independent * (yy + noise) + by_depth * jy * jy
+    squared = (c * x * x - 2 * b * x * y + a * y * y) / np.maximum(a * c - b * b, 1e-9)
+    return np.asarray(np.sqrt(np.maximum(squared, 0)), np.float32)
+
+
+def _patches(sigmas: Floats) -> NDArray[np.bool_]:
+    """Connected doubtful pixels with enough sure ones among them."""
+    mask = (sigmas > _DOUBTFUL).astype(np.uint8)
+    mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _SQUARE), np.uint8)
+    count, labels = cv2.connectedComponents(mask, connectivity=4)
+    keep = np.bincount(labels[sigmas > _SURE], minlength=count) >= _SURE_PIXELS
+    keep[0] = False
+    return np.asarray(keep[labels], bool)
+
+
+def _explained(
+    moves: NDArray[np.bool_], greys: list[NDArray], fine: DenseFlow, seen: RigidFlow
+) -> NDArray[np.bool_]:
+    """The pixels of the rims that the camera's motion alone explains as well as flow does."""
+    height, width = greys[0].shape
+    column, row = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
+    left_x, left_y = (cv2.resize(part, (width, height)) for part in (seen.x, seen.y))
+    ratio_x, ratio_y = width / moves.shape[1], height / moves.shape[0]
+    rigid = fine.x - np.float32(ratio_x) * left_x, fine.y - np.float32(ratio_y) * left_y
+    differences = []
+    for x, y in ((fine.x, fine.y), rigid):
+        there = cv2.remap(
+            greys[1], x + column, y + row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        difference = cv2.blur(cv2.absdiff(there, greys[0]).astype(np.float32), (3, 3))
+        differences.append(cv2.resize(difference, moves.shape[1::-1], interpolation=cv2.INTER_AREA))
+    inner = cv2.erode(moves.view(np.uint8), np.ones((2 * _RIM + 1,) * 2, np.uint8)) > 0
+    return np.asarray(moves & ~inner & (differences[1] < differences[0] + _WORSE), bool)
+
+
+def _shortest(
+    moves: NDArray[np.bool_], x: Floats, y: Floats, flow: DenseFlow, camera: Camera
+) -> Floats:
+    """(H, W, 3): x, y (at constant depth) less what of it goes along the ray of sight."""
+    ray_x, ray_y = rays(camera)
+    u, v = ray_x + flow.x / np.float32(camera.fx), ray_y + flow.y / np.float32(camera.fy)
+    along = (x * u + y * v) / (u * u + v * v + 1)
+    field = cv2.merge((x - along * u, y - along * v, -along))
+    field[~moves] = 0
+    return np.asarray(field, np.float32)
+
+
+def _pooled(values: Floats) -> Floats:
+    return np.asarray(cv2.boxFilter(values, -1, (_POOL, _POOL)), np.float32)
