@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from estimation_helpers import CAMERA, DEPTH, HEIGHT, SECOND, STEP, WIDTH, ScriptedEngine, frame
@@ -90,9 +92,28 @@ def test_a_unit_that_drifts_is_followed():
         # 3 % in a second, 30 % in all.
         unit = TRUE * 1.3 ** (index / 100)
         scale = source.update(seen(index, ahead(0.1, unit)))
-    # Half a second counts half: the mean is 0.6 s late, which is 2 %. Of all frames alike it would
-    # be 13 %.
-    assert scale.value == pytest.approx(1.3 * TRUE, rel=0.03)
+    # What is a second old counts half: the mean is 1.4 s late, which is 4 %. Of all frames alike it
+    # would be 13 %.
+    assert scale.value == pytest.approx(1.3 * TRUE, rel=0.05)
+
+
+def test_a_change_of_unit_that_is_known_need_not_be_learnt():
+    mount = BODY_FROM_OPTICAL.copy()
+    mount[:3, 3] = [0.2, 0.0, 1.4]
+    by_odometry, by_height = OdometryScale(mount), CameraHeightScale(1.4, mount)
+    by_odometry.add(0, moved())
+    unit = TRUE
+    for index in range(1, 41):
+        # From frame 20 on all is told shorter, by a twentieth a frame.
+        change = 1.0 if index < 20 else 0.95
+        unit /= change
+        by_odometry.add(index * PERIOD, moved(0.1 * index))
+        observed = seen(index, ahead(0.1, unit))
+        observed = replace(observed, unit_change=change, depth=floor(1.4 / unit)[0])
+        for source in (by_odometry, by_height):
+            scale = source.update(observed)
+            if index > 5:
+                assert scale.value == pytest.approx(unit, rel=2e-3)
 
 
 def test_odometry_may_come_late():

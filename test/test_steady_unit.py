@@ -107,6 +107,25 @@ def test_without_points_it_slowly_becomes_the_network_s_again():
     assert off[-1] < 0.05 * off[0]
 
 
+def test_what_the_network_pulls_back_is_known():
+    rng = np.random.default_rng(0)
+    steady = SteadyUnit(DEPTH_ERROR)
+    steady.steadied(pair(1.0, rng))
+    assert steady.change == 1.0
+    lengths, changes = [], []
+    for _ in range(20):
+        # The same step of a metre, in a unit that stays 0.8 m.
+        lengths.append(steady.steadied(pair(0.8, rng)).translation[2])
+        changes.append(steady.change)
+    # From frame to frame it is told longer by what is known, but for the noise of the points.
+    np.testing.assert_allclose(np.divide(lengths[1:], lengths[:-1]), changes[1:], atol=0.01)
+    # In all it became longer by a tenth at least.
+    assert np.prod(changes) > 1.1
+    # Where nothing is compared, nothing is known of the unit.
+    steady.steadied(pair(0.8))
+    assert steady.change == 1.0
+
+
 def test_standing_still_forgets_nothing():
     rng = np.random.default_rng(0)
     steady = SteadyUnit(DEPTH_ERROR)

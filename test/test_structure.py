@@ -62,6 +62,22 @@ def test_the_claimed_variance_is_that_of_many_draws():
     assert 0.1 < np.sqrt(np.mean(np.square(off))) < 1.3
 
 
+def test_a_neighbouring_point_is_another_point():
+    before, after = two_pairs()
+    # Beside each point there is one that is twice as near, a row below: on the outline of a thing.
+    beside = before.pixel + np.array([[0], [1]], np.float32)
+    both = Structure(
+        np.hstack((before.pixel, beside)),
+        np.hstack((before.previous_pixel, before.previous_pixel)),
+        np.hstack((before.log_depth, before.log_depth - np.float32(np.log(2)))),
+        np.hstack((before.log_previous_depth, before.log_previous_depth)),
+        np.hstack((before.variance, before.variance)),
+        before.size,
+    )
+    alone, _ = after.unit_after(before)
+    assert after.unit_after(both)[0] == pytest.approx(alone, abs=0.02)
+
+
 def test_too_few_points_compare_nothing():
     before, after = two_pairs()
     few = np.s_[:19]

@@ -210,7 +210,8 @@ class Estimator:
         depth = raw.depth * np.float32(self._unit.factor)
         if pair is not None and pair.depth_factor is not None:
             depth *= pair.depth_factor
-        scale = self._scale_source.update(_observation(frame.stamp, depth, camera, previous, pair))
+        seen = _observation(frame.stamp, depth, camera, previous, pair)
+        scale = self._scale_source.update(replace(seen, unit_change=self._unit.change))
         estimate = Estimate(
             stamp=frame.stamp,
             image=image,

@@ -22,6 +22,8 @@ class Observation:
     stamp, previous_stamp: ns. depth: (H, W) > 0. camera: its intrinsics.
     motion: (4, 4), points of this camera to the previous one's axes; None for a first frame and
         while tracking is lost. Where it stands still it is the identity.
+    unit_change: factor by which the same length is told longer than in the frame before, as far as
+        that is known.
     """
 
     stamp: int
@@ -29,6 +31,7 @@ class Observation:
     camera: Camera
     previous_stamp: int | None = None
     motion: NDArray[np.float64] | None = None
+    unit_change: float = 1.0
 
 
 class ScaleSource(Protocol):

@@ -56,5 +56,9 @@ class ScaleFilter:
                 self._count += 1
         self._stamp = stamp
 
+    def change_unit(self, factor: float) -> None:
+        """All lengths are told longer by a factor from now on: the scale is as much smaller."""
+        self._log -= math.log(factor)
+
     def _begin(self, measured: float, variance: float) -> None:
         self._log, self._variance, self._count, self._refused = measured, variance, 1, 0

@@ -74,6 +74,7 @@ class CameraHeightScale:
         self._filter = ScaleFilter()
 
     def update(self, seen: Observation) -> Scale:
+        self._filter.change_unit(seen.unit_change)
         found = ground(seen.depth, seen.camera, self._down)
         if found is not None and found.height > 0:
             variance = found.spread**2 / _INDEPENDENT + _SYSTEMATIC**2

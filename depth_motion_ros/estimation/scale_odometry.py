@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,9 @@ from depth_motion_ros.sources.bag_odometry import OdometryTrack
 
 # Pairs that the sum runs over, and the fewest that say anything.
 _WINDOW, _FEWEST = 100, 5
-# Seconds of moving after which a pair counts half: a network's unit wanders with what it sees, by
-# some percent in a second.
-_HALF_LIFE = 0.5
+# Seconds of moving after which a pair counts half: the unit of length wanders with what is seen,
+# by a percent in a second.
+_HALF_LIFE = 1.0
 # Steps are noise below these: metres per second of the camera.
 _MIN_SPEED = 0.05
 # Ratios further from the median than so many robust standard deviations are slip or a wrong pair.
@@ -45,6 +46,9 @@ class OdometryScale:
         self._waiting: deque[tuple[int, int, float]] = deque(maxlen=_WINDOW)
         self._steps: deque[tuple[float, float, float]] = deque(maxlen=_WINDOW)
         self._scale = UNKNOWN
+        # Of the unit of length since the beginning, as far as it is known: steps are kept in the
+        # first one.
+        self._unit_change = 1.0
 
     def mount(self, base_from_camera: NDArray[np.float64]) -> None:
         """The camera sits there from now on."""
@@ -56,15 +60,18 @@ class OdometryScale:
         self._track.add(stamp, 0.0, pose)
 
     def update(self, seen: Observation) -> Scale:
+        self._unit_change *= seen.unit_change
         if seen.motion is not None and seen.previous_stamp is not None:
-            step = float(np.linalg.norm(seen.motion[:3, 3]))
+            step = float(np.linalg.norm(seen.motion[:3, 3])) / self._unit_change
             self._waiting.append((seen.previous_stamp, seen.stamp, step))
         learned = False
         while self._waiting and self._track.reaches(self._waiting[0][1]):
             learned |= self._measure(*self._waiting.popleft())
         if learned and len(self._steps) >= _FEWEST:
             self._scale = _scale_of(np.array(self._steps))
-        return self._scale
+        if not self._scale.is_metric:
+            return self._scale
+        return replace(self._scale, value=self._scale.value / self._unit_change)
 
     def _measure(self, first: int, last: int, predicted: float) -> bool:
         before, after = self._track.at(first), self._track.at(last)

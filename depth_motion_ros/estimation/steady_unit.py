@@ -32,12 +32,18 @@ class SteadyUnit:
 
     def reset(self) -> None:
         """The next frame's unit is the network's."""
-        self._log, self._variance = 0.0, self._wander
+        self._log, self._variance, self._pull = 0.0, self._wander, 0.0
         self._before: Structure | None = None
 
     @property
     def factor(self) -> float:
         return math.exp(self._log)
+
+    @property
+    def change(self) -> float:
+        """Factor by which the same length is now told longer than a frame ago, as the network
+        pulled the unit back: known, and not to be learnt again from what is metric."""
+        return math.exp(self._pull)
 
     @property
     def variance(self) -> float:
@@ -49,6 +55,7 @@ class SteadyUnit:
         if pair is None:
             self.reset()
             return None
+        self._pull = 0.0
         if pair.quality.tracking != "static":
             # While the camera stands still, the points stay where they are.
             self._update(pair.structure)
@@ -68,5 +75,7 @@ class SteadyUnit:
             self._variance += compared[1]
         # The network says 0 of every frame.
         gain = self._variance / (self._variance + _ALIKE * self._wander)
+        if compared is not None:
+            self._pull = -gain * self._log
         self._log *= 1 - gain
         self._variance *= 1 - gain

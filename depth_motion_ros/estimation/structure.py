@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,14 +16,12 @@ from depth_motion_ros.geometry.camera import Camera
 
 # Fewer points in common do not compare two units.
 _FEWEST = 20
-# Relative standard deviation of a depth at best: a point of one frame is up to a pixel beside that
-# of the other.
+# Relative standard deviation of a depth at best: a point of one frame is up to half a pixel
+# beside that of the other.
 _MIN_ERROR = 0.02
 # Ratios of neighbours share their errors: so many say as much as one; and none says more than this.
 _CORRELATED, _MIN_VARIANCE = 5.0, 0.005**2
 _FREEDOM = 4.0
-# A pixel and its neighbours count as the same point.
-_SAME = np.ones((3, 3), np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +65,13 @@ class Structure:
         if self.size != before.size:
             return None
         width, height = self.size
-        # Numbers of points, from 1 on; of two at one place the later counts.
-        number = np.zeros((height, width), np.float32)
+        # Numbers of points; -1 is none. Were a neighbouring pixel as good, the lower one of two
+        # would mostly lie nearer, and the unit shrink by 0.1 to 0.4 % a frame.
+        number = np.full((height, width), -1, np.intp)
         x, y = np.rint(before.pixel).astype(np.intp)
-        number[y, x] = np.arange(1, x.size + 1)
-        number = np.asarray(cv2.dilate(number, _SAME))
+        number[y, x] = np.arange(x.size)
         x, y = np.rint(self.previous_pixel).astype(np.intp)
-        which = number[y, x].astype(np.intp) - 1
+        which = number[y, x]
         shared = np.flatnonzero(which >= 0)
         if shared.size < _FEWEST:
             return None
