@@ -49,6 +49,9 @@ def test_refinement_measures_better_and_its_covariance_is_true(frames):
     # 11 pairs: at least 10 within the ellipsoid in which 95 % should lie.
     assert refined["inside"] > 0.9
     assert refined["lost"] == 0
+    # What it costs is told where it is done.
+    assert raw["refinement"] is None
+    assert 0 < refined["refinement_least"] <= refined["refinement"]
 
 
 def test_what_is_not_metric_is_compared_after_one_factor(frames):

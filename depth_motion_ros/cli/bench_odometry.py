@@ -35,6 +35,8 @@ _COLUMNS = (
     ("inside less", "inside_less", ".2f"),
     ("lost", "lost", ".2f"),
     ("ms", "milliseconds", ".1f"),
+    ("refine ms", "refinement", ".2f"),
+    ("least", "refinement_least", ".2f"),
 )
 _NOTE = (
     "turn, step: error of one frame's motion, median and 90th percentile; bias: of the mean error "
@@ -42,7 +44,8 @@ _NOTE = (
     "lengths, or 5-50 m on shorter paths.\ndrift: of the last pose. unit: not metric, one factor "
     "for the sequence fitted to the truth. scale: at the end, in metres per unit; long by: of the "
     "metric path.\nNEES/6: mean, 1 is consistent, less is cautious. jitter: of the true "
-    "orientations themselves; less: without it. ms: processor time of a frame without the engine."
+    "orientations themselves; less: without it.\nms: processor time of a frame without the engine; "
+    "refine: of refinement alone, median and least of all pairs."
 )
 
 

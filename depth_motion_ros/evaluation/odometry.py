@@ -139,10 +139,12 @@ def score(frames: Sequence[Frame], run: Run) -> Metrics:
     nees: mean normalised estimation error squared, over its 6 degrees of freedom; inside: share of
     frames inside the 95 % ellipsoid. jitter (degrees): noise that the true orientations have of
     their own; nees_less, inside_less: the same without what that adds. lost: share of frames.
-    milliseconds: median of a frame.
+    milliseconds: median of a frame. refinement, refinement_least: of refining a pair, median and
+    least; the latter tells more on a machine that does other work.
     """
     begin = _begin(run.estimates)
     frames, estimates = frames[begin:], run.estimates[begin + 1 :]
+    refinements = [1e3 * e.refinement.cpu for e in estimates if e.refinement.cpu > 0]
     poses = np.stack([pose_of(frame) for frame in frames])
     truths = [se3.inverse(a) @ b for a, b in itertools.pairwise(poses)]
     path = _path(estimates)
@@ -188,6 +190,8 @@ def score(frames: Sequence[Frame], run: Run) -> Metrics:
         "inside_less": inside_less,
         "lost": float(np.mean([e.quality.tracking == "lost" for e in estimates])),
         "milliseconds": float(np.median(run.milliseconds[1:])),
+        "refinement": _percentile(refinements, 50),
+        "refinement_least": _percentile(refinements, 0),
     }
 
 
