@@ -20,6 +20,10 @@ from depth_motion_ros.estimation.settings import (
         ({"max_depth": float("nan")}, "max_depth must lie in .* m, got nan"),
         ({"intrinsics_window": 0}, r"intrinsics_window must lie in \[1, 1000\] frames, got 0"),
         ({"min_depth": 5.0, "max_depth": 5.0}, r"min_depth 5.0 m must be less than max_depth"),
+        (
+            {"object_motion": "optical"},
+            "object_motion must be one of flow, network, got 'optical'",
+        ),
         ({"scale": 0.0}, "scale must be positive and finite, got 0.0"),
         ({"scale": float("inf")}, "scale must be positive"),
         ({"base_from_camera": np.eye(3)}, "must be a finite 4x4 matrix"),

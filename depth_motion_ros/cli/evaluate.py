@@ -6,8 +6,13 @@ import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from depth_motion_ros.cli.adaptation_options import add_adaptation_arguments
+
+if TYPE_CHECKING:
+    from depth_motion_ros.models.weights import Weights
+    from depth_motion_ros.sources.frame import FrameSource
 
 HELP = "score weights on sequences with ground truth, beside the floors"
 
@@ -41,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_THRESHOLD,
         help="metres per frame above which a pixel counts as moving",
     )
+    parser.add_argument(
+        "--object-motion",
+        choices=("flow", "network"),
+        default="flow",
+        help="what the node takes for the motion of objects",
+    )
     parser.add_argument("--device", default="cpu", help="PyTorch device: cpu, cuda, cuda:1")
     parser.add_argument(
         "--adapt",
@@ -70,7 +81,8 @@ def run(args: argparse.Namespace) -> int:
         crop=args.garg_crop,
         motion_threshold=args.motion_threshold,
     )
-    network = build_network(Weights.from_file(args.weights)).to(args.device)
+    weights = Weights.from_file(args.weights)
+    network = build_network(weights).to(args.device)
     predictor = NetworkPredictor(network)
     results = {}
     for spec in args.data:
@@ -82,7 +94,9 @@ def run(args: argparse.Namespace) -> int:
                 length = min(filter(None, (source.length, args.limit)), default=None)
                 observer = PanelWriter(args.plots, name, spread(length, args.panels))
             result = evaluate(predictor, source, options, observer)
-        results[name] = result.metrics
+            results[name] = result.metrics
+            if "motion_epe" in result.metrics:
+                results[name] |= _as_the_node(weights, source, args)
         if args.plots is not None:
             for path in write_plots(args.plots, replace(result, name=name)):
                 print(f"wrote {path}", file=sys.stderr)
@@ -90,3 +104,21 @@ def run(args: argparse.Namespace) -> int:
     if args.json is not None:
         write_json(args.json, results)
     return 0
+
+
+def _as_the_node(weights: Weights, source: FrameSource, args: argparse.Namespace) -> dict[str, Any]:
+    """What the estimator, which the node runs, says of the motion of objects."""
+    from contextlib import closing
+
+    from depth_motion_ros.engines.select import create_engine
+    from depth_motion_ros.estimation.estimator import Estimator
+    from depth_motion_ros.estimation.settings import EstimatorSettings, depth_error_of, unit_of
+    from depth_motion_ros.evaluation.object_motion import object_motion_metrics
+
+    settings = EstimatorSettings(
+        unit=unit_of(weights.metadata),
+        depth_error=depth_error_of(weights.metadata),
+        object_motion=args.object_motion,
+    )
+    with closing(create_engine(weights, engine="torch", device=args.device)) as engine:
+        return object_motion_metrics(Estimator(engine, settings), source, args.limit)

@@ -32,6 +32,9 @@ _TOO_FAR = 5 / 3
 # Pixels of the rim of a patch that are compared, and gray levels by which the camera's motion must
 # explain them worse than flow does: flow is carried over outlines.
 _RIM, _WORSE = 2, 1.0
+# Fitting a patch: rounds, degrees of freedom of Student's t, neighbours that err alike,
+# and how much faster than the slowest that counts a thing usually is.
+_FITS, _FREEDOM, _ALIKE, _USUAL = 3, 4.0, 5.0, 10.0
 _SQUARE = np.ones((3, 3), np.uint8)
 
 
@@ -67,8 +70,7 @@ class FlowMotion:
         least: float,
     ) -> Floats:
         """(H, W, 3) T_res: a point X of this frame lies at R X + t + T_res in the previous camera's
-        axes; zero where nothing moves or nothing is known. It is the shortest motion that flow
-        allows: what goes along the ray of sight is not seen.
+        axes; one for each patch, zero where nothing moves or nothing is known.
 
         depth: (H, W) in the unit of the pair, NaN = unknown. stamps: ns, of previous and view.
         depth_error: relative standard deviation of depth. least: length of T_res per second below
@@ -92,7 +94,8 @@ class FlowMotion:
         moves = _patches(np.where(fast & (frames > 0), sigmas, np.float32(0)))
         if moves.any():
             moves &= ~_explained(moves, greys, fine, seen)
-        return _shortest(moves, length_x, length_y, flow, camera)
+        usual = _USUAL * least * dt
+        return _translations(moves, length_x, length_y, flow, camera, usual)
 
     def _averaged(
         self,
@@ -175,16 +178,37 @@ def _explained(
     return np.asarray(moves & ~inner & (differences[1] < differences[0] + _WORSE), bool)
 
 
-def _shortest(
-    moves: NDArray[np.bool_], x: Floats, y: Floats, flow: DenseFlow, camera: Camera
+def _translations(
+    moves: NDArray[np.bool_], x: Floats, y: Floats, flow: DenseFlow, camera: Camera, usual: float
 ) -> Floats:
-    """(H, W, 3): x, y (at constant depth) less what of it goes along the ray of sight."""
+    """(H, W, 3): every patch is one thing that is displaced without turning.
+
+    A pixel alone cannot tell what goes along its ray of sight; a patch can, by growing or
+    shrinking. Robust least squares over its pixels; what they leave open is near zero.
+
+    x, y: (H, W) left over, as lengths across the optical axis. usual: a thing's displacement, as a
+    standard deviation.
+    """
+    field = np.zeros((*moves.shape, 3), np.float32)
+    count, labels = cv2.connectedComponents(moves.view(np.uint8), connectivity=4)
     ray_x, ray_y = rays(camera)
-    u, v = ray_x + flow.x / np.float32(camera.fx), ray_y + flow.y / np.float32(camera.fy)
-    along = (x * u + y * v) / (u * u + v * v + 1)
-    field = cv2.merge((x - along * u, y - along * v, -along))
-    field[~moves] = 0
-    return np.asarray(field, np.float32)
+    for label in range(1, count):
+        inside = labels == label
+        u = (ray_x + flow.x / np.float32(camera.fx))[inside].astype(np.float64)
+        v = (ray_y + flow.y / np.float32(camera.fy))[inside].astype(np.float64)
+        ones, zeros = np.ones(len(u)), np.zeros(len(u))
+        J = np.concatenate((np.c_[ones, zeros, -u], np.c_[zeros, ones, -v]))
+        seen = np.concatenate((x[inside], y[inside])).astype(np.float64)
+        prior = np.eye(3) / usual**2
+        weight = np.full(len(seen), 1 / np.maximum(np.median(np.abs(seen)), 1e-9) ** 2)
+        for _ in range(_FITS):
+            weighted = J * weight[:, None]
+            motion = np.linalg.solve(prior + weighted.T @ J / _ALIKE, weighted.T @ seen / _ALIKE)
+            off = seen - J @ motion
+            spread = max(1.4826 * float(np.median(np.abs(off))), 1e-3 * usual)
+            weight = (_FREEDOM + 1) / (_FREEDOM * spread**2 + off * off)
+        field[inside] = motion
+    return field
 
 
 def _pooled(values: Floats) -> Floats:

@@ -54,6 +54,9 @@ _MOTION: tuple[_Column, ...] = (
     ("IoU", "motion_iou", ".3f"),
     ("at m", "motion_threshold", ".3f"),
 )
+_NODE_MOTION: tuple[_Column, ...] = tuple(
+    (heading, f"node_{key}", form) for heading, key, form in _MOTION[:-1]
+)
 _FOCAL: tuple[_Column, ...] = (
     ("error", "focal_error", ".3f"),
     ("fx", "focal_x", ".1f"),
@@ -71,7 +74,17 @@ _SECTIONS = (
         "path",
         _TRAJECTORY,
     ),
-    ("Motion of objects, metres per frame; floor beside it: nothing moves", "motion_epe", _MOTION),
+    (
+        "Motion of objects by the network's residual field, metres per frame; floor beside it: "
+        "nothing moves",
+        "motion_epe",
+        _MOTION,
+    ),
+    (
+        "Motion of objects as the node tells it (object_motion), metres per frame; floor as above",
+        "node_motion_epe",
+        _NODE_MOTION,
+    ),
     ("Learned focal length, pixels", "focal_error", _FOCAL),
 )
 
