@@ -26,9 +26,11 @@ _POOL, _ENOUGH = 3, 0.5
 # What was left over a frame ago counts so much now: flow's noise averages out, motion does not.
 _MEMORY = 0.6
 # Standard deviations: grown into from something sure, and so many sure pixels at least.
-_DOUBTFUL, _SURE, _SURE_PIXELS = 2.75, 5.0, 8
+_DOUBTFUL, _SURE, _SURE_PIXELS = 2.5, 4.5, 8
 # Depth is told too far (thin things are missed) further than too near: nothing is beyond infinity.
 _TOO_FAR = 5 / 3
+# What looks endlessly far is taken to be so (sky), at the price of so many standard deviations.
+_ENDLESS = 2.0
 # Pixels of the rim of a patch that are compared, and gray levels by which the camera's motion must
 # explain them worse than flow does: flow is carried over outlines.
 _RIM, _WORSE = 2, 1.0
@@ -139,13 +141,18 @@ def _significance(
     independent = 1 / np.maximum(np.float32(1), frames * np.float32(1 + _MEMORY))
     noise = np.float32(FLOW_ERROR**2) + np.float32(FLOW_SHARE**2) * parallax
     xx, yy, xy = seen.motion_variance()
+    xx, yy, xy = independent * (xx + noise), independent * (yy + noise), independent * xy
     towards = np.where(x * jx + y * jy > 0, np.float32(1), np.float32(_TOO_FAR**2))
     by_depth = np.float32(depth_error**2) * towards
-    a = independent * (xx + noise) + by_depth * jx * jx
-    b = independent * xy + by_depth * jx * jy
-    c = independent * (yy + noise) + by_depth * jy * jy
-    squared = (c * x * x - 2 * b * x * y + a * y * y) / np.maximum(a * c - b * b, 1e-9)
-    return np.asarray(np.sqrt(np.maximum(squared, 0)), np.float32)
+    a, b, c = xx + by_depth * jx * jx, xy + by_depth * jx * jy, yy + by_depth * jy * jy
+    squared = _squared(x, y, a, b, c)
+    endless = _squared(x - jx, y - jy, xx, xy, yy) + np.float32(_ENDLESS**2)
+    return np.sqrt(np.minimum(squared, endless))
+
+
+def _squared(x: Floats, y: Floats, a: Floats, b: Floats, c: Floats) -> Floats:
+    """Mahalanobis distance of (x, y), of covariance ((a, b), (b, c))."""
+    return (c * x * x - 2 * b * x * y + a * y * y) / np.maximum(a * c - b * b, np.float32(1e-9))
 
 
 def _patches(sigmas: Floats) -> NDArray[np.bool_]:
