@@ -122,9 +122,9 @@ def without_motion_error(seen: RigidFlow, good: NDArray[np.bool_], depth_error: 
     for _ in range(_ROUNDS):
         off = r - J @ error
         weight = (_FREEDOM + 2) / (_FREEDOM + (off * off).sum(axis=0)) / _CORRELATED
-        weighted = J * weight[:, None]
-        H = prior + np.einsum("kni,knj->ij", weighted, J, optimize=True)
-        error = np.linalg.solve(H, np.einsum("kni,kn->i", weighted, r))
+        weighted = (J * weight[:, None]).reshape(-1, 6).T
+        H = prior + weighted @ J.reshape(-1, 6)
+        error = np.linalg.solve(H, weighted @ r.ravel())
     shift = seen.by_motion @ error.astype(np.float32)
     x, y = (
         part - change.reshape(part.shape)
