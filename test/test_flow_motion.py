@@ -21,6 +21,7 @@ CAMERA = Camera(K, WIDTH, HEIGHT)
 WALL, BOARD, SIDE = 8.0, 4.0, 1.4
 DT = 0.1
 LEAST = 0.2
+UP = np.array([0.0, -1, 0])
 # As well as the refined motion of a frame usually is: 3 mm, 0.01 degrees.
 COVARIANCE = np.diag([3e-3**2] * 3 + [2e-4**2] * 3)
 
@@ -91,7 +92,7 @@ def play(camera_step, velocity, frames=4, depth_of=lambda p: p.depth, wall=WALL_
                 View(each.image, depth_of(each), each.image) for each in pictures[:-3:-1]
             )
             stamps = round((index - 1) * DT * 1e9), round(index * DT * 1e9)
-            residual = motion.residual(now, before, now.depth, pair, CAMERA, stamps, 0.3, LEAST)
+            residual = motion.residual(now, before, now.depth, pair, CAMERA, stamps, 0.3, LEAST, UP)
             # It is in the previous camera's axes, and says where things were.
             found = -residual @ (pose @ se3.inverse(camera_step))[:3, :3].T / DT
         if index < frames - 1:

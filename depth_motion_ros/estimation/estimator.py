@@ -330,6 +330,7 @@ class Estimator:
                 (previous.stamp, estimate.stamp),
                 settings.depth_error,
                 settings.min_flow_speed / scale,
+                settings.base_from_camera[2, :3],
             )
         else:
             residual = raw.residual * np.float32(self._unit.factor)

@@ -14,6 +14,7 @@ from depth_motion_ros.estimation.point_cloud import rays
 from depth_motion_ros.estimation.rigid_flow import (
     FLOW_ERROR,
     FLOW_SHARE,
+    Doubles,
     Floats,
     RigidFlow,
     rigid_flow,
@@ -29,14 +30,16 @@ _MEMORY = 0.6
 _DOUBTFUL, _SURE, _SURE_PIXELS = 2.5, 4.5, 8
 # Depth is told too far (thin things are missed) further than too near: nothing is beyond infinity.
 _TOO_FAR = 5 / 3
-# What looks endlessly far is taken to be so (sky), at the price of so many standard deviations.
-_ENDLESS = 2.0
+# What looks endlessly far above the horizon is taken to be so (sky), at the price of so many
+# standard deviations. Flow of clouds is uncertain by so many more pixels. Below the horizon is the
+# ground: what looks endlessly far there drives ahead, as fast as the camera.
+_ENDLESS, _CLOUDS = 2.0, 0.15
 # Pixels of the rim of a patch that are compared, and gray levels by which the camera's motion must
 # explain them worse than flow does: flow is carried over outlines.
 _RIM, _WORSE = 2, 1.0
 # Fitting a patch: rounds, degrees of freedom of Student's t, neighbours that err alike,
 # and how much faster than the slowest that counts a thing usually is.
-_FITS, _FREEDOM, _ALIKE, _USUAL = 3, 4.0, 5.0, 10.0
+_FITS, _FREEDOM, _ALIKE, _USUAL = 3, 4.0, 5.0, 5.0
 _SQUARE = np.ones((3, 3), np.uint8)
 
 
@@ -70,6 +73,7 @@ class FlowMotion:
         stamps: tuple[int, int],
         depth_error: float,
         least: float,
+        up: Doubles,
     ) -> Floats:
         """(H, W, 3) T_res: a point X of this frame lies at R X + t + T_res in the previous camera's
         axes; one for each patch, zero where nothing moves or nothing is known.
@@ -92,7 +96,9 @@ class FlowMotion:
         length_x = x * seen.point[2] * np.float32(1 / camera.fx)
         length_y = y * seen.point[2] * np.float32(1 / camera.fy)
         fast = length_x * length_x + length_y * length_y > (least * dt) ** 2
-        sigmas = _significance(x, y, frames, seen, depth_error)
+        ray_x, ray_y = rays(camera)
+        sky = ray_x * up[0] + ray_y * up[1] + up[2] > 0
+        sigmas = _significance(x, y, frames, seen, depth_error, sky)
         moves = _patches(np.where(fast & (frames > 0), sigmas, np.float32(0)))
         if moves.any():
             moves &= ~_explained(moves, greys, fine, seen)
@@ -132,7 +138,12 @@ class FlowMotion:
 
 
 def _significance(
-    x: Floats, y: Floats, frames: Floats, seen: RigidFlow, depth_error: float
+    x: Floats,
+    y: Floats,
+    frames: Floats,
+    seen: RigidFlow,
+    depth_error: float,
+    sky: NDArray[np.bool_],
 ) -> Floats:
     """(H, W) standard deviations by which (x, y) is more than noise."""
     jx, jy = seen.by_depth
@@ -146,8 +157,11 @@ def _significance(
     by_depth = np.float32(depth_error**2) * towards
     a, b, c = xx + by_depth * jx * jx, xy + by_depth * jx * jy, yy + by_depth * jy * jy
     squared = _squared(x, y, a, b, c)
-    endless = _squared(x - jx, y - jy, xx, xy, yy) + np.float32(_ENDLESS**2)
-    return np.sqrt(np.minimum(squared, endless))
+    if not sky.any():
+        return np.sqrt(squared)
+    soft = np.float32(_CLOUDS**2)
+    endless = _squared(x - jx, y - jy, xx + soft, xy, yy + soft) + np.float32(_ENDLESS**2)
+    return np.sqrt(np.where(sky, np.minimum(squared, endless), squared))
 
 
 def _squared(x: Floats, y: Floats, a: Floats, b: Floats, c: Floats) -> Floats:
