@@ -27,7 +27,7 @@ _POOL, _ENOUGH = 3, 0.5
 # What was left over a frame ago counts so much now: flow's noise averages out, motion does not.
 _MEMORY = 0.6
 # Standard deviations: grown into from something sure, and so many sure pixels at least.
-_DOUBTFUL, _SURE, _SURE_PIXELS = 2.5, 4.5, 8
+_DOUBTFUL, _SURE, _SURE_PIXELS = 2.35, 4.2, 8
 # Depth is told too far (thin things are missed) further than too near: nothing is beyond infinity.
 _TOO_FAR = 5 / 3
 # What looks endlessly far above the horizon is taken to be so (sky), at the price of so many
