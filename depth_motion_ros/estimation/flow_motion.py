@@ -23,13 +23,15 @@ from depth_motion_ros.estimation.rigid_flow import (
 from depth_motion_ros.geometry.camera import Camera
 
 # Pixels of a square over which flow is averaged, and the share of them that must be good.
-_POOL, _ENOUGH = 3, 0.5
+_POOL, _ENOUGH = 5, 0.5
 # What was left over a frame ago counts so much now: flow's noise averages out, motion does not.
 _MEMORY = 0.6
 # Standard deviations: grown into from something sure, and so many sure pixels at least.
-_DOUBTFUL, _SURE, _SURE_PIXELS = 2.35, 4.2, 8
+_DOUBTFUL, _SURE, _SURE_PIXELS = 2.5, 4.5, 8
 # Depth is told too far (thin things are missed) further than too near: nothing is beyond infinity.
 _TOO_FAR = 5 / 3
+# However good depth is on the whole, at edges and thin things it is wrong by more.
+_LEAST_DEPTH_ERROR = 0.3
 # What looks endlessly far above the horizon is taken to be so (sky), at the price of so many
 # standard deviations. Flow of clouds is uncertain by so many more pixels. Below the horizon is the
 # ground: what looks endlessly far there drives ahead, as fast as the camera.
@@ -82,6 +84,7 @@ class FlowMotion:
         depth_error: relative standard deviation of depth. least: length of T_res per second below
         which nothing counts as moving.
         """
+        depth_error = max(depth_error, _LEAST_DEPTH_ERROR)
         size = depth.shape[1::-1]
         greys = [cv2.cvtColor(each.detail, cv2.COLOR_RGB2GRAY) for each in (view, previous)]
         fine = dense_flow(np.asarray(greys[0], np.uint8), np.asarray(greys[1], np.uint8))

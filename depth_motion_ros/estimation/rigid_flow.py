@@ -22,7 +22,7 @@ _FREEDOM = 2.0
 _CORRELATED = 5.0
 # Standard deviation of flow: pixels, and a share of the parallax, where surfaces are cut and
 # foreshortened.
-FLOW_ERROR, FLOW_SHARE = 0.05, 0.04
+FLOW_ERROR, FLOW_SHARE = 0.07, 0.04
 
 
 @dataclass(frozen=True, eq=False)
