@@ -64,4 +64,4 @@ def test_the_python_example_runs(
     )
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {})
-    assert capsys.readouterr().out.count("(64, 224)") == 3
+    assert capsys.readouterr().out.count("(96, 320)") == 3

@@ -193,6 +193,8 @@ class Estimator:
             if given is None:
                 self._look_for_intrinsics(image, raw)
         else:
+            if outputs.object_flow and self.settings.object_motion == FLOW:
+                self._flow_motion.begin(detail, previous.view.detail)
             raw = self._engine.step(previous.view.image, previous.view.depth, image)
         camera = given or self._learned_camera()
         if camera is None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -45,6 +47,17 @@ _FITS, _FREEDOM, _ALIKE, _USUAL = 3, 4.0, 5.0, 5.0
 _SQUARE = np.ones((3, 3), np.uint8)
 
 
+Bytes = NDArray[np.uint8]
+
+
+class _Followed(NamedTuple):
+    """Gray images (H, W), this one and the previous one, and the flow between them."""
+
+    grey: Bytes
+    previous: Bytes
+    flow: DenseFlow
+
+
 @dataclass(frozen=True, eq=False)
 class _Memory:
     """left: (H, W, 3): x and y in pixels per second, and how many frames count in them."""
@@ -64,6 +77,22 @@ class FlowMotion:
 
     def __init__(self) -> None:
         self._memory: _Memory | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="optical_flow")
+        self._begun: tuple[Bytes, Bytes, Future[_Followed]] | None = None
+
+    def begin(self, detail: Bytes, previous: Bytes) -> None:
+        """Follow the pixels while the engine is at work: flow needs neither depth nor motion.
+
+        detail, previous: (h, w, 3) uint8, of the views that ``residual`` is then asked about; for
+        others it follows them itself.
+        """
+        self._begun = detail, previous, self._thread.submit(_follow, detail, previous)
+
+    def _followed(self, detail: Bytes, previous: Bytes) -> _Followed:
+        begun, self._begun = self._begun, None
+        if begun is not None and begun[0] is detail and begun[1] is previous:
+            return begun[2].result()
+        return _follow(detail, previous)
 
     def residual(
         self,
@@ -86,9 +115,8 @@ class FlowMotion:
         """
         depth_error = max(depth_error, _LEAST_DEPTH_ERROR)
         size = depth.shape[1::-1]
-        greys = [cv2.cvtColor(each.detail, cv2.COLOR_RGB2GRAY) for each in (view, previous)]
-        fine = dense_flow(np.asarray(greys[0], np.uint8), np.asarray(greys[1], np.uint8))
-        flow = fine.resized(size)
+        followed = self._followed(view.detail, previous.detail)
+        flow = followed.flow.resized(size)
         known = ~np.isnan(depth)
         z = np.where(known, depth, np.float32(1))
         seen = rigid_flow(flow, z, pair.rotation, pair.translation, pair.covariance, camera)
@@ -104,7 +132,7 @@ class FlowMotion:
         sigmas = _significance(x, y, frames, seen, depth_error, sky)
         moves = _patches(np.where(fast & (frames > 0), sigmas, np.float32(0)))
         if moves.any():
-            moves &= ~_explained(moves, greys, fine, seen)
+            moves &= ~_explained(moves, followed, seen)
         usual = _USUAL * least * dt
         return _translations(moves, length_x, length_y, flow, camera, usual)
 
@@ -138,6 +166,14 @@ class FlowMotion:
             frames = np.where(now > 0, np.minimum(now + old, np.float32(1 / (1 - _MEMORY))), now)
         self._memory = _Memory(stamps[1], np.asarray(cv2.merge((x, y, frames)), np.float32))
         return x * np.float32(dt), y * np.float32(dt), frames
+
+
+def _follow(detail: Bytes, previous: Bytes) -> _Followed:
+    now, before = (
+        np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+        for image in (detail, previous)
+    )
+    return _Followed(now, before, dense_flow(now, before))
 
 
 def _significance(
@@ -182,11 +218,10 @@ def _patches(sigmas: Floats) -> NDArray[np.bool_]:
     return np.asarray(keep[labels], bool)
 
 
-def _explained(
-    moves: NDArray[np.bool_], greys: list[NDArray], fine: DenseFlow, seen: RigidFlow
-) -> NDArray[np.bool_]:
+def _explained(moves: NDArray[np.bool_], followed: _Followed, seen: RigidFlow) -> NDArray[np.bool_]:
     """The pixels of the rims that the camera's motion alone explains as well as flow does."""
-    height, width = greys[0].shape
+    fine = followed.flow
+    height, width = followed.grey.shape
     column, row = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
     left_x, left_y = (cv2.resize(part, (width, height)) for part in (seen.x, seen.y))
     ratio_x, ratio_y = width / moves.shape[1], height / moves.shape[0]
@@ -194,9 +229,13 @@ def _explained(
     differences = []
     for x, y in ((fine.x, fine.y), rigid):
         there = cv2.remap(
-            greys[1], x + column, y + row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            followed.previous,
+            x + column,
+            y + row,
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
         )
-        difference = cv2.blur(cv2.absdiff(there, greys[0]).astype(np.float32), (3, 3))
+        difference = cv2.blur(cv2.absdiff(there, followed.grey).astype(np.float32), (3, 3))
         differences.append(cv2.resize(difference, moves.shape[1::-1], interpolation=cv2.INTER_AREA))
     inner = cv2.erode(moves.view(np.uint8), np.ones((2 * _RIM + 1,) * 2, np.uint8)) > 0
     return np.asarray(moves & ~inner & (differences[1] < differences[0] + _WORSE), bool)
