@@ -46,14 +46,16 @@ class OnnxRuntimeEngine(Engine):
     ) -> None:
         """input_size: (width, height), multiples of 32; None = the weights'.
 
-        threads: None = the cores this process may use, at most 4.
+        threads: None = the cores this process may use but one, at most 4: images come in, flow is
+            followed and clouds are sent meanwhile.
         cache_folder: where graphs are kept; None = ``private_files.default_folder()``.
 
         Raises EngineError where onnxruntime, or what is needed to make its graph, is missing.
         """
         self._runtime = import_onnxruntime()
         self._config = engine_config(weights, input_size)
-        self._threads = threads or min(len(os.sched_getaffinity(0)), _MOST_THREADS)
+        cores = len(os.sched_getaffinity(0))
+        self._threads = threads or max(1, min(cores - 1, _MOST_THREADS))
         self._template = onnx_cache.template(self._config, cache_folder)
         self._session, self._held = self._new_session(weights)
         self._version = weights.version
