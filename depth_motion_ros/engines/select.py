@@ -35,7 +35,8 @@ def create_engine(
     precision: ``auto`` is the engine's own choice (TensorRT fp16, all others fp32); any other is
         kept or refused.
     device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-    threads: CPU threads; None = all cores but one, up to 4, for ONNX Runtime, 1 for PyTorch (see TorchEngine).
+    threads: CPU threads; None = all cores but one, up to 4, for ONNX Runtime, 1 for PyTorch (see
+        TorchEngine).
     input_size: (width, height), multiples of 32; None = the weights'.
 
     Raises EngineError where what was asked for by name is not to be had: nothing but ``auto``
