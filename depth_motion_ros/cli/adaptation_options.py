@@ -34,7 +34,7 @@ def add_adaptation_arguments(parser: argparse.ArgumentParser) -> None:
         help="recordings that the weights were trained on, as immutable pairs; default: rendered",
     )
     group.add_argument(
-        "--replay-pairs", type=int, default=48, help="immutable pairs; half teach, half judge"
+        "--replay-pairs", type=int, default=96, help="immutable pairs; half teach, half judge"
     )
     group.add_argument("--seed", type=int, default=0, help="of everything random")
 

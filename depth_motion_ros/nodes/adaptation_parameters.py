@@ -112,7 +112,7 @@ _NODE = (
     ),
     Parameter(
         "replay_pairs",
-        48,
+        96,
         "how many pairs must not be forgotten",
         START,
         "pairs",
