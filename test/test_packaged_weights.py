@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 import torch
 
+from depth_motion_ros.evaluation.validator import depth_validator
 from depth_motion_ros.models.packaged import DEFAULT, FREE, weights_path
-from depth_motion_ros.models.weights import METADATA_KEYS, Weights, WeightsFileError
+from depth_motion_ros.models.weights import METADATA_KEYS, Weights, WeightsFileError, build_network
 
-CARD = Path(__file__).resolve().parents[1] / "docs" / "weights.md"
+ROOT = Path(__file__).resolve().parents[1]
+CARD = ROOT / "docs" / "weights.md"
 
 
 @pytest.mark.parametrize("name", [DEFAULT, FREE])
@@ -37,3 +40,22 @@ def test_other_names_are_paths(tmp_path: Path) -> None:
     assert weights_path(tmp_path / "net.safetensors") == tmp_path / "net.safetensors"
     with pytest.raises(WeightsFileError, match="freedom"):
         Weights.from_file("freedom")
+
+
+@pytest.mark.parametrize(
+    ("sequence", "worst", "rows"),
+    [
+        ("kitti_raw_campus_stereo", 0.295, 0.319),
+        ("indoor_redkitchen_dev", 0.165, 0.180),
+        ("vod_01047", 0.165, 0.244),
+    ],
+)
+def test_the_card_tells_the_truth_about_depth(sequence: str, worst: float, rows: float) -> None:
+    folder = Path(os.environ.get("DEPTH_MOTION_DATA", ROOT.parent / "shared" / "data"))
+    path = folder / "eval" / sequence
+    if not path.is_dir():
+        pytest.skip(f"{path} is not there: it needs the real recordings (DEPTH_MOTION_DATA)")
+    network = build_network(Weights.from_file(DEFAULT))
+    # The card's figures, which are better than the best row profile, and a hundredth for rounding.
+    found = depth_validator([str(path)])(network)["abs_rel"]
+    assert found < worst < rows
