@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 import types
 from pathlib import Path
 from xml.etree import ElementTree
@@ -131,3 +133,24 @@ def test_module_form_survives_the_reexecution_of_the_ros_wheels() -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("depth_motion ")
+
+
+def test_terminated_a_command_cleans_up(command) -> None:
+    cleaned = []
+
+    def run(args) -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+            return 0
+        finally:
+            cleaned.append("children")
+
+    command(run)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["boil"])
+    assert end.value.code == 143
+    assert cleaned == ["children"]
+    # Called from a program of somebody's own, it leaves their signals alone.
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -13,10 +13,13 @@ import difflib
 import importlib
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from xml.etree import ElementTree
 
 from depth_motion_ros.share import share_directory
@@ -128,9 +131,30 @@ def _log_shown() -> Iterator[None]:
         package.removeHandler(handler)
 
 
+@contextmanager
+def _ends_in_order() -> Iterator[None]:
+    """SIGTERM leaves through the command's own clean-up, so that no process that it started stays.
+
+    Raises SystemExit (143) in the command when it comes. Elsewhere than in the main thread, which
+    alone hears signals, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
-    with _log_shown():
+    with _log_shown(), _ends_in_order():
         return _run(argv)
 
 
