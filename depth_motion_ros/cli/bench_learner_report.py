@@ -98,8 +98,10 @@ def row(result: CaseResult) -> str:
     if result.case == OFF:
         return text
     cores = "" if result.learner_cores is None else f"{result.learner_cores:.2f} cores, "
-    kills = f", {result.kills} kills" if result.kills else ""
-    return f"{text}; {cores}{result.steps} steps, {result.released} released{kills}"
+    if result.kills:
+        # Every life counts its steps from what was saved: their difference says nothing.
+        return f"{text}; {cores}{result.kills} kills"
+    return f"{text}; {cores}{result.steps} steps, {result.released} released"
 
 
 def table(results: list[CaseResult]) -> str:
@@ -119,7 +121,7 @@ def table(results: list[CaseResult]) -> str:
             f"{np.median([r.percentile(50) for r in those]):.1f}",
             f"{np.median([r.percentile(95) for r in those]):.1f}",
             f"{np.median(cores):.2f}" if cores else "",
-            f"{np.median([r.steps for r in those]):.0f}" if case != OFF else "",
+            f"{np.median([r.steps for r in those]):.0f}" if case in (OWN, SHARED) else "",
         )
         lines.append("| " + " | ".join(values) + " |")
     return "\n".join(lines)
