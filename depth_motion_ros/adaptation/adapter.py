@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 
 from depth_motion_ros.adaptation.admission import judge_images
 from depth_motion_ros.adaptation.budget import Budget
-from depth_motion_ros.adaptation.errors import AdaptationError, AdaptationStateError
+from depth_motion_ros.adaptation.errors import AdaptationStateError
 from depth_motion_ros.adaptation.eye import Eye
-from depth_motion_ros.adaptation.immutable import split
+from depth_motion_ros.adaptation.immutable import check_sizes, split
 from depth_motion_ros.adaptation.inspection import inspect
 from depth_motion_ros.adaptation.learner import Learner, StepReport
 from depth_motion_ros.adaptation.memory import Memory
@@ -86,7 +86,7 @@ class Adapter:
         number: int = 0,
     ) -> None:
         width, height = weights.config.input_width, weights.config.input_height
-        _check_sizes(replay, width, height)
+        check_sizes(replay, width, height)
         teaching, judging = split(list(replay))
         self.settings = settings
         self._first = self._running = weights
@@ -391,13 +391,3 @@ class Adapter:
         if self._is_cooling:
             return COOLING
         return LEARNING if self._memory.live else WAITING
-
-
-def _check_sizes(records: Sequence[PairRecord], width: int, height: int) -> None:
-    for record in records:
-        found = tuple(record.image_1.shape)
-        if found != (3, height, width):
-            raise AdaptationError(
-                f"an immutable pair is {found[2]}x{found[1]}, the network takes {width}x{height}: "
-                "make the pairs for these weights"
-            )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -154,3 +154,14 @@ def split(records: list[PairRecord]) -> tuple[list[PairRecord], list[PairRecord]
             f"{len(records)} immutable pairs: at least 2 are needed, one to teach, one to judge"
         )
     return list(itertools.islice(records, 0, None, 2)), list(itertools.islice(records, 1, None, 2))
+
+
+def check_sizes(records: Sequence[PairRecord], width: int, height: int) -> None:
+    """Raises AdaptationError for a pair of another size than the network takes."""
+    for record in records:
+        found = tuple(record.image_1.shape)
+        if found != (3, height, width):
+            raise AdaptationError(
+                f"an immutable pair is {found[2]}x{found[1]}, the network takes {width}x{height}: "
+                "make the pairs for these weights"
+            )

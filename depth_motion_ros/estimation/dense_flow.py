@@ -8,20 +8,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_motion_ros.geometry.texture import has_texture
+
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
 # Dense inverse search (Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016) at
 # full size, without its variational smoothing: the presets stop at a half or a quarter of it, and
-# what is small and moves is smoothed away (false to found, docs/odometry.md).
+# what is small and moves is smoothed away (false to found, docs/object_motion.md).
 _THERE = {"FinestScale": 0, "PatchStride": 5, "GradientDescentIterations": 5}
 # The way back only has to tell where the way there is wrong.
 _BACK = {"FinestScale": 1, "PatchStride": 4, "GradientDescentIterations": 6}
 # Pixels by which the way there and back may miss.
 _FLOW_ERROR = 0.7
-# Mean square of the image gradient (gray levels per pixel), over 7x7 pixels, that flow can hold.
-_TEXTURE = 4.0
-_TEXTURE_SIZE = (7, 7)
 
 
 class DenseFlow(NamedTuple):
@@ -54,9 +53,8 @@ def dense_flow(grey: Bytes, previous: Bytes) -> DenseFlow:
         back, target_x, target_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     missed_x, missed_y = cv2.split(np.asarray(there + returned))
-    gx, gy = (cv2.Sobel(grey, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
     good = missed_x * missed_x + missed_y * missed_y < _FLOW_ERROR**2
-    good &= cv2.boxFilter(gx * gx + gy * gy, -1, _TEXTURE_SIZE) > _TEXTURE
+    good &= has_texture(grey)
     good &= (target_x >= 0) & (target_x <= width - 1) & (target_y >= 0) & (target_y <= height - 1)
     return DenseFlow(np.asarray(x, np.float32), np.asarray(y, np.float32), np.asarray(good, bool))
 

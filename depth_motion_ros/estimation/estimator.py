@@ -8,14 +8,13 @@ for frame in open_source("video.mp4"):
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.engines.engine import Engine, EngineError, RawMotion, RawPrediction
+from depth_motion_ros.estimation.detail import detail_of, reduced
 from depth_motion_ros.estimation.estimate import Estimate, Motion, Quality, Scale
 from depth_motion_ros.estimation.flow_motion import FlowMotion
 from depth_motion_ros.estimation.intrinsics import LearnedIntrinsics
@@ -32,12 +31,6 @@ from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.sources.frame import Frame
 from depth_motion_ros.sources.rectify import Rectifier
-
-# Motion is refined with so many pixels where the frame has them, however few the network takes:
-# half the pixels along a side make a turn half as certain. Fewer than so many times the network's
-# are not worth an image of their own.
-_DETAIL = 416 * 128
-_MUCH_MORE = 1.5
 
 
 @dataclass(frozen=True)
@@ -256,10 +249,10 @@ class Estimator:
         if camera is not None:
             image, camera = self._rectifier(image, camera)
             camera = camera.resized(*self._size)
-        detail = _detail(image, self._size) if self.settings.refine else None
+        detail = detail_of(image, self._size) if self.settings.refine else None
         # A copy at least: the source may fill the same buffer with the next frame.
         is_right = image.shape[1::-1] == self._size
-        image = image.copy() if is_right else _reduced(image, self._size)
+        image = image.copy() if is_right else reduced(image, self._size)
         return image, image if detail is None else detail, camera
 
     def _look_for_intrinsics(self, image: NDArray[np.uint8], raw: RawPrediction) -> None:
@@ -364,20 +357,6 @@ class Estimator:
             elapsed = max(0.0, (estimate.stamp - self._last_stamp) * 1e-9)
             settings = self.settings
             self._odometry.coast(elapsed, settings.lost_speed, settings.lost_turn_rate)
-
-
-def _detail(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8] | None:
-    """The image with about ``_DETAIL`` pixels; None where the network's size has hardly less."""
-    height, width = image.shape[:2]
-    shrink = min(1.0, math.sqrt(_DETAIL / (width * height)))
-    wanted = round(shrink * width), round(shrink * height)
-    if wanted[0] * wanted[1] < _MUCH_MORE * size[0] * size[1]:
-        return None
-    return image.copy() if wanted == (width, height) else _reduced(image, wanted)
-
-
-def _reduced(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _velocity(

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
+from depth_motion_ros.geometry.texture import has_texture
+
 # Pixels: forward and backward flow agree, a point lies on its epipolar line, parallax is more than
 # noise.
 _FLOW_ERROR = 1.0
@@ -26,8 +28,6 @@ _LEAST_PARALLAX = 2.0
 # of K, which grow with the image, pass for parallax: without it, hand-held video (redkitchen_dev,
 # 320 wide) had 0.166 AbsRel, not 0.126.
 _LEAST_LEFT_BY_A_TURN = 1 / 320
-# Mean square of the image gradient (gray levels per pixel), over 7x7 pixels, that flow can hold.
-_TEXTURE = 4.0
 _SAMPLES = 2500
 _FEWEST = 400
 # Share of the pixels with texture that must be followed. Of unrelated images up to 0.05 are, by
@@ -88,8 +88,7 @@ def match(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Matches:
     target = _grid(first.shape) + there
     returned = cv2.remap(back, target, None, cv2.INTER_LINEAR, borderValue=(1e3, 1e3))  # type: ignore[call-overload]
     agrees = np.linalg.norm(there + returned, axis=2) < _FLOW_ERROR
-    gx, gy = (cv2.Sobel(first, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
-    texture = cv2.boxFilter(gx * gx + gy * gy, -1, (7, 7)) > _TEXTURE
+    texture = has_texture(first)
     limit = np.array(first.shape[::-1], np.float32) - 1
     inside = ((target >= 0) & (target < limit)).all(axis=2)
     good = agrees & texture & inside
