@@ -351,3 +351,31 @@ def test_an_estimate_does_not_change_when_the_source_reuses_its_buffer():
     kept = estimate.image.copy()
     buffer[:] = 0
     np.testing.assert_array_equal(estimate.image, kept)
+
+
+def test_networks_may_run_one_frame_ahead_of_the_geometry():
+    """Over a gap, a change of the frame_id, a frame without a camera, and flow."""
+    times = [0, 0.1, 0.2, 0.3, 2.0, 2.1, 2.2, 2.3, 2.4, 2.5, 2.6]
+    stream = [
+        (frame(time, shift, camera=None if shift > 5 else CAMERA), "a" if shift < 9 else "b")
+        for shift, time in enumerate(times)
+    ]
+    settings = EstimatorSettings(refine=True)
+    one, two = (Estimator(ScriptedEngine().moving(1), settings) for _ in range(2))
+    plain = [one.process(each, frame_id=name) for each, name in stream]
+    staged, waiting = [], None
+    for each, name in stream:
+        inferred = two.infer(each, frame_id=name)
+        if waiting is not None:
+            staged.append(two.complete(waiting))
+        waiting = inferred
+    staged.append(two.complete(waiting))
+    assert [e.quality.tracking for e in plain].count("first") == 3
+    for a, b in zip(plain, staged, strict=True):
+        assert a.quality == b.quality
+        np.testing.assert_array_equal(a.depth, b.depth)
+        np.testing.assert_array_equal(a.camera.K, b.camera.K)
+        if a.motion is not None:
+            np.testing.assert_array_equal(a.motion.translation, b.motion.translation)
+            np.testing.assert_array_equal(a.object_flow, b.object_flow)
+    np.testing.assert_array_equal(one.pose.pose, two.pose.pose)

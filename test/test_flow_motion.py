@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from depth_motion_ros.estimation.dense_flow import follow
 from depth_motion_ros.estimation.estimate import Quality
 from depth_motion_ros.estimation.flow_motion import FlowMotion
-from depth_motion_ros.estimation.pair import PairMotion, View
+from depth_motion_ros.estimation.pair import PairMotion
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.camera import Camera
 
@@ -88,11 +89,10 @@ def play(camera_step, velocity, frames=4, depth_of=lambda p: p.depth, wall=WALL_
         if index:
             told = camera_step if tell is None else tell
             pair = PairMotion(told[:3, :3], told[:3, 3], COVARIANCE, Quality("ok"))
-            now, before = (
-                View(each.image, depth_of(each), each.image) for each in pictures[:-3:-1]
-            )
+            now, before = pictures[:-3:-1]
             stamps = round((index - 1) * DT * 1e9), round(index * DT * 1e9)
-            residual = motion.residual(now, before, now.depth, pair, CAMERA, stamps, 0.3, LEAST, UP)
+            seen, depth = follow(now.image, before.image), depth_of(now)
+            residual = motion.residual(seen, depth, pair, CAMERA, stamps, 0.3, LEAST, UP)
             # It is in the previous camera's axes, and says where things were.
             found = -residual @ (pose @ se3.inverse(camera_step))[:3, :3].T / DT
         if index < frames - 1:

@@ -12,6 +12,7 @@ from depth_motion_ros.cli.process_vitals import Vitals, read_vitals
 from depth_motion_ros.cli.soak_report import HEADING, PhaseResult, Verdict, judge, row
 from depth_motion_ros.cli.soak_swaps import Swap
 from depth_motion_ros.cli.soak_table import table
+from depth_motion_ros.models.weights import Weights
 
 MS = 1_000_000
 PERIOD = 100 * MS
@@ -232,3 +233,10 @@ def test_three_loads_for_real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert found["no missed stamp"].good, found["no missed stamp"].detail
     assert found["stamps rise"].good
     assert len(lines) == 5  # where, heading, three phases
+
+
+def test_weights_that_nobody_names_are_those_that_the_node_takes(tmp_path: Path) -> None:
+    files = soak_swaps.SwapFiles.make("", "lite", tmp_path)
+    given, shipped = Weights.from_file(files.target), Weights.from_file("default")
+    assert given.metadata == {**shipped.metadata, "version": soak_swaps.VERSIONS[-1]}
+    assert all(given.tensors[name].equal(value) for name, value in shipped.tensors.items())

@@ -38,22 +38,17 @@ class SwapFiles:
 
     @classmethod
     def make(cls, weights: str, architecture: str, folder: Path) -> SwapFiles:
-        """Two versions of one weights file, that differ in their name; untrained ones without it.
+        """Two versions of one weights file, that differ in their name. The same tensors, so that
+        neither depth nor its cost tells the versions apart.
 
-        The same tensors, so that neither depth nor its cost tells the versions apart.
+        weights: a file or name; empty = what the node takes by itself: those of the package, or
+        untrained ones where it has none of the architecture.
         """
-        import torch
-
-        from depth_motion_ros.models.config import NetworkConfig
-        from depth_motion_ros.models.network import DepthMotionNet
-        from depth_motion_ros.models.weights import Weights, WeightsError, weights_of
+        from depth_motion_ros.models.find import find_weights
+        from depth_motion_ros.models.weights import Weights, WeightsError
 
         try:
-            if weights:
-                given = Weights.from_file(Path(weights).expanduser())
-            else:
-                torch.manual_seed(0)
-                given = weights_of(DepthMotionNet(NetworkConfig(architecture)))
+            given = find_weights(weights, architecture)
         except WeightsError as error:
             raise DemoError(f"--swaps: {error}") from error
         made = cls(

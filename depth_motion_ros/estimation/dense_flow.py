@@ -42,6 +42,23 @@ class DenseFlow(NamedTuple):
         return DenseFlow(x, _area(self.y, size) * np.float32(size[1] / height), good)
 
 
+class Followed(NamedTuple):
+    """Gray images (H, W), this one and the previous one, and the flow between them."""
+
+    grey: Bytes
+    previous: Bytes
+    flow: DenseFlow
+
+
+def follow(image: Bytes, previous: Bytes) -> Followed:
+    """Flow between (H, W, 3) uint8 RGB images."""
+    now, before = (
+        np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
+        for pixels in (image, previous)
+    )
+    return Followed(now, before, dense_flow(now, before))
+
+
 def dense_flow(grey: Bytes, previous: Bytes) -> DenseFlow:
     """Follow every pixel of a gray image (H, W) back into the previous one."""
     there, back = _search(_THERE, grey, previous), _search(_BACK, previous, grey)

@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_motion_ros.engines.engine import Engine, EngineError, RawMotion, RawPrediction
-from depth_motion_ros.estimation.detail import detail_of, reduced
+from depth_motion_ros.engines.engine import Engine, EngineError, RawMotion
 from depth_motion_ros.estimation.estimate import Estimate, Motion, Quality, Scale
 from depth_motion_ros.estimation.flow_motion import FlowMotion
+from depth_motion_ros.estimation.inference import Inference, Inferrer, Seen
 from depth_motion_ros.estimation.intrinsics import LearnedIntrinsics
 from depth_motion_ros.estimation.object_flow import ObjectFlow, object_flow
 from depth_motion_ros.estimation.odometry import Odometry, OdometryState
-from depth_motion_ros.estimation.pair import PairMotion, View, pair_motion
+from depth_motion_ros.estimation.pair import PairMotion, pair_motion
 from depth_motion_ros.estimation.quality import metric_covariance
 from depth_motion_ros.estimation.scale import Observation, ScaleSource
 from depth_motion_ros.estimation.scale_choice import choose_scale_source
@@ -30,7 +30,6 @@ from depth_motion_ros.estimation.steady_unit import SteadyUnit
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.sources.frame import Frame
-from depth_motion_ros.sources.rectify import Rectifier
 
 
 @dataclass(frozen=True)
@@ -46,26 +45,9 @@ class Outputs:
 ALL_OUTPUTS = Outputs()
 
 
-@dataclass(frozen=True, eq=False)
-class _Previous:
-    """The frame before: image and depth as the engine took and gave them.
-
-    velocity: (6,) the camera's, in network units and rad per second; None where it is not known.
-    """
-
-    stamp: int
-    view: View
-    velocity: NDArray[np.float64] | None = None
-
-    def expected(self, stamp: int) -> NDArray[np.float64] | None:
-        """(4, 4) the motion until then, if the velocity stays."""
-        if self.velocity is None:
-            return None
-        return se3.exp(self.velocity * (stamp - self.stamp) * 1e-9)
-
-
 class Estimator:
-    """Depth, ego-motion and moving objects of one camera. Not thread-safe: one caller at a time.
+    """Depth, ego-motion and moving objects of one camera. Not thread-safe: one caller at a time;
+    but ``infer`` may run beside the ``complete`` of the frame before it.
 
     The first frame has depth alone; every later one is paired with the frame before, whose depth
     is kept, so DepthNet runs once a frame. Images are resized to the engine's size by area.
@@ -88,21 +70,18 @@ class Estimator:
     ) -> None:
         """settings: None = the defaults. scale_source: None = what the settings ask for."""
         self.settings = settings or EstimatorSettings()
-        self._engine = engine
-        self._size = engine.input_size
+        self._inferrer = Inferrer(engine)
         self._given_scale_source = scale_source
         self._odometry_scale = OdometryScale(self.settings.base_from_camera)
         self._scale_source = self._choose_scale_source()
         self._odometry = Odometry(self.settings.base_from_camera)
-        self._rectifier = Rectifier()
         self._learned = LearnedIntrinsics(self.settings.intrinsics_window)
         self._unit = SteadyUnit(self.settings.depth_error)
         self._flow_motion = FlowMotion()
-        self._previous: _Previous | None = None
-        self._reset_reason = ""
+        # Stamp of a frame and the camera's velocity there (6,), in network units and rad/s.
+        self._velocity: tuple[int, NDArray[np.float64]] | None = None
         self._last_stamp: int | None = None
         self._last_motion: tuple[int, Motion] | None = None
-        self._input: tuple[tuple[int, ...], str] | None = None
 
     def _choose_scale_source(self) -> ScaleSource:
         return self._given_scale_source or choose_scale_source(self.settings, self._odometry_scale)
@@ -123,7 +102,7 @@ class Estimator:
 
     @property
     def engine(self) -> Engine:
-        return self._engine
+        return self._inferrer.engine
 
     @property
     def pose(self) -> OdometryState:
@@ -143,8 +122,7 @@ class Estimator:
 
         reason: appears in the quality of the next estimate.
         """
-        self._previous = None
-        self._reset_reason = reason
+        self._inferrer.reset(reason)
 
     def reset_pose(self) -> None:
         """The base's pose becomes the origin of odom again, with zero covariance."""
@@ -156,17 +134,10 @@ class Estimator:
         The depth of the previous frame is computed anew: paired with depth of the old weights it
         would look like a jump. Raises EngineError, and the old engine stays in use.
         """
-        if engine.input_size != self._size:
-            self._size = engine.input_size
-            self.reset(f"the engine now takes images of {engine.input_size}")
-            self._learned.clear()
-        elif self._previous is not None:
-            view = self._previous.view
-            view = replace(view, depth=engine.step(None, None, view.image).depth)
-            # The new weights may have another unit of length.
-            self._previous = replace(self._previous, view=view, velocity=None)
-            self._unit.reset()
-        self._engine = engine
+        self._inferrer.use_engine(engine)
+        # The new weights may have another unit of length.
+        self._velocity = None
+        self._unit.reset()
 
     def process(
         self, frame: Frame, outputs: Outputs = ALL_OUTPUTS, *, frame_id: str = ""
@@ -178,90 +149,75 @@ class Estimator:
         Raises EngineError when the engine fails, CameraError when the frame's camera cannot be
         used; the state is then as before, and the next frame is paired with the last good one.
         """
-        self._reset_if_discontinuous(frame, frame_id)
-        image, detail, given = self._prepare(frame)
-        previous = self._previous
-        if previous is None:
-            raw = self._engine.step(None, None, image)
-            if given is None:
-                self._look_for_intrinsics(image, raw)
-        else:
-            if outputs.object_flow and self.settings.object_motion == FLOW:
-                self._flow_motion.begin(detail, previous.view.detail)
-            raw = self._engine.step(previous.view.image, previous.view.depth, image)
-        camera = given or self._learned_camera()
+        return self.complete(self.infer(frame, outputs, frame_id=frame_id))
+
+    def infer(
+        self, frame: Frame, outputs: Outputs = ALL_OUTPUTS, *, frame_id: str = ""
+    ) -> Inference:
+        """The first half of ``process``: the networks.
+
+        Every inference is to be completed, in order, before anything but ``infer`` is called; the
+        next frame's ``infer`` may run meanwhile, on another thread. Raises as ``process``.
+        """
+        return self._inferrer.infer(frame, self.settings, outputs.object_flow, frame_id)
+
+    def complete(self, inference: Inference) -> Estimate:
+        """The second half of ``process``: geometry."""
+        now, previous, raw = inference.now, inference.previous, inference.raw
+        if inference.forgets_camera:
+            self._learned.clear()
+        if inference.K is not None:
+            self._learned.add(inference.K)
+        size = now.view.image.shape[1::-1]
+        camera = inference.camera or self._learned.camera(*size)
         if camera is None:
+            self.reset(inference.reset_reason)
             raise EngineError(
                 "the network finds no intrinsics in these images; give the frames a camera"
             )
-        view = View(image, raw.depth, detail)
         pair = None
         if previous is not None and raw.motion is not None:
-            expected = previous.expected(frame.stamp)
-            pair = pair_motion(view, previous.view, raw.motion, camera, self.settings, expected)
-        velocity = _velocity(frame.stamp, previous, pair)
+            expected = self._expected(previous.stamp, now.stamp)
+            pair = pair_motion(now.view, previous.view, raw.motion, camera, self.settings, expected)
+        self._note_velocity(now, previous, pair)
         # The network's next pair is with its own depth, and in its own unit.
         pair = self._unit.steadied(pair)
         depth = raw.depth * np.float32(self._unit.factor)
         if pair is not None and pair.depth_factor is not None:
             depth *= pair.depth_factor
-        seen = _observation(frame.stamp, depth, camera, previous, pair)
+        seen = _observation(now.stamp, depth, camera, previous, pair)
         scale = self._scale_source.update(replace(seen, unit_change=self._unit.change))
         estimate = Estimate(
-            stamp=frame.stamp,
-            image=image,
+            stamp=now.stamp,
+            image=now.view.image,
             depth=self._valid_depth(depth, scale),
             motion=None,
             object_flow=None,
             camera=camera,
-            learned_camera=self._learned_camera(),
+            learned_camera=self._learned.camera(*size),
             scale=scale,
-            quality=Quality("first", reason=self._reset_reason),
+            quality=Quality("first", reason=inference.reset_reason),
             is_silent=not scale.is_metric and self.settings.unknown_scale == SILENT,
         )
-        if previous is not None and pair is not None:
-            estimate = self._with_motion(estimate, raw, pair, view, previous, outputs)
+        if previous is not None and raw.motion is not None and pair is not None:
+            estimate = self._with_motion(estimate, inference, previous, raw.motion, pair)
         self._integrate(estimate)
-        self._previous = _Previous(frame.stamp, view, velocity)
-        self._last_stamp, self._reset_reason = frame.stamp, ""
+        self._last_stamp = now.stamp
         return estimate
 
-    def _reset_if_discontinuous(self, frame: Frame, frame_id: str) -> None:
-        new_input = frame.image.shape, frame_id
-        if self._input not in (None, new_input):
-            self.reset(f"input changed from {self._input} to {new_input}")
-            self._learned.clear()
-        self._input = new_input
-        if self._previous is None:
+    def _expected(self, since: int, until: int) -> NDArray[np.float64] | None:
+        """(4, 4) the motion between two stamps, if the velocity stays; None = it is not known."""
+        if self._velocity is None or self._velocity[0] != since:
+            return None
+        return se3.exp(self._velocity[1] * (until - since) * 1e-9)
+
+    def _note_velocity(self, now: Seen, previous: Seen | None, pair: PairMotion | None) -> None:
+        self._velocity = None
+        if previous is None or pair is None or pair.quality.tracking == "lost":
             return
-        elapsed = (frame.stamp - self._previous.stamp) * 1e-9
-        if elapsed < 0:
-            self.reset(f"time went back by {-elapsed:.3f} s")
-        elif elapsed == 0:
-            self.reset("two frames have the same stamp")
-        elif elapsed > self.settings.max_gap:
-            self.reset(f"no frame for {elapsed:.3f} s")
-
-    def _prepare(self, frame: Frame) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Camera | None]:
-        """The image at the engine's size, with the detail for refinement, and the camera of the
-        former if the frame has one."""
-        image, camera = frame.image, frame.camera
-        if camera is not None:
-            image, camera = self._rectifier(image, camera)
-            camera = camera.resized(*self._size)
-        detail = detail_of(image, self._size) if self.settings.refine else None
-        # A copy at least: the source may fill the same buffer with the next frame.
-        is_right = image.shape[1::-1] == self._size
-        image = image.copy() if is_right else reduced(image, self._size)
-        return image, image if detail is None else detail, camera
-
-    def _look_for_intrinsics(self, image: NDArray[np.uint8], raw: RawPrediction) -> None:
-        motion = self._engine.step(image, raw.depth, image).motion
-        if motion is not None:
-            self._learned.add(motion.K)
-
-    def _learned_camera(self) -> Camera | None:
-        return self._learned.camera(*self._size)
+        seconds = (now.stamp - previous.stamp) * 1e-9
+        step = se3.transform(pair.rotation, pair.translation)
+        self._velocity = now.stamp, se3.log(step) / seconds
 
     def _valid_depth(self, depth: NDArray[np.float32], scale: Scale) -> NDArray[np.float32]:
         depth = depth * np.float32(scale.value)
@@ -272,22 +228,21 @@ class Estimator:
     def _with_motion(
         self,
         estimate: Estimate,
-        raw: RawPrediction,
+        inference: Inference,
+        previous: Seen,
+        raw: RawMotion,
         pair: PairMotion,
-        view: View,
-        previous: _Previous,
-        outputs: Outputs,
     ) -> Estimate:
         """The estimate completed by what the pair shows."""
         dt = (estimate.stamp - previous.stamp) * 1e-9
         quality = pair.quality
         estimate = replace(estimate, refinement=pair.refinement)
-        if quality.tracking == "lost" or raw.motion is None:
+        if quality.tracking == "lost":
             return replace(estimate, motion=self._held(estimate.stamp, dt), quality=quality)
-        self._learned.add(raw.motion.K)
+        self._learned.add(raw.K)
         flow = None
-        if outputs.object_flow:
-            flow, moving = self._object_flow(estimate, raw.motion, pair, view, previous)
+        if inference.with_flow:
+            flow, moving = self._object_flow(estimate, inference, previous, raw, pair)
             quality = replace(quality, moving_fraction=moving)
         motion = Motion(
             pair.rotation,
@@ -300,25 +255,24 @@ class Estimator:
             estimate,
             motion=motion,
             object_flow=flow,
-            learned_camera=self._learned_camera(),
+            learned_camera=self._learned.camera(*estimate.image.shape[1::-1]),
             quality=quality,
         )
 
     def _object_flow(
         self,
         estimate: Estimate,
+        inference: Inference,
+        previous: Seen,
         raw: RawMotion,
         pair: PairMotion,
-        view: View,
-        previous: _Previous,
     ) -> ObjectFlow:
         settings, scale = self.settings, estimate.scale.value
         ratio = settings.min_flow_ratio
         if settings.object_motion == FLOW:
             ratio = 0.0
             residual = self._flow_motion.residual(
-                view,
-                previous.view,
+                inference.flow_to(previous),
                 estimate.depth / np.float32(scale),
                 pair,
                 estimate.camera,
@@ -359,20 +313,11 @@ class Estimator:
             self._odometry.coast(elapsed, settings.lost_speed, settings.lost_turn_rate)
 
 
-def _velocity(
-    stamp: int, previous: _Previous | None, pair: PairMotion | None
-) -> NDArray[np.float64] | None:
-    if previous is None or pair is None or pair.quality.tracking == "lost":
-        return None
-    seconds = (stamp - previous.stamp) * 1e-9
-    return se3.log(se3.transform(pair.rotation, pair.translation)) / seconds
-
-
 def _observation(
     stamp: int,
     depth: NDArray[np.float32],
     camera: Camera,
-    previous: _Previous | None,
+    previous: Seen | None,
     pair: PairMotion | None,
 ) -> Observation:
     if previous is None or pair is None or pair.quality.tracking == "lost":

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_motion_ros.estimation.dense_flow import DenseFlow, dense_flow
-from depth_motion_ros.estimation.pair import PairMotion, View
+from depth_motion_ros.estimation.dense_flow import DenseFlow, Followed
+from depth_motion_ros.estimation.pair import PairMotion
 from depth_motion_ros.estimation.point_cloud import rays
 from depth_motion_ros.estimation.rigid_flow import (
     FLOW_ERROR,
@@ -47,17 +45,6 @@ _FITS, _FREEDOM, _ALIKE, _USUAL = 3, 4.0, 5.0, 5.0
 _SQUARE = np.ones((3, 3), np.uint8)
 
 
-Bytes = NDArray[np.uint8]
-
-
-class _Followed(NamedTuple):
-    """Gray images (H, W), this one and the previous one, and the flow between them."""
-
-    grey: Bytes
-    previous: Bytes
-    flow: DenseFlow
-
-
 @dataclass(frozen=True, eq=False)
 class _Memory:
     """left: (H, W, 3): x and y in pixels per second, and how many frames count in them."""
@@ -77,27 +64,10 @@ class FlowMotion:
 
     def __init__(self) -> None:
         self._memory: _Memory | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="optical_flow")
-        self._begun: tuple[Bytes, Bytes, Future[_Followed]] | None = None
-
-    def begin(self, detail: Bytes, previous: Bytes) -> None:
-        """Follow the pixels while the engine is at work: flow needs neither depth nor motion.
-
-        detail, previous: (h, w, 3) uint8, of the views that ``residual`` is then asked about; for
-        others it follows them itself.
-        """
-        self._begun = detail, previous, self._thread.submit(_follow, detail, previous)
-
-    def _followed(self, detail: Bytes, previous: Bytes) -> _Followed:
-        begun, self._begun = self._begun, None
-        if begun is not None and begun[0] is detail and begun[1] is previous:
-            return begun[2].result()
-        return _follow(detail, previous)
 
     def residual(
         self,
-        view: View,
-        previous: View,
+        followed: Followed,
         depth: Floats,
         pair: PairMotion,
         camera: Camera,
@@ -109,13 +79,13 @@ class FlowMotion:
         """(H, W, 3) T_res: a point X of this frame lies at R X + t + T_res in the previous camera's
         axes; one for each patch, zero where nothing moves or nothing is known.
 
-        depth: (H, W) in the unit of the pair, NaN = unknown. stamps: ns, of previous and view.
-        depth_error: relative standard deviation of depth. least: length of T_res per second below
-        which nothing counts as moving.
+        followed: the optical flow between the two frames. depth: (H, W) in the unit of the pair,
+        NaN = unknown. stamps: ns, of the previous frame and this one. depth_error: relative
+        standard deviation of depth. least: length of T_res per second below which nothing counts
+        as moving.
         """
         depth_error = max(depth_error, _LEAST_DEPTH_ERROR)
         size = depth.shape[1::-1]
-        followed = self._followed(view.detail, previous.detail)
         flow = followed.flow.resized(size)
         known = ~np.isnan(depth)
         z = np.where(known, depth, np.float32(1))
@@ -168,14 +138,6 @@ class FlowMotion:
         return x * np.float32(dt), y * np.float32(dt), frames
 
 
-def _follow(detail: Bytes, previous: Bytes) -> _Followed:
-    now, before = (
-        np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
-        for image in (detail, previous)
-    )
-    return _Followed(now, before, dense_flow(now, before))
-
-
 def _significance(
     x: Floats,
     y: Floats,
@@ -218,7 +180,7 @@ def _patches(sigmas: Floats) -> NDArray[np.bool_]:
     return np.asarray(keep[labels], bool)
 
 
-def _explained(moves: NDArray[np.bool_], followed: _Followed, seen: RigidFlow) -> NDArray[np.bool_]:
+def _explained(moves: NDArray[np.bool_], followed: Followed, seen: RigidFlow) -> NDArray[np.bool_]:
     """The pixels of the rims that the camera's motion alone explains as well as flow does."""
     fine = followed.flow
     height, width = followed.grey.shape

@@ -9,8 +9,8 @@ from types import TracebackType
 
 @dataclass(frozen=True)
 class Cost:
-    """wall: s by the clock. cpu: s of processor time of the whole process meanwhile, all threads:
-    on a busy machine it tells more than the clock."""
+    """wall: s by the clock. cpu: s of processor time of the thread that did it: on a busy machine
+    it tells more than the clock."""
 
     wall: float = 0.0
     cpu: float = 0.0
@@ -26,8 +26,8 @@ NOTHING = Cost()
 
 
 def reading() -> Cost:
-    """Both clocks as they stand: the difference of two readings is a cost."""
-    return Cost(time.perf_counter(), time.process_time())
+    """Both clocks as they stand: the difference of two readings on one thread is a cost."""
+    return Cost(time.perf_counter(), time.thread_time())
 
 
 class Stopwatch:

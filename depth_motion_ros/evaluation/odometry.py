@@ -144,7 +144,7 @@ def score(frames: Sequence[Frame], run: Run) -> Metrics:
     """
     begin = _begin(run.estimates)
     frames, estimates = frames[begin:], run.estimates[begin + 1 :]
-    refinements = [1e3 * e.refinement.cpu for e in estimates if e.refinement.cpu > 0]
+    refinements = [1e3 * e.refinement.wall for e in estimates if e.refinement.wall > 0]
     poses = np.stack([pose_of(frame) for frame in frames])
     truths = [se3.inverse(a) @ b for a, b in itertools.pairwise(poses)]
     path = _path(estimates)

@@ -24,6 +24,7 @@ from std_srvs.srv import SetBool, Trigger
 from depth_motion_ros.adaptation.budget import Budget
 from depth_motion_ros.adaptation.errors import AdaptationError, AdaptationSettingsError
 from depth_motion_ros.adaptation.settings import AdaptationSettings
+from depth_motion_ros.models.find import UNTRAINED, find_weights
 from depth_motion_ros.models.weights import Weights, WeightsError
 from depth_motion_ros.nodes.adaptation_curves import Curves
 from depth_motion_ros.nodes.adaptation_eye import CameraOdometry, Eye, Pace
@@ -43,7 +44,6 @@ from depth_motion_ros.nodes.delivery import TOPIC
 from depth_motion_ros.nodes.depth_motion_parameters import COMPRESSED
 from depth_motion_ros.nodes.diagnostics import OncePerCause, diagnostic_array
 from depth_motion_ros.nodes.messages import pose_from_message, stamp_from_message
-from depth_motion_ros.nodes.networks import UNTRAINED, find_weights
 from depth_motion_ros.nodes.parameters import ParameterError, ParameterServer
 from depth_motion_ros.nodes.qos import LATCHED
 from depth_motion_ros.nodes.shutdown import run_node

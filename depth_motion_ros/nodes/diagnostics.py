@@ -23,8 +23,10 @@ class Served:
     """Costs of one served frame, ms.
 
     latency: from its arrival to its last output. engine: the networks. refine: aligning the
-    images. other: the rest, that is decoding, estimating, publishing. The cpu_ ones are processor
-    time of the whole process; cpu_other counts all since the frame before, receiving included.
+    images. other: the rest, that is decoding, estimating, publishing; these parts may run beside
+    those of the frames before and after. cpu_engine, cpu_refine: processor time of the thread that
+    does it. cpu_other: all other processor time of the process since the frame before, receiving
+    and helping threads included.
     """
 
     latency: float

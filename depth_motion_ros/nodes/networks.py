@@ -6,19 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from depth_motion_ros.engines.acceptance import check_acceptable
 from depth_motion_ros.engines.engine import Engine, EngineError, RawPrediction
 from depth_motion_ros.engines.select import create_engine
 from depth_motion_ros.engines.torch_engine import TorchEngine
-from depth_motion_ros.models.config import NetworkConfig
-from depth_motion_ros.models.network import DepthMotionNet
-from depth_motion_ros.models.packaged import FOLDER
-from depth_motion_ros.models.weights import Weights, WeightsError, weights_of
-
-UNTRAINED = "untrained"
-_SEED = 0
+from depth_motion_ros.models.weights import Weights, WeightsError
 
 
 @dataclass(frozen=True)
@@ -49,26 +41,6 @@ class EngineOptions:
 EngineBuilder = Callable[[EngineOptions, Weights], Engine]
 
 
-def find_weights(path: str, architecture: str) -> Weights:
-    """The weights of a file or name; without one those of the package, else untrained ones.
-
-    path: may be ``default`` or ``free``, see ``models.packaged``. Untrained weights have the
-    version ``untrained``. Raises WeightsError.
-    """
-    if path:
-        return Weights.from_file(path)
-    packaged = FOLDER / f"{architecture}.safetensors"
-    if packaged.is_file():
-        return Weights.from_file(packaged)
-    generator_state = torch.random.get_rng_state()
-    torch.manual_seed(_SEED)
-    try:
-        network = DepthMotionNet(NetworkConfig(architecture))
-    finally:
-        torch.random.set_rng_state(generator_state)
-    return weights_of(network, version=UNTRAINED)
-
-
 def reference_answers(
     weights: Weights, images: tuple[Any, Any]
 ) -> tuple[RawPrediction, RawPrediction]:
@@ -77,7 +49,8 @@ def reference_answers(
     images: two (H, W, 3) uint8 RGB images of a size that the networks take, the older one first.
     """
     height, width = images[0].shape[:2]
-    reference = TorchEngine(weights, device="cpu", input_size=(width, height))
+    # One thread, slower: the frames that flow meanwhile need the other cores.
+    reference = TorchEngine(weights, device="cpu", input_size=(width, height), threads=1)
     try:
         first = reference.step(None, None, images[0])
         return first, reference.step(images[0], first.depth, images[1])

@@ -1,7 +1,8 @@
-"""One image message in, all outputs out: what the worker's thread does."""
+"""One image message in, all outputs out: what the worker's threads do."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -14,9 +15,10 @@ from depth_motion_ros.engines.engine import EngineError
 from depth_motion_ros.estimation.estimate import Estimate
 from depth_motion_ros.estimation.estimator import Estimator
 from depth_motion_ros.estimation.estimator import Outputs as Computed
+from depth_motion_ros.estimation.inference import Inference
 from depth_motion_ros.estimation.odometry import OdometryState
 from depth_motion_ros.estimation.settings import EstimatorSettings, SettingsError
-from depth_motion_ros.estimation.stopwatch import NOTHING, Cost, reading
+from depth_motion_ros.estimation.stopwatch import NOTHING, Cost, Stopwatch
 from depth_motion_ros.geometry.camera import Camera, CameraError
 from depth_motion_ros.nodes.camera_info import CameraPairing
 from depth_motion_ros.nodes.conversions import BadImageError
@@ -43,6 +45,20 @@ class Arrival:
     received: float
 
 
+@dataclass(frozen=True, eq=False)
+class Inferred:
+    """A frame between its two stages. inferring, engine: what the first one has cost, in all and
+    by the engine. size: (width, height) of the image. Else as ``Perception._complete`` needs it."""
+
+    inference: Inference
+    header: Header
+    size: tuple[int, int]
+    wanted: frozenset[str]
+    received: float
+    inferring: Cost
+    engine: Cost
+
+
 class OutputSink(Protocol):
     """Where the estimates go: ``nodes.outputs.Outputs``, or a test's own."""
 
@@ -58,7 +74,10 @@ class OutputSink(Protocol):
 
 
 class Perception:
-    """Decodes, estimates and publishes. All methods belong on one thread.
+    """Decodes, estimates and publishes.
+
+    ``infer`` of a frame may run beside ``complete`` of the one before, on another thread; while
+    any other method runs, nothing else may.
 
     decode: message → (H, W, 3) uint8 RGB; raises BadImageError.
     camera_frame: optical frame of the outputs; empty = that of the images.
@@ -94,7 +113,7 @@ class Perception:
         self.camera_is_given = False
         self.failing = ""
         self._failures = 0
-        self._ended = reading()
+        self._ended = time.process_time()
 
     @property
     def broken(self) -> str:
@@ -123,75 +142,98 @@ class Perception:
 
     def serve(self, arrival: Arrival) -> None:
         """Handle one image; whatever is wrong with it is counted, told once and survived."""
+        inferred = self.infer(arrival)
+        if inferred is not None:
+            self.complete(inferred)
+
+    def infer(self, arrival: Arrival) -> Inferred | None:
+        """The first stage: decode, and run the networks. None where nothing is left to be done."""
         wanted = self._outputs.wanted()
         if not wanted:
             self._tally.idle()
-            self._ended = reading()
-            return
-        begin = reading()
+            self._ended = time.process_time()
+            return None
         self._engine.cost = NOTHING
+        watch = Stopwatch()
+        message = arrival.message
         try:
-            refinement = self._estimate(arrival.message, wanted)
+            with watch:
+                pixels = self._decode(message)
+                inference = self._infer(message, pixels, wanted)
         except BadImageError as error:
             self._tally.bad(error.cause)
             self._report(f"bad image ({error.cause})", str(error))
-            return
+            return None
         except EngineError as error:
-            self._tally.drop("engine failed")
-            self.failing = str(error)
-            self._failures += 1
-            self._report("engine failed", str(error))
+            self._fail(error)
+            return None
+        header = Header(
+            stamp=message.header.stamp, frame_id=self._camera_frame or message.header.frame_id
+        )
+        size = pixels.shape[1], pixels.shape[0]
+        cost = self._engine.cost
+        return Inferred(inference, header, size, wanted, arrival.received, watch.cost, cost)
+
+    def complete(self, inferred: Inferred) -> None:
+        """The second stage: geometry, and publish."""
+        watch = Stopwatch()
+        try:
+            with watch:
+                refinement = self._complete(inferred)
+        except EngineError as error:
+            self._fail(error)
             return
         self.failing, self._failures = "", 0
-        end = reading()
-        engine = self._engine.cost
-        other = end - begin - engine - refinement
-        all_threads = end - self._ended - engine - refinement
-        self._ended = end
+        engine = inferred.engine
+        other = inferred.inferring.wall + watch.cost.wall - engine.wall - refinement.wall
+        begun, self._ended = self._ended, time.process_time()
+        all_threads = self._ended - begun
         self._tally.serve(
             Served(
-                latency=1e3 * (end.wall - arrival.received),
+                latency=1e3 * (time.perf_counter() - inferred.received),
                 engine=1e3 * engine.wall,
                 refine=1e3 * refinement.wall,
-                other=1e3 * other.wall,
+                other=1e3 * other,
                 cpu_engine=1e3 * engine.cpu,
                 cpu_refine=1e3 * refinement.cpu,
-                cpu_other=1e3 * all_threads.cpu,
+                cpu_other=1e3 * (all_threads - engine.cpu - refinement.cpu),
             )
         )
 
-    def _estimate(self, message: Any, wanted: frozenset[str]) -> Cost:
-        """Serve one message. Returns what the refinement has cost."""
-        pixels = self._decode(message)
+    def _fail(self, error: EngineError) -> None:
+        self._tally.drop("engine failed")
+        self.failing = str(error)
+        self._failures += 1
+        self._report("engine failed", str(error))
+
+    def _infer(self, message: Any, pixels: NDArray[np.uint8], wanted: frozenset[str]) -> Inference:
         height, width = pixels.shape[:2]
-        stamp = stamp_from_message(message.header.stamp)
-        frame_id = self._camera_frame or message.header.frame_id
+        stamp, frame_id = stamp_from_message(message.header.stamp), message.header.frame_id
         camera = self._camera(stamp, width, height)
         computed = Computed(object_flow=not wanted.isdisjoint(FLOW))
-        knows_mount = self._mount(frame_id)
         try:
-            estimate = self._estimator.process(
-                Frame(stamp, pixels, camera), computed, frame_id=message.header.frame_id
-            )
+            return self._estimator.infer(Frame(stamp, pixels, camera), computed, frame_id=frame_id)
         except CameraError as error:
             self._report("camera_info bad", f"{error}; the learned intrinsics serve")
             self._tally.bad("camera_info bad")
-            camera = None
-            estimate = self._estimator.process(
-                Frame(stamp, pixels), computed, frame_id=message.header.frame_id
-            )
-        self.camera_is_given = camera is not None
+            return self._estimator.infer(Frame(stamp, pixels), computed, frame_id=frame_id)
+
+    def _complete(self, inferred: Inferred) -> Cost:
+        """Returns what the refinement has cost."""
+        header, wanted = inferred.header, inferred.wanted
+        knows_mount = self._mount(header.frame_id)
+        estimate = self._estimator.complete(inferred.inference)
+        self.camera_is_given = inferred.inference.camera is not None
         self._note(estimate)
         if estimate.is_silent:
             self._report(
                 "scale unknown", "unknown_scale is silent: no output until a source knows the metre"
             )
             return estimate.refinement
-        header = Header(stamp=message.header.stamp, frame_id=frame_id)
         if knows_mount and estimate.motion is not None:
             # First, because a filter waits for it; the rest is for maps and eyes.
             self._outputs.publish_odometry(wanted, header, self._estimator.pose)
-        self._outputs.publish_estimate(wanted, header, estimate, (width, height))
+        self._outputs.publish_estimate(wanted, header, estimate, inferred.size)
         return estimate.refinement
 
     def _camera(self, stamp: int, width: int, height: int) -> Camera | None:

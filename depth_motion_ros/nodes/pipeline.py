@@ -17,6 +17,7 @@ from depth_motion_ros.estimation.settings import (
     depth_error_of,
     unit_of,
 )
+from depth_motion_ros.models.find import UNTRAINED, find_weights
 from depth_motion_ros.models.weights import Weights, WeightsError
 from depth_motion_ros.nodes.camera_info import CameraPairing
 from depth_motion_ros.nodes.conversions import compressed_to_rgb, image_to_rgb
@@ -26,12 +27,12 @@ from depth_motion_ros.nodes.diagnostics import Tally
 from depth_motion_ros.nodes.engine_slot import EngineSlot
 from depth_motion_ros.nodes.inputs import Inputs
 from depth_motion_ros.nodes.messages import pose_from_message, stamp_from_message
-from depth_motion_ros.nodes.networks import UNTRAINED, EngineBuilder, EngineOptions, find_weights
+from depth_motion_ros.nodes.networks import EngineBuilder, EngineOptions
 from depth_motion_ros.nodes.outputs import Outputs
-from depth_motion_ros.nodes.perception import Arrival, Extrinsic, Perception, Report
+from depth_motion_ros.nodes.perception import Arrival, Extrinsic, Inferred, Perception, Report
+from depth_motion_ros.nodes.staged_worker import StagedWorker
 from depth_motion_ros.nodes.transforms import ExtrinsicFromTf, TfPublisher, base_from_optical
 from depth_motion_ros.nodes.weights_loader import WeightsLoader
-from depth_motion_ros.nodes.worker import LatestWorker
 
 _STOP_PATIENCE = 10.0  # s; several frames of the slowest engine
 # Causes of a report that are bad messages, to be counted; the others are mere circumstances.
@@ -157,7 +158,10 @@ class Pipeline:
             camera_frame=config["camera_frame"],
             rectify=config["rectify"],
         )
-        self.worker: LatestWorker[Arrival] = LatestWorker(self.perception.serve, self._on_error)
+        self.worker: StagedWorker[Arrival, Inferred] = StagedWorker(
+            self.perception.infer, self.perception.complete, self._on_error
+        )
+        undo.callback(self.worker.close)
         loader = WeightsLoader(
             self.engine,
             weights,
@@ -266,7 +270,7 @@ class Pipeline:
             self._report("odom_in bad", str(error))
             return
         stamp = stamp_from_message(message.header.stamp)
-        self.worker.call(lambda: self.perception.estimator.add_odometry(stamp, pose))
+        self.worker.call_second(lambda: self.perception.estimator.add_odometry(stamp, pose))
 
     def _on_error(self, error: Exception) -> None:
         """A defect of this program must not end it: the next frame may go well."""

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from depth_motion_ros.estimation.estimate import Estimate
+from depth_motion_ros.models.find import UNTRAINED
 from depth_motion_ros.nodes.diagnostics import Tally
-from depth_motion_ros.nodes.networks import UNTRAINED
 from depth_motion_ros.nodes.pipeline import Pipeline
 
 _SILENCE = 2.0  # s without an image, or with none served, that are worth a warning

@@ -13,6 +13,7 @@ from depth_motion_ros.engines.engine import Engine, EngineError, RawPrediction
 from depth_motion_ros.estimation.settings import unit_of
 from depth_motion_ros.models.weights import Weights, WeightsArchitectureError, WeightsError
 from depth_motion_ros.nodes.engine_slot import EngineSlot
+from depth_motion_ros.nodes.memory import give_back
 from depth_motion_ros.nodes.networks import (
     EngineBuilder,
     EngineOptions,
@@ -136,7 +137,10 @@ class WeightsLoader:
                 f"lengths of the weights are in units of {unit:g} m, of those in use {used:g} m: "
                 "clean up and configure the node to change the unit"
             )
-        self._exchange(self._prepared(weights, order.compare), weights)
+        try:
+            self._exchange(self._prepared(weights, order.compare), weights)
+        finally:
+            give_back()
         order.done(weights)
         return weights.version
 

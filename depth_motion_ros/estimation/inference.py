@@ -1,0 +1,143 @@
+"""The first half of a frame: what the networks say of it, paired with the frame before."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_motion_ros.engines.engine import Engine, RawPrediction
+from depth_motion_ros.estimation.dense_flow import Followed, follow
+from depth_motion_ros.estimation.detail import detail_of, reduced
+from depth_motion_ros.estimation.pair import View
+from depth_motion_ros.estimation.settings import FLOW, EstimatorSettings
+from depth_motion_ros.geometry.camera import Camera
+from depth_motion_ros.sources.frame import Frame
+from depth_motion_ros.sources.rectify import Rectifier
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A frame as the engine took it. stamp: ns."""
+
+    stamp: int
+    view: View
+
+
+@dataclass(frozen=True, eq=False)
+class Inference:
+    """raw: what the networks say of the frame and, after a first one, of the pair.
+
+    previous: the frame it is paired with; None for a first one, and ``reset_reason`` says why.
+    camera: the frame's own, at the engine's size; None = the learned one is to serve. K: (3, 3),
+    looked for where no pair shows the intrinsics yet. forgets_camera: another camera began here.
+    with_flow: whether moving objects are asked for. flow: the optical flow from this frame to the
+    one before, where it is to tell of them.
+    """
+
+    now: Seen
+    raw: RawPrediction
+    previous: Seen | None
+    camera: Camera | None
+    K: NDArray[np.float32] | None
+    reset_reason: str
+    forgets_camera: bool
+    with_flow: bool
+    flow: Future[Followed] | None
+
+    def flow_to(self, previous: Seen) -> Followed:
+        """The optical flow to the frame before; waits for it."""
+        if self.flow is not None:
+            return self.flow.result()
+        return follow(self.now.view.detail, previous.view.detail)
+
+
+class Inferrer:
+    """Runs the engine and remembers the last frame that it saw."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._size = engine.input_size
+        self._rectifier = Rectifier()
+        self._flow_thread = ThreadPoolExecutor(1, thread_name_prefix="optical_flow")
+        self._previous: Seen | None = None
+        self._input: tuple[tuple[int, ...], str] | None = None
+        self._reset_reason = ""
+        self._forgets_camera = False
+
+    def reset(self, reason: str) -> None:
+        """The next frame counts as the first."""
+        self._previous = None
+        self._reset_reason = reason
+
+    def use_engine(self, engine: Engine) -> None:
+        """See ``Estimator.use_engine``."""
+        if engine.input_size != self._size:
+            self._size = engine.input_size
+            self.reset(f"the engine now takes images of {engine.input_size}")
+            self._forgets_camera = True
+        elif self._previous is not None:
+            view = self._previous.view
+            depth = engine.step(None, None, view.image).depth
+            self._previous = replace(self._previous, view=replace(view, depth=depth))
+        self.engine = engine
+
+    def infer(
+        self, frame: Frame, settings: EstimatorSettings, with_flow: bool, frame_id: str
+    ) -> Inference:
+        """See ``Estimator.infer``."""
+        self._reset_if_discontinuous(frame, frame_id, settings.max_gap)
+        image, detail, camera = self._prepare(frame, settings.refine)
+        previous, K, flow = self._previous, None, None
+        if previous is None:
+            raw = self.engine.step(None, None, image)
+            if camera is None:
+                K = self._look_for_intrinsics(image, raw)
+        else:
+            if with_flow and settings.object_motion == FLOW:
+                # Beside the engine: flow needs neither depth nor motion.
+                flow = self._flow_thread.submit(follow, detail, previous.view.detail)
+            raw = self.engine.step(previous.view.image, previous.view.depth, image)
+        now = Seen(frame.stamp, View(image, raw.depth, detail))
+        reason, forgets = self._reset_reason, self._forgets_camera
+        self._previous, self._reset_reason, self._forgets_camera = now, "", False
+        return Inference(now, raw, previous, camera, K, reason, forgets, with_flow, flow)
+
+    def _reset_if_discontinuous(self, frame: Frame, frame_id: str, max_gap: float) -> None:
+        new_input = frame.image.shape, frame_id
+        if self._input not in (None, new_input):
+            self.reset(f"input changed from {self._input} to {new_input}")
+            self._forgets_camera = True
+        self._input = new_input
+        if self._previous is None:
+            return
+        elapsed = (frame.stamp - self._previous.stamp) * 1e-9
+        if elapsed < 0:
+            self.reset(f"time went back by {-elapsed:.3f} s")
+        elif elapsed == 0:
+            self.reset("two frames have the same stamp")
+        elif elapsed > max_gap:
+            self.reset(f"no frame for {elapsed:.3f} s")
+
+    def _prepare(
+        self, frame: Frame, with_detail: bool
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Camera | None]:
+        """The image at the engine's size, with the detail for refinement, and the camera of the
+        former if the frame has one."""
+        image, camera = frame.image, frame.camera
+        if camera is not None:
+            image, camera = self._rectifier(image, camera)
+            camera = camera.resized(*self._size)
+        detail = detail_of(image, self._size) if with_detail else None
+        # A copy at least: the source may fill the same buffer with the next frame.
+        is_right = image.shape[1::-1] == self._size
+        image = image.copy() if is_right else reduced(image, self._size)
+        return image, image if detail is None else detail, camera
+
+    def _look_for_intrinsics(
+        self, image: NDArray[np.uint8], raw: RawPrediction
+    ) -> NDArray[np.float32] | None:
+        motion = self.engine.step(image, raw.depth, image).motion
+        return None if motion is None else motion.K
