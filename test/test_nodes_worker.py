@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 
 import pytest
@@ -113,3 +115,18 @@ def test_stop_says_when_the_thread_is_still_busy() -> None:
     assert not worker.stop(0.01)
     gate.release.release()
     assert worker.stop(SOON)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no niceness of their own")
+def test_a_nice_worker_lets_others_go_first_and_is_alone_in_that() -> None:
+    seen: list[int] = []
+    nice = LatestWorker(seen.append, on_error=lambda error: None, niceness=5)
+    nice.start()
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    assert nice.call(niceness).result(SOON) == 5
+    assert niceness() == own
+    nice.stop(SOON)

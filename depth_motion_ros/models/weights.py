@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import tempfile
@@ -196,9 +197,15 @@ def _config_of(metadata: dict[str, str]) -> NetworkConfig:
         raise WeightsArchitectureError(f"bad metadata: {error}") from error
 
 
-def _check_tensors(tensors: dict[str, Tensor], config: NetworkConfig) -> None:
+@functools.cache
+def _expected_shapes(config: NetworkConfig) -> dict[str, torch.Size]:
     with torch.device("meta"):
-        expected = DepthMotionNet(config).state_dict()
+        state = DepthMotionNet(config).state_dict()
+    return {name: tensor.shape for name, tensor in state.items()}
+
+
+def _check_tensors(tensors: dict[str, Tensor], config: NetworkConfig) -> None:
+    expected = _expected_shapes(config)
     missing = sorted(expected.keys() - tensors.keys())
     if missing:
         raise WeightsTensorError(
@@ -212,10 +219,10 @@ def _check_tensors(tensors: dict[str, Tensor], config: NetworkConfig) -> None:
             f"the first is {surplus[0]!r}"
         )
     for name, tensor in tensors.items():
-        if tensor.shape != expected[name].shape:
+        if tensor.shape != expected[name]:
             raise WeightsTensorError(
                 f"{name!r} has shape {tuple(tensor.shape)}, "
-                f"{config.architecture!r} needs {tuple(expected[name].shape)}"
+                f"{config.architecture!r} needs {tuple(expected[name])}"
             )
         if tensor.dtype not in _FLOATS:
             raise WeightsTensorError(f"{name!r} is {tensor.dtype}, not floating point")

@@ -26,6 +26,9 @@ from depth_motion_ros.nodes.parameters import ParameterError
 from depth_motion_ros.sources.frame import SourceError
 
 CANNOT_START = 2
+# s. A thread that has left Python for a moment, as each frame does hundreds of times, waits so long
+# for another that does not: Python's own 5 ms cost dropped frames whenever weights were read.
+_SWITCH_INTERVAL = 0.5e-3
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 N = TypeVar("N", bound=Node)
 
@@ -42,6 +45,7 @@ def run_node(
     status; called exactly once if the node was made, with the context open unless the node closed
     it. A node whose work is done ends itself with ``rclpy.try_shutdown()``.
     """
+    sys.setswitchinterval(_SWITCH_INTERVAL)
     # No `with`: rclpy.init is no context manager on Humble.
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node: N | None = None

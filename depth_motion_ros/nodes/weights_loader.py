@@ -22,6 +22,11 @@ from depth_motion_ros.nodes.networks import (
 )
 from depth_motion_ros.nodes.worker import LatestWorker
 
+Compare = Callable[[RawPrediction, RawPrediction], None]
+
+# Of the loader's thread: new weights can wait, frames cannot.
+NICENESS = 10
+
 
 @dataclass(frozen=True)
 class Order:
@@ -29,12 +34,13 @@ class Order:
 
     read: gives the weights, or None where those in use are to stay; may raise WeightsError.
     compare: given the answers of the weights in use and of the new ones to the newest pair of
-        images, may raise WeightsError. Not called before there was a pair.
+        images, may raise WeightsError. None = they are not compared; not called before there was
+        a pair.
     done: called with the weights once they are in use.
     """
 
     read: Callable[[], Weights | None]
-    compare: Callable[[RawPrediction, RawPrediction], None] = lambda before, after: None
+    compare: Compare | None = None
     done: Callable[[Weights], None] = lambda weights: None
 
 
@@ -65,7 +71,7 @@ class WeightsLoader:
         self._second_has: Weights | None = None
         self._waiting: Future[str] | None = None
         self._worker: LatestWorker[tuple[Order, Future[str]]] = LatestWorker(
-            self._serve, on_error=lambda error: None, name="weights_loader"
+            self._serve, lambda error: None, name="weights_loader", niceness=NICENESS
         )
         self._worker.start()
 
@@ -144,15 +150,13 @@ class WeightsLoader:
         order.done(weights)
         return weights.version
 
-    def _prepared(
-        self, weights: Weights, compare: Callable[[RawPrediction, RawPrediction], None]
-    ) -> Engine:
+    def _prepared(self, weights: Weights, compare: Compare | None) -> Engine:
         """The second instance with these weights, once it has passed both comparisons."""
         engine = self._filled(weights)
         self._second, self._second_has = engine, None
         pair = self._slot.pair
         answer = check_against_torch(engine, weights, pair or self._any_pair())
-        if pair is not None:
+        if pair is not None and compare is not None:
             compare(reference_answers(self._in_use, pair)[1], answer)
         return engine
 
@@ -182,7 +186,7 @@ class WeightsLoader:
         if self._second is not None and self._second_has is earlier:
             engine = self._second
         else:
-            engine = self._prepared(earlier, lambda before, after: None)
+            engine = self._prepared(earlier, None)
         self._exchange(engine, earlier)
         self._earlier = None
         done(withdrawn)

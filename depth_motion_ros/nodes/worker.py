@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -17,6 +19,7 @@ class LatestWorker(Generic[T]):
 
     serve: called on the worker's thread with one item at a time.
     on_error: called on the worker's thread with what ``serve`` raised; the worker goes on.
+    niceness: of its thread, where threads have one (Linux): above 0, others go first.
 
     ``call`` runs an action on the same thread between two items, so that what the items use
     needs no lock. The worker can be started again after it was stopped.
@@ -27,10 +30,12 @@ class LatestWorker(Generic[T]):
         serve: Callable[[T], None],
         on_error: Callable[[Exception], None],
         name: str = "depth_motion_worker",
+        niceness: int = 0,
     ) -> None:
         self._serve = serve
         self._on_error = on_error
         self._name = name
+        self._niceness = niceness
         self._wake = threading.Condition()
         self._item: T | None = None
         self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
@@ -96,6 +101,9 @@ class LatestWorker(Generic[T]):
         return future
 
     def _run(self) -> None:
+        if self._niceness and sys.platform == "linux":
+            # By the identity of a thread this is of that thread alone there.
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._niceness)
         while True:
             with self._wake:
                 while self._running and self._item is None and not self._calls:
