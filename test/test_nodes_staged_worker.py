@@ -108,6 +108,12 @@ def test_a_call_of_the_second_stage_waits_for_that_alone_and_keeps_the_order(
     assert after.result(timeout=SOON)
 
 
+def test_a_call_of_the_first_stage_waits_for_nothing_behind_it(stages: Stages) -> None:
+    stages.offer(1)
+    assert stages.entered.acquire(timeout=SOON)
+    assert stages.worker.call_first(lambda: list(stages.second)).result(timeout=SOON) == []
+
+
 def test_errors_of_either_stage_are_told_and_survived(stages: Stages) -> None:
     stages.release.release(3)
     stages.offer(-1)

@@ -47,7 +47,7 @@ ALL_OUTPUTS = Outputs()
 
 class Estimator:
     """Depth, ego-motion and moving objects of one camera. Not thread-safe: one caller at a time;
-    but ``infer`` may run beside the ``complete`` of the frame before it.
+    but ``infer`` and ``use_engine`` may run beside the ``complete`` of the frame before.
 
     The first frame has depth alone; every later one is paired with the frame before, whose depth
     is kept, so DepthNet runs once a frame. Images are resized to the engine's size by area.
@@ -135,9 +135,6 @@ class Estimator:
         would look like a jump. Raises EngineError, and the old engine stays in use.
         """
         self._inferrer.use_engine(engine)
-        # The new weights may have another unit of length.
-        self._velocity = None
-        self._unit.reset()
 
     def process(
         self, frame: Frame, outputs: Outputs = ALL_OUTPUTS, *, frame_id: str = ""
@@ -156,8 +153,8 @@ class Estimator:
     ) -> Inference:
         """The first half of ``process``: the networks.
 
-        Every inference is to be completed, in order, before anything but ``infer`` is called; the
-        next frame's ``infer`` may run meanwhile, on another thread. Raises as ``process``.
+        Every inference is to be completed, in order; the next frame's ``infer`` may run meanwhile,
+        on another thread. Raises as ``process``.
         """
         return self._inferrer.infer(frame, self.settings, outputs.object_flow, frame_id)
 
@@ -168,6 +165,10 @@ class Estimator:
             self._learned.clear()
         if inference.K is not None:
             self._learned.add(inference.K)
+        if inference.new_weights:
+            # They may have another unit of length.
+            self._velocity = None
+            self._unit.reset()
         size = now.view.image.shape[1::-1]
         camera = inference.camera or self._learned.camera(*size)
         if camera is None:

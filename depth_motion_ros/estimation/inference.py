@@ -32,9 +32,9 @@ class Inference:
 
     previous: the frame it is paired with; None for a first one, and ``reset_reason`` says why.
     camera: the frame's own, at the engine's size; None = the learned one is to serve. K: (3, 3),
-    looked for where no pair shows the intrinsics yet. forgets_camera: another camera began here.
-    with_flow: whether moving objects are asked for. flow: the optical flow from this frame to the
-    one before, where it is to tell of them.
+    looked for where no pair shows the intrinsics yet. forgets_camera, new_weights: another camera,
+    other weights began here. with_flow: whether moving objects are asked for. flow: the optical
+    flow from this frame to the one before, where it is to tell of them.
     """
 
     now: Seen
@@ -44,6 +44,7 @@ class Inference:
     K: NDArray[np.float32] | None
     reset_reason: str
     forgets_camera: bool
+    new_weights: bool
     with_flow: bool
     flow: Future[Followed] | None
 
@@ -65,7 +66,7 @@ class Inferrer:
         self._previous: Seen | None = None
         self._input: tuple[tuple[int, ...], str] | None = None
         self._reset_reason = ""
-        self._forgets_camera = False
+        self._forgets_camera = self._new_weights = False
 
     def reset(self, reason: str) -> None:
         """The next frame counts as the first."""
@@ -83,6 +84,7 @@ class Inferrer:
             depth = engine.step(None, None, view.image).depth
             self._previous = replace(self._previous, view=replace(view, depth=depth))
         self.engine = engine
+        self._new_weights = True
 
     def infer(
         self, frame: Frame, settings: EstimatorSettings, with_flow: bool, frame_id: str
@@ -101,9 +103,13 @@ class Inferrer:
                 flow = self._flow_thread.submit(follow, detail, previous.view.detail)
             raw = self.engine.step(previous.view.image, previous.view.depth, image)
         now = Seen(frame.stamp, View(image, raw.depth, detail))
-        reason, forgets = self._reset_reason, self._forgets_camera
-        self._previous, self._reset_reason, self._forgets_camera = now, "", False
-        return Inference(now, raw, previous, camera, K, reason, forgets, with_flow, flow)
+        inference = Inference(
+            now, raw, previous, camera, K, self._reset_reason, self._forgets_camera,
+            self._new_weights, with_flow, flow,
+        )  # fmt: skip
+        self._previous, self._reset_reason = now, ""
+        self._forgets_camera = self._new_weights = False
+        return inference
 
     def _reset_if_discontinuous(self, frame: Frame, frame_id: str, max_gap: float) -> None:
         new_input = frame.image.shape, frame_id

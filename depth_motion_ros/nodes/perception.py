@@ -76,8 +76,8 @@ class OutputSink(Protocol):
 class Perception:
     """Decodes, estimates and publishes.
 
-    ``infer`` of a frame may run beside ``complete`` of the one before, on another thread; while
-    any other method runs, nothing else may.
+    ``infer`` and ``exchange_engine`` may run beside ``complete`` of the frame before, on another
+    thread; while any other method runs, nothing else may.
 
     decode: message → (H, W, 3) uint8 RGB; raises BadImageError.
     camera_frame: optical frame of the outputs; empty = that of the images.

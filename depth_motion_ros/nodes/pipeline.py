@@ -167,7 +167,9 @@ class Pipeline:
             weights,
             options,
             build,
-            lambda exchange: self.worker.call(lambda: self.perception.exchange_engine(exchange)),
+            lambda exchange: self.worker.call_first(
+                lambda: self.perception.exchange_engine(exchange)
+            ),
         )
         undo.callback(loader.close)
         self.deliveries = Deliveries(

@@ -65,6 +65,11 @@ class StagedWorker(Generic[T, S]):
         """Run ``action`` while no item is in either stage; at once while stopped."""
         return self._front.call(lambda: self._settled(action))
 
+    def call_first(self, action: Callable[[], R]) -> Future[R]:
+        """Run ``action`` on the first stage's thread, beside what is in the second; at once while
+        stopped."""
+        return self._front.call(action)
+
     def call_second(self, action: Callable[[], R]) -> Future[R]:
         """Run ``action`` on the second stage's thread, after what is in it: nothing waits."""
         return self._back.submit(action)
