@@ -1,0 +1,26 @@
+"""What the surroundings of a test run may change, put right before anything else is imported."""
+
+from __future__ import annotations
+
+import logging
+import signal
+
+OURS = "depth_motion_ros"
+_Surrounding: type = logging.getLoggerClass()
+
+
+class _Logger(_Surrounding):
+    """ROS 2's launch, a plugin of pytest where it is installed, makes loggers that tell their
+    parents nothing: neither caplog nor a bridge would hear of ours."""
+
+    def __init__(self, name: str, level: int = logging.NOTSET) -> None:
+        super().__init__(name, level)
+        if name.partition(".")[0] == OURS:
+            self.propagate = True
+
+
+logging.setLoggerClass(_Logger)
+
+# A shell's background jobs ignore Ctrl-C, and so would every process that the tests start and end.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
