@@ -23,7 +23,7 @@ from depth_motion_ros.sources.frame import Frame
 WIDTH, HEIGHT = 128, 64
 FOCAL, DEPTH = 100.0, 10.0
 CAMERA = Camera(np.array([[FOCAL, 0, 63.5], [0, FOCAL, 31.5], [0, 0, 1]]), WIDTH, HEIGHT)
-LEARNED_K = np.array([[80, 0, 64], [0, 90, 32], [0, 0, 1]], np.float32)
+LEARNED_K = np.array([[80, 0, 64], [0, 80, 32], [0, 0, 1]], np.float32)
 # Camera motion per pixel of image motion.
 STEP = DEPTH / FOCAL
 SECOND = 1_000_000_000

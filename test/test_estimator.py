@@ -264,7 +264,7 @@ def test_learned_intrinsics_are_steady():
     estimator = Estimator(engine)
     for index, focal in enumerate([80, 80, 300, 80.4, 79.6, 20, 80]):
         engine.K = LEARNED_K.copy()
-        engine.K[0, 0] = focal
+        engine.K[(0, 1), (0, 1)] = focal
         estimate = estimator.process(frame(0.1 * index, shift=2 * index, camera=None))
     assert estimate.camera.fx == 80
 
@@ -277,6 +277,19 @@ def test_learned_intrinsics_follow_a_lasting_change():
             engine.K = LEARNED_K * np.float32([[2], [2], [1]])
         estimate = estimator.process(frame(0.1 * index, shift=2 * index, camera=None))
     assert estimate.camera.fx == pytest.approx(160)
+
+
+@pytest.mark.parametrize(("square", "focal"), [(True, (60, 40)), (False, (75, 32))])
+def test_square_pixels_leave_one_focal_length(square, focal):
+    # The camera's 128x96 pixels become the network's 128x64.
+    engine = ScriptedEngine()
+    engine.K = np.array([[75, 0, 64], [0, 32, 32], [0, 0, 1]], np.float32)
+    tall = Frame(0, np.zeros((HEIGHT * 3 // 2, WIDTH, 3), np.uint8))
+    settings = EstimatorSettings(square_pixels=square)
+    camera = Estimator(engine, settings).process(tall).camera
+    assert (camera.fx, camera.fy) == pytest.approx(focal)
+    original = camera.resized(WIDTH, HEIGHT * 3 // 2)
+    assert (original.fx == pytest.approx(original.fy)) == square
 
 
 def test_a_given_camera_does_not_hide_the_learned_one():

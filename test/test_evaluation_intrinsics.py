@@ -17,13 +17,19 @@ def K(fx: float, fy: float) -> np.ndarray:
 CAMERA = Camera(K(100, 100), 101, 81)
 
 
-def test_ten_percent_in_x_and_none_in_y_is_five_percent() -> None:
+def test_pixels_are_square_so_the_axes_share_a_focal_length() -> None:
     score = FocalScore()
-    score.add(K(110, 100), CAMERA)
+    score.add(K(125, 80), CAMERA)
     metrics = score.metrics()
-    assert metrics["focal_error"] == pytest.approx(0.05)
-    assert (metrics["focal_x"], metrics["focal_y"]) == (110, 100)
+    assert metrics["focal_error"] == pytest.approx(0)
+    assert (metrics["focal_x"], metrics["focal_y"]) == (125, 80)
     assert metrics["focal_std"] == 0
+
+
+def test_the_error_is_against_both_axes() -> None:
+    score = FocalScore()
+    score.add(K(110, 110), Camera(K(100, 110), 101, 81))
+    assert score.metrics()["focal_error"] == pytest.approx(0.05)
 
 
 def test_one_wild_pair_does_not_matter() -> None:

@@ -164,7 +164,7 @@ class Estimator:
         if inference.forgets_camera:
             self._learned.clear()
         if inference.K is not None:
-            self._learned.add(inference.K)
+            self._learn(inference.K, inference)
         if inference.new_weights:
             # They may have another unit of length.
             self._velocity = None
@@ -206,6 +206,9 @@ class Estimator:
         self._last_stamp = now.stamp
         return estimate
 
+    def _learn(self, K: NDArray[np.float32], inference: Inference) -> None:
+        self._learned.add(K, inference.squeeze if self.settings.square_pixels else None)
+
     def _expected(self, since: int, until: int) -> NDArray[np.float64] | None:
         """(4, 4) the motion between two stamps, if the velocity stays; None = it is not known."""
         if self._velocity is None or self._velocity[0] != since:
@@ -240,7 +243,7 @@ class Estimator:
         estimate = replace(estimate, refinement=pair.refinement)
         if quality.tracking == "lost":
             return replace(estimate, motion=self._held(estimate.stamp, dt), quality=quality)
-        self._learned.add(raw.K)
+        self._learn(raw.K, inference)
         flow = None
         if inference.with_flow:
             flow, moving = self._object_flow(estimate, inference, previous, raw, pair)

@@ -32,9 +32,10 @@ class Inference:
 
     previous: the frame it is paired with; None for a first one, and ``reset_reason`` says why.
     camera: the frame's own, at the engine's size; None = the learned one is to serve. K: (3, 3),
-    looked for where no pair shows the intrinsics yet. forgets_camera, new_weights: another camera,
-    other weights began here. with_flow: whether moving objects are asked for. flow: the optical
-    flow from this frame to the one before, where it is to tell of them.
+    looked for where no pair shows the intrinsics yet. squeeze: fx / fy at the engine's size of a
+    camera with square pixels. forgets_camera, new_weights: another camera, other weights began
+    here. with_flow: whether moving objects are asked for. flow: the optical flow from this frame to
+    the one before, where it is to tell of them.
     """
 
     now: Seen
@@ -42,6 +43,7 @@ class Inference:
     previous: Seen | None
     camera: Camera | None
     K: NDArray[np.float32] | None
+    squeeze: float
     reset_reason: str
     forgets_camera: bool
     new_weights: bool
@@ -104,8 +106,8 @@ class Inferrer:
             raw = self.engine.step(previous.view.image, previous.view.depth, image)
         now = Seen(frame.stamp, View(image, raw.depth, detail))
         inference = Inference(
-            now, raw, previous, camera, K, self._reset_reason, self._forgets_camera,
-            self._new_weights, with_flow, flow,
+            now, raw, previous, camera, K, self._squeeze(frame.image), self._reset_reason,
+            self._forgets_camera, self._new_weights, with_flow, flow,
         )  # fmt: skip
         self._previous, self._reset_reason = now, ""
         self._forgets_camera = self._new_weights = False
@@ -141,6 +143,10 @@ class Inferrer:
         is_right = image.shape[1::-1] == self._size
         image = image.copy() if is_right else reduced(image, self._size)
         return image, image if detail is None else detail, camera
+
+    def _squeeze(self, image: NDArray[np.uint8]) -> float:
+        height, width = image.shape[:2]
+        return self._size[0] / width * height / self._size[1]
 
     def _look_for_intrinsics(
         self, image: NDArray[np.uint8], raw: RawPrediction

@@ -23,12 +23,19 @@ class LearnedIntrinsics:
         self._samples: deque[tuple[float, ...]] = deque(maxlen=window)
         self._used: NDArray[np.float64] | None = None
 
-    def add(self, K: NDArray[np.float32]) -> None:
-        """K: (3, 3) in pixels. What cannot be a camera (not finite, focal <= 0) is left out."""
-        sample = tuple(float(K[row, column]) for row, column in ((0, 0), (1, 1), (0, 2), (1, 2)))
-        if not all(map(math.isfinite, sample)) or min(sample[:2]) <= 0:
+    def add(self, K: NDArray[np.float32], squeeze: float | None = None) -> None:
+        """K: (3, 3) in pixels. What cannot be a camera (not finite, focal <= 0) is left out.
+
+        squeeze: fx / fy as it must be, because the camera's own pixels are square: fx and fy then
+        become the one focal length that is nearest to both. None = they are as the network says.
+        """
+        fx, fy, *centre = (float(K[i, j]) for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
+        if not all(map(math.isfinite, (fx, fy, *centre))) or min(fx, fy) <= 0:
             return
-        self._samples.append(sample)
+        if squeeze is not None:
+            fy = math.sqrt(fx * fy / squeeze)
+            fx = fy * squeeze
+        self._samples.append((fx, fy, *centre))
         # np.median costs five times as much on so few numbers.
         median = np.array(
             [statistics.median(values) for values in zip(*self._samples, strict=True)]

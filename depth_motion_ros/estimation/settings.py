@@ -51,6 +51,7 @@ class EstimatorSettings:
         depth. It also tells the covariance.
     base_from_camera: (4, 4), pose of the camera's optical frame in base_link; by default the
         camera sits at the base's origin and looks ahead.
+    square_pixels: the pixels of the frames are square, so learned intrinsics have one focal length.
 
     Raises SettingsError at construction for a value out of range.
     """
@@ -186,6 +187,7 @@ class EstimatorSettings:
         "rad/s",
         "standard deviation of the unseen turn rate while there is no motion estimate",
     )
+    square_pixels: bool = True
     intrinsics_window: int = _number(
         31, 1, 1000, "frames", "learned intrinsics are the median over this many frames"
     )

@@ -12,7 +12,8 @@ from depth_motion_ros.geometry.camera import Camera
 class FocalScore:
     """Collects the learned K of every pair of frames of one camera.
 
-    The focal length of a sequence is the median over its pairs, as a robot would use it.
+    As a robot would use it, the focal length of a sequence is the median over its pairs of one
+    focal length for both axes: pixels are square.
     """
 
     def __init__(self) -> None:
@@ -31,16 +32,17 @@ class FocalScore:
         return len(self._true)
 
     def metrics(self) -> dict[str, float]:
-        """focal_error: mean over x and y of abs(f - f*) / f*, f the median over pairs.
+        """focal_error: mean over x and y of abs(f - f*) / f*, f = median of sqrt(fx fy).
 
-        focal_x, focal_y: that median (pixels); focal_std: standard deviation over pairs, relative,
-        mean of x and y. Raises EvaluationError without a pair.
+        focal_x, focal_y: medians over pairs, each axis by itself (pixels); focal_std: standard
+        deviation over pairs, relative, mean of x and y. Raises EvaluationError without a pair.
         """
         if not self._true:
             raise EvaluationError("no pair of frames with a known camera: no focal error")
         learned, true = np.median(self._learned, axis=0), np.median(self._true, axis=0)
+        focal = np.median(np.sqrt(np.prod(self._learned, axis=1)))
         return {
-            "focal_error": float(np.mean(np.abs(learned - true) / true)),
+            "focal_error": float(np.mean(np.abs(focal - true) / true)),
             "focal_x": float(learned[0]),
             "focal_y": float(learned[1]),
             "focal_std": float(np.mean(np.std(self._learned, axis=0) / learned)),

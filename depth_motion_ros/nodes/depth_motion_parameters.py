@@ -28,6 +28,12 @@ _INPUT = (
         "undo the lens distortion that CameraInfo describes; false = the images are without it",
     ),
     Parameter(
+        "square_pixels",
+        True,
+        "without camera_info: the camera's pixels are square, so what the network learns of fx and "
+        "fy becomes one focal length",
+    ),
+    Parameter(
         "max_gap",
         1.0,
         "a longer time between two served frames resets the motion state",

@@ -64,6 +64,7 @@ def estimator_settings(
         unknown_scale=config["unknown_scale"],
         when_lost=config["when_lost"],
         refine=config["refine"],
+        square_pixels=config["square_pixels"],
         **live_settings(config, depth_error),
     )
 
