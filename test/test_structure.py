@@ -119,6 +119,14 @@ def test_only_what_lies_before_both_cameras_counts():
     assert np.median(was) == pytest.approx(1, abs=0.02)
 
 
+def test_its_points_lie_where_they_are_seen():
+    _, structure = two_pairs()
+    points = structure.points(CAMERA.resized(CAMERA.width // 2, CAMERA.height // 2))
+    np.testing.assert_allclose(points[2], np.exp(structure.log_depth), rtol=1e-5)
+    seen = CAMERA.K @ points
+    np.testing.assert_allclose(seen[:2] / seen[2], structure.pixel, atol=1e-2)
+
+
 def lopsided(depth, pixel, share):
     return depth * (1 + share * np.cos(np.pi * (pixel[0] + 0.5) / CAMERA.width))
 

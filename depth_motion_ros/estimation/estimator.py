@@ -186,8 +186,8 @@ class Estimator:
         depth = raw.depth * np.float32(self._unit.factor)
         if pair is not None and pair.depth_factor is not None:
             depth *= pair.depth_factor
-        seen = _observation(now.stamp, depth, camera, previous, pair)
-        scale = self._scale_source.update(replace(seen, unit_change=self._unit.change))
+        seen = _observation(now.stamp, depth, camera, previous, pair, self._unit)
+        scale = self._scale_source.update(seen)
         estimate = Estimate(
             stamp=now.stamp,
             image=now.view.image,
@@ -323,8 +323,14 @@ def _observation(
     camera: Camera,
     previous: Seen | None,
     pair: PairMotion | None,
+    unit: SteadyUnit,
 ) -> Observation:
+    seen = Observation(stamp, depth, camera, unit_change=unit.change)
     if previous is None or pair is None or pair.quality.tracking == "lost":
-        return Observation(stamp, depth, camera)
+        return seen
     motion = se3.transform(pair.rotation, pair.translation)
-    return Observation(stamp, depth, camera, previous.stamp, motion)
+    seen = replace(seen, previous_stamp=previous.stamp, motion=motion)
+    if pair.structure is None:
+        return seen
+    points = pair.structure.points(camera) * np.float32(unit.factor)
+    return replace(seen, points=points, point_variance=pair.structure.variance)

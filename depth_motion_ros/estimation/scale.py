@@ -24,6 +24,8 @@ class Observation:
         while tracking is lost. Where it stands still it is the identity.
     unit_change: factor by which the same length is told longer than in the frame before, as far as
         that is known.
+    points: (3, N), what the two images have triangulated, in this camera's optical axes.
+        point_variance: (N,) of ln(depth) of each. None where there is nothing of it.
     """
 
     stamp: int
@@ -32,6 +34,8 @@ class Observation:
     previous_stamp: int | None = None
     motion: NDArray[np.float64] | None = None
     unit_change: float = 1.0
+    points: NDArray[np.float32] | None = None
+    point_variance: NDArray[np.float32] | None = None
 
 
 class ScaleSource(Protocol):

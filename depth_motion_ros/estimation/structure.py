@@ -57,6 +57,14 @@ class Structure:
             camera.size,
         )
 
+    def points(self, camera: Camera) -> Floats:
+        """(3, N) in the optical axes of the second frame. camera: of any size of its image."""
+        K = camera.resized(*self.size).K.astype(np.float32)
+        depth = np.exp(self.log_depth)
+        x = (self.pixel[0] - K[0, 2]) / K[0, 0] * depth
+        y = (self.pixel[1] - K[1, 2]) / K[1, 1] * depth
+        return np.stack((x, y, depth))
+
     def unit_after(self, before: Structure) -> tuple[float, float] | None:
         """(ln of the factor that brings this one to the unit of the one before, its variance).
 
