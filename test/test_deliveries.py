@@ -56,6 +56,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.built: list[str] = []
+        self.exchanged: list[str] = []
         self.slot = EngineSlot(TorchEngine(BASE, device="cpu"))
         self.tally = Tally()
         self.loader = WeightsLoader(self.slot, BASE, EngineOptions(), self.build, self.at_once)
@@ -69,8 +70,8 @@ class Bench:
         self.built.append(weights.version)
         return TorchEngine(weights, device="cpu")
 
-    @staticmethod
-    def at_once(action: Any) -> Future[None]:
+    def at_once(self, action: Any, weights: Weights) -> Future[None]:
+        self.exchanged.append(weights.version)
         future: Future[None] = Future()
         try:
             future.set_result(action())
@@ -181,6 +182,8 @@ def test_a_rollback_is_at_once_and_holds_until_weights_are_reloaded(bench: Bench
     assert bench.deliveries.reload(lambda: BASE).result(60) == "base"
     bench.hear(adapted(4).to_bytes())
     assert bench.version == "base+4"
+    # Whoever exchanges the engine hears whose it is.
+    assert bench.exchanged == ["base+1", "base+2", "base+1", "base", "base+4"]
 
 
 def test_a_refused_delivery_does_not_spoil_the_rollback(bench: Bench) -> None:

@@ -62,6 +62,15 @@ def test_a_unit_that_wanders_is_steadied():
     assert np.mean(np.log(lengths)) == pytest.approx(0, abs=0.1)
 
 
+def test_the_doubt_about_the_network_may_change():
+    rng = np.random.default_rng(0)
+    steady = SteadyUnit(DEPTH_ERROR)
+    steady.steadied(pair(1.0, rng))
+    before = steady.variance
+    steady.doubt(0.1 * DEPTH_ERROR)
+    assert steady.variance < 0.02 * before
+
+
 def test_it_comes_back_to_a_network_that_means_it():
     rng = np.random.default_rng(0)
     steady = SteadyUnit(DEPTH_ERROR)

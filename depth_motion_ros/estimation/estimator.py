@@ -128,13 +128,15 @@ class Estimator:
         """The base's pose becomes the origin of odom again, with zero covariance."""
         self._odometry.reset()
 
-    def use_engine(self, engine: Engine) -> None:
+    def use_engine(self, engine: Engine, depth_error: float | None = None) -> None:
         """Go on with another engine, or with the same after its weights have changed.
+
+        depth_error: the setting for the new weights, from their first frame on; None = it stays.
 
         The depth of the previous frame is computed anew: paired with depth of the old weights it
         would look like a jump. Raises EngineError, and the old engine stays in use.
         """
-        self._inferrer.use_engine(engine)
+        self._inferrer.use_engine(engine, depth_error)
 
     def process(
         self, frame: Frame, outputs: Outputs = ALL_OUTPUTS, *, frame_id: str = ""
@@ -165,6 +167,9 @@ class Estimator:
             self._learned.clear()
         if inference.K is not None:
             self._learn(inference.K, inference)
+        if inference.depth_error is not None:
+            self.settings = replace(self.settings, depth_error=inference.depth_error)
+        self._unit.doubt(self.settings.depth_error)
         if inference.new_weights:
             # They may have another unit of length.
             self._velocity = None

@@ -27,8 +27,12 @@ class SteadyUnit:
 
     def __init__(self, depth_error: float) -> None:
         """depth_error: relative standard deviation of the error of the network's depth."""
-        self._wander = max(WANDER * depth_error, _MIN_WANDER) ** 2
+        self.doubt(depth_error)
         self.reset()
+
+    def doubt(self, depth_error: float) -> None:
+        """Another ``depth_error`` from now on."""
+        self._wander = max(WANDER * depth_error, _MIN_WANDER) ** 2
 
     def reset(self) -> None:
         """The next frame's unit is the network's."""

@@ -135,10 +135,13 @@ class Perception:
         """New values of some of EstimatorSettings, from the next frame on."""
         self._estimator.settings = replace(self._estimator.settings, **changes)
 
-    def exchange_engine(self, exchange: Callable[[], None]) -> None:
-        """Go on with what ``exchange`` puts into the slot, without a jump in the motion."""
+    def exchange_engine(self, exchange: Callable[[], None], depth_error: float) -> None:
+        """Go on with what ``exchange`` puts into the slot, without a jump in the motion.
+
+        depth_error: the setting of that name for the new weights.
+        """
         exchange()
-        self._estimator.use_engine(self._engine)
+        self._estimator.use_engine(self._engine, depth_error)
 
     def serve(self, arrival: Arrival) -> None:
         """Handle one image; whatever is wrong with it is counted, told once and survived."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
@@ -107,8 +107,9 @@ class Pipeline:
             *(config[name] for name in ("input_width", "input_height")),
         )
         weights = self._first_weights()
-        self._depth_error = depth_error_of(weights.metadata)
-        settings = estimator_settings(config, self._depth_error, unit_of(weights.metadata))
+        settings = estimator_settings(
+            config, depth_error_of(weights.metadata), unit_of(weights.metadata)
+        )
         if weights.version == UNTRAINED:
             node.get_logger().error(
                 "THE NETWORK IS UNTRAINED: there is no weights file, so depth and motion mean "
@@ -168,9 +169,7 @@ class Pipeline:
             weights,
             options,
             build,
-            lambda exchange: self.worker.call_first(
-                lambda: self.perception.exchange_engine(exchange)
-            ),
+            self._exchange,
         )
         undo.callback(loader.close)
         self.deliveries = Deliveries(
@@ -234,7 +233,8 @@ class Pipeline:
 
     def change(self, config: Config) -> None:
         """Adopt changed live parameters, from the next frame on."""
-        changes = live_settings(config, self._depth_error)
+        self._config = config
+        changes = live_settings(config, depth_error_of(self.deliveries.in_use.metadata))
         encoding, stride = config["depth_encoding"], config["point_stride"]
 
         def adopt() -> None:
@@ -260,6 +260,12 @@ class Pipeline:
         """Write the adapted weights in use: the future gives their version, or says why not."""
         path = self._adapted_path(self.deliveries.in_use)
         return self.deliveries.save(path), path
+
+    def _exchange(self, exchange: Callable[[], None], weights: Weights) -> Future[None]:
+        depth_error = self._config["depth_error"] or depth_error_of(weights.metadata)
+        return self.worker.call_first(
+            lambda: self.perception.exchange_engine(exchange, depth_error)
+        )
 
     def _offer(self, arrival: Arrival) -> None:
         self._tally.receive()

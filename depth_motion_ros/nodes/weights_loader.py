@@ -49,7 +49,8 @@ class WeightsLoader:
     the next weights are loaded into it, and until then it is what a rollback returns to.
 
     weights: those of the engine in the slot.
-    between_frames: runs an action on the perception thread between two frames.
+    between_frames: runs an action on the perception thread between two frames; also given the
+        weights that are in use after it.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class WeightsLoader:
         weights: Weights,
         options: EngineOptions,
         build: EngineBuilder,
-        between_frames: Callable[[Callable[[], None]], Future[None]],
+        between_frames: Callable[[Callable[[], None], Weights], Future[None]],
     ) -> None:
         self._slot = slot
         width, height = slot.input_size
@@ -173,7 +174,7 @@ class WeightsLoader:
 
     def _exchange(self, engine: Engine, weights: Weights) -> None:
         replaced: list[Engine] = []
-        self._between_frames(lambda: replaced.append(self._slot.exchange(engine))).result()
+        self._between_frames(lambda: replaced.append(self._slot.exchange(engine)), weights).result()
         self._second, self._second_has = replaced[0], self._in_use
         self._earlier, self._in_use = self._in_use, weights
 
