@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from depth_motion_ros.estimation.settings import EstimatorSettings
 from depth_motion_ros.estimation.steady_unit import SteadyUnit
 from depth_motion_ros.estimation.structure import Structure
 from depth_motion_ros.evaluation.oracle import Disturbance, OracleEngine
+from depth_motion_ros.geometry import se3
 from depth_motion_ros.sources.open import open_source
 
 DEPTH_ERROR = 0.3
@@ -99,6 +101,35 @@ def test_what_is_told_is_in_the_steady_unit_with_its_covariance():
     expected = steady.factor**2 * given.covariance[2, 2]
     expected += along * (steady.variance - (WANDER * DEPTH_ERROR) ** 2)
     assert told.covariance[2, 2] == pytest.approx(expected)
+
+
+def test_a_length_that_is_known_leaves_the_rest_as_uncertain_as_it_was():
+    rng = np.random.default_rng(0)
+    mixed = rng.normal(size=(6, 6))
+    covariance = mixed @ mixed.T
+    turned = se3.exp([0, 0, 0, 0.1, 0.4, -0.2])[:3, :3]
+    step = np.array([0.3, -0.2, 1.0])
+    given = PairMotion(turned, step, covariance, Quality("ok"))
+    told = given.with_length_known(0.05**2).covariance
+    # The translation of an error e in motion · exp(e) is in the axes before the turn.
+    ahead = np.append(turned.T @ step, np.zeros(3)) / np.linalg.norm(step)
+    assert ahead @ told @ ahead == pytest.approx((0.05 * np.linalg.norm(step)) ** 2)
+    others = np.linalg.svd(ahead[None])[2][1:]
+    np.testing.assert_allclose(others @ told @ others.T, others @ covariance @ others.T, atol=1e-9)
+    np.testing.assert_allclose(others @ told @ ahead, 0, atol=1e-12)
+    at_rest = replace(given, translation=np.zeros(3))
+    assert at_rest.with_length_known(0.05**2) is at_rest
+
+
+def test_from_frame_to_frame_the_unit_is_better_known_than_in_all():
+    rng = np.random.default_rng(0)
+    steady = SteadyUnit(DEPTH_ERROR)
+    steady.steadied(pair(1.0, rng))
+    steady.steadied(pair(0.9, rng))
+    assert 0.005**2 <= steady.change_variance < 0.02**2 < steady.variance
+    # Where nothing is compared it may have changed by half of what it wanders.
+    steady.steadied(pair(0.9))
+    assert steady.change_variance == pytest.approx((0.5 * WANDER * DEPTH_ERROR) ** 2)
 
 
 def test_without_points_it_slowly_becomes_the_network_s_again():

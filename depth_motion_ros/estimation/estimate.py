@@ -44,6 +44,11 @@ class Scale:
     def is_metric(self) -> bool:
         return self.source != "unit"
 
+    @property
+    def is_of_the_frame(self) -> bool:
+        """Whether it is measured in what the frame itself shows, in its very unit."""
+        return self.source == "camera_height"
+
 
 @dataclass(frozen=True)
 class Quality:

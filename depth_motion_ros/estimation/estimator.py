@@ -193,6 +193,9 @@ class Estimator:
             depth *= pair.depth_factor
         seen = _observation(now.stamp, depth, camera, previous, pair, self._unit)
         scale = self._scale_source.update(seen)
+        if scale.is_of_the_frame and pair is not None and pair.structure is not None:
+            # What the unit of length is, the scale knows.
+            pair = pair.with_length_known(self._unit.change_variance)
         estimate = Estimate(
             stamp=now.stamp,
             image=now.view.image,

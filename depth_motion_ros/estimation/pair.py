@@ -69,6 +69,23 @@ class PairMotion:
         covariance[:3, :3] += more_along * np.outer(step, step)
         return replace(self, translation=factor * self.translation, covariance=covariance)
 
+    def with_length_known(self, variance: float) -> PairMotion:
+        """As certain along the step as ``variance`` says, relative, and across it as before.
+
+        Two images leave the length of a step to the depth of the network. Where that is measured by
+        other means, what it leaves open is no error of the step.
+        """
+        step = self.rotation.T @ self.translation
+        length = float(np.linalg.norm(step))
+        if length == 0:
+            return self
+        ahead = step / length
+        across = np.eye(6)
+        across[:3, :3] -= np.outer(ahead, ahead)
+        covariance = across @ self.covariance @ across.T
+        covariance[:3, :3] += variance * np.outer(step, step)
+        return replace(self, covariance=covariance)
+
 
 def pair_motion(
     view: View,

@@ -37,6 +37,7 @@ class SteadyUnit:
     def reset(self) -> None:
         """The next frame's unit is the network's."""
         self._log, self._variance, self._pull = 0.0, self._wander, 0.0
+        self._change = self._wander
         self._before: Structure | None = None
 
     @property
@@ -53,6 +54,12 @@ class SteadyUnit:
     def variance(self) -> float:
         """Relative, of the factor."""
         return min(self._variance, self._wander)
+
+    @property
+    def change_variance(self) -> float:
+        """Relative, of the factor since the frame before: all that matters to lengths whose scale
+        is measured again and again in this very unit."""
+        return min(self._change, self.variance)
 
     def steadied(self, pair: PairMotion | None) -> PairMotion | None:
         """The motion to the next frame, in the steady unit. None = there is no pair."""
@@ -73,10 +80,11 @@ class SteadyUnit:
             compared = structure.unit_after(self._before)
         self._before = structure
         if compared is None:
-            self._variance += _STEP**2 * self._wander
+            self._change = _STEP**2 * self._wander
         else:
             self._log += compared[0]
-            self._variance += compared[1]
+            self._change = compared[1]
+        self._variance += self._change
         # The network says 0 of every frame.
         gain = self._variance / (self._variance + _ALIKE * self._wander)
         if compared is not None:
