@@ -40,8 +40,8 @@ def test_a_value_out_of_range_is_refused_with_its_name_and_range(values, message
 def test_every_number_states_range_unit_and_meaning():
     numbers = [entry for entry in fields(EstimatorSettings) if "range" in entry.metadata]
     choices = [entry for entry in fields(EstimatorSettings) if "choices" in entry.metadata]
-    # scale, unit, base_from_camera, refine
-    assert len(numbers) + len(choices) == len(fields(EstimatorSettings)) - 4
+    # scale, unit, base_from_camera, refine, square_pixels
+    assert len(numbers) + len(choices) == len(fields(EstimatorSettings)) - 5
     assert all(entry.default in entry.metadata["choices"] for entry in choices)
     for entry in numbers:
         low, high = entry.metadata["range"]
