@@ -19,8 +19,9 @@ Bytes = NDArray[np.uint8]
 _THERE = {"FinestScale": 0, "PatchStride": 5, "GradientDescentIterations": 5}
 # The way back only has to tell where the way there is wrong.
 _BACK = {"FinestScale": 1, "PatchStride": 4, "GradientDescentIterations": 6}
-# Pixels by which the way there and back may miss.
-_FLOW_ERROR = 0.7
+# Pixels, and share of the flow, by which the way there and back may miss (Sundaram, Brox, Keutzer,
+# Dense Point Trajectories by GPU-Accelerated Large Displacement Optical Flow, ECCV 2010).
+_FLOW_ERROR, _FLOW_SHARE = 0.7, 0.1
 
 
 class DenseFlow(NamedTuple):
@@ -70,7 +71,8 @@ def dense_flow(grey: Bytes, previous: Bytes) -> DenseFlow:
         back, target_x, target_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     missed_x, missed_y = cv2.split(np.asarray(there + returned))
-    good = missed_x * missed_x + missed_y * missed_y < _FLOW_ERROR**2
+    miss = missed_x * missed_x + missed_y * missed_y
+    good = miss < np.float32(_FLOW_ERROR**2) + np.float32(_FLOW_SHARE**2) * (x * x + y * y)
     good &= has_texture(grey)
     good &= (target_x >= 0) & (target_x <= width - 1) & (target_y >= 0) & (target_y <= height - 1)
     return DenseFlow(np.asarray(x, np.float32), np.asarray(y, np.float32), np.asarray(good, bool))

@@ -27,7 +27,7 @@ _POOL, _ENOUGH = 5, 0.5
 # What was left over a frame ago counts so much now: flow's noise averages out, motion does not.
 _MEMORY = 0.6
 # Standard deviations: grown into from something sure, and so many sure pixels at least.
-_DOUBTFUL, _SURE, _SURE_PIXELS = 2.5, 4.5, 8
+_DOUBTFUL, _SURE, _SURE_PIXELS = 2.5, 5.5, 8
 # Depth is told too far (thin things are missed) further than too near: nothing is beyond infinity.
 _TOO_FAR = 5 / 3
 # However good depth is on the whole, at edges and thin things it is wrong by more.
@@ -38,9 +38,13 @@ _LEAST_DEPTH_ERROR = 0.3
 _ENDLESS, _CLOUDS = 2.0, 0.15
 # Pixels of the rim of a patch that are compared, and gray levels by which the camera's motion must
 # explain them worse than flow does: flow is carried over outlines.
-_RIM, _WORSE = 2, 1.0
+_RIM, _WORSE = 4, 1.0
+# What a pixel shows is its motion across the ray of sight: this much of the slowest that counts.
+_ACROSS = 0.5
+# Pixels by which a patch grows into what was not judged: flow is lost at outlines and on limbs.
+_GROWTH = 2
 # Fitting a patch: rounds, degrees of freedom of Student's t, neighbours that err alike,
-# and how much faster than the slowest that counts a thing usually is.
+# and how much faster than the slowest that counts a thing usually is, as a standard deviation.
 _FITS, _FREEDOM, _ALIKE, _USUAL = 3, 4.0, 5.0, 5.0
 _SQUARE = np.ones((3, 3), np.uint8)
 
@@ -96,15 +100,17 @@ class FlowMotion:
         x, y, frames = self._averaged(seen, flow, good, stamps, dt)
         length_x = x * seen.point[2] * np.float32(1 / camera.fx)
         length_y = y * seen.point[2] * np.float32(1 / camera.fy)
-        fast = length_x * length_x + length_y * length_y > (least * dt) ** 2
+        slowest = _ACROSS * least * dt
+        fast = length_x * length_x + length_y * length_y > slowest * slowest
         ray_x, ray_y = rays(camera)
         sky = ray_x * up[0] + ray_y * up[1] + up[2] > 0
         sigmas = _significance(x, y, frames, seen, depth_error, sky)
-        moves = _patches(np.where(fast & (frames > 0), sigmas, np.float32(0)))
+        judged = frames > 0
+        moves = _patches(np.where(fast & judged, sigmas, np.float32(0)))
         if moves.any():
+            moves = _grown(moves, known & ~judged)
             moves &= ~_explained(moves, followed, seen)
-        usual = _USUAL * least * dt
-        return _translations(moves, length_x, length_y, flow, camera, usual)
+        return _translations(moves, judged, length_x, length_y, flow, camera, least * dt)
 
     def _averaged(
         self,
@@ -180,6 +186,14 @@ def _patches(sigmas: Floats) -> NDArray[np.bool_]:
     return np.asarray(keep[labels], bool)
 
 
+def _grown(moves: NDArray[np.bool_], where: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """moves, and what borders on it ``where``, _GROWTH pixels far."""
+    mask, allowed = moves.astype(np.uint8), where.astype(np.uint8)
+    for _ in range(_GROWTH):
+        mask |= np.asarray(cv2.dilate(mask, _SQUARE), np.uint8) & allowed
+    return mask > 0
+
+
 def _explained(moves: NDArray[np.bool_], followed: Followed, seen: RigidFlow) -> NDArray[np.bool_]:
     """The pixels of the rims that the camera's motion alone explains as well as flow does."""
     fine = followed.flow
@@ -204,21 +218,31 @@ def _explained(moves: NDArray[np.bool_], followed: Followed, seen: RigidFlow) ->
 
 
 def _translations(
-    moves: NDArray[np.bool_], x: Floats, y: Floats, flow: DenseFlow, camera: Camera, usual: float
+    moves: NDArray[np.bool_],
+    judged: NDArray[np.bool_],
+    x: Floats,
+    y: Floats,
+    flow: DenseFlow,
+    camera: Camera,
+    least: float,
 ) -> Floats:
     """(H, W, 3): every patch is one thing that is displaced without turning.
 
     A pixel alone cannot tell what goes along its ray of sight; a patch can, by growing or
     shrinking. Robust least squares over its pixels; what they leave open is near zero.
 
-    x, y: (H, W) left over, as lengths across the optical axis. usual: a thing's displacement, as a
-    standard deviation.
+    x, y: (H, W) left over, as lengths across the optical axis, where it is judged. least: a patch
+    that is displaced by less is zero.
     """
+    usual = _USUAL * least
     field = np.zeros((*moves.shape, 3), np.float32)
     count, labels = cv2.connectedComponents(moves.view(np.uint8), connectivity=4)
     ray_x, ray_y = rays(camera)
     for label in range(1, count):
-        inside = labels == label
+        patch = labels == label
+        inside = patch & judged
+        if not inside.any():
+            continue
         u = (ray_x + flow.x / np.float32(camera.fx))[inside].astype(np.float64)
         v = (ray_y + flow.y / np.float32(camera.fy))[inside].astype(np.float64)
         ones, zeros = np.ones(len(u)), np.zeros(len(u))
@@ -232,7 +256,8 @@ def _translations(
             off = seen - J @ motion
             spread = max(1.4826 * float(np.median(np.abs(off))), 1e-3 * usual)
             weight = (_FREEDOM + 1) / (_FREEDOM * spread**2 + off * off)
-        field[inside] = motion
+        if motion @ motion >= least * least:
+            field[patch] = motion
     return field
 
 
