@@ -73,7 +73,7 @@ setup(
                 "ros-rcl-interfaces",
             )
         ],
-        "cpu": ["onnxruntime>=1.18", "onnx>=1.16", "onnxscript>=0.1"],
+        "cpu": ["openvino>=2024.4", "onnxruntime>=1.18", "onnx>=1.16", "onnxscript>=0.1"],
         "tensorrt": ["tensorrt>=10.3", "onnx>=1.16", "onnxscript>=0.1"],
         "tensorrt-rtx": [TENSORRT_RTX, "onnx>=1.16", "onnxscript>=0.1"],
         "train": ["lightning>=2.2", "tensorboard>=2.14"],

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import tempfile
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 
@@ -17,6 +19,13 @@ from depth_motion_ros.models.weights import Weights, weights_of
 
 # Small enough for a few milliseconds a step; every feature map still has more than one pixel.
 SIZE = (96, 64)
+
+
+def need(runtime: str) -> None:
+    """Skip where a runtime is not installed. OpenVINO is not imported for that: by itself it tells
+    others of it (``openvino_engine``)."""
+    if importlib.util.find_spec(runtime) is None:
+        pytest.skip(f"needs {runtime}: pip install {runtime}")
 
 
 def fresh_weights(architecture: str = "lite", seed: int = 0) -> Weights:

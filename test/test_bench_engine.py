@@ -60,7 +60,8 @@ def test_every_engine_is_measured_or_named_with_the_reason(tmp_path, capsys):
     finally:
         torch.set_num_threads(before)
     result = json.loads(path.read_text())
-    named = {"torch cpu", "onnxruntime", "torch cuda", "tensorrt fp32", "tensorrt fp16"}
+    named = {"torch cpu", "onnxruntime", "openvino", "torch cuda"}
+    named |= {"tensorrt fp32", "tensorrt fp16"}
     assert {*result["engines"], *result["absent"]} == named
     printed = capsys.readouterr().out
     assert all(f"{name}: {reason}" in printed for name, reason in result["absent"].items())

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 import torch
-from engine_helpers import SIZE, fresh_weights, graph_cache, images
+from engine_helpers import SIZE, fresh_weights, graph_cache, images, need
 
 from depth_motion_ros.engines import onnx_cache, private_files, select
 from depth_motion_ros.engines.engine import EngineError
@@ -26,16 +26,28 @@ def _no_cuda(monkeypatch):
 
 
 @pytest.mark.usefixtures("_no_cuda")
-def test_auto_takes_onnx_runtime_where_there_is_no_gpu():
+def test_auto_takes_openvino_where_there_is_no_gpu():
+    need("openvino")
     engine = create_engine(fresh_weights())
-    assert engine.describe().runtime == "onnxruntime"
+    assert engine.describe().runtime == "openvino"
     assert engine.input_size == SIZE
-    assert engine.reason.startswith("ONNX Runtime: there is no CUDA device")
+    assert engine.reason == "OpenVINO: the fastest on a CPU; there is no CUDA device"
+    assert engine.step(None, None, images()[0]).depth.shape == SIZE[::-1]
+
+
+@pytest.mark.parametrize("name", ["auto", "cpu"])
+@pytest.mark.usefixtures("_no_cuda")
+def test_without_openvino_onnx_runtime_serves_and_says_what_would_be_faster(monkeypatch, name):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    engine = create_engine(fresh_weights(), engine=name)
+    assert engine.describe().runtime == "onnxruntime"
+    assert "pip install openvino" in engine.reason
     assert engine.step(None, None, images()[0]).depth.shape == SIZE[::-1]
 
 
 @pytest.mark.usefixtures("_no_cuda")
-def test_auto_takes_pytorch_without_onnx_runtime_and_says_what_to_install(monkeypatch):
+def test_auto_takes_pytorch_without_either_and_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     engine = create_engine(fresh_weights())
     assert engine.describe().runtime == "torch"
@@ -43,10 +55,20 @@ def test_auto_takes_pytorch_without_onnx_runtime_and_says_what_to_install(monkey
     assert "pip install" in engine.reason
 
 
-def test_cpu_by_name_never_becomes_pytorch(monkeypatch):
+@pytest.mark.parametrize("name", ["cpu", "openvino", "onnxruntime"])
+def test_a_cpu_runtime_by_name_never_becomes_pytorch(monkeypatch, name):
+    monkeypatch.setitem(sys.modules, "openvino", None)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(EngineError, match="pip install"):
-        create_engine(fresh_weights(), engine="cpu")
+        create_engine(fresh_weights(), engine=name)
+
+
+@pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
+def test_a_cpu_runtime_by_name_is_taken(name):
+    need(name)
+    engine = create_engine(fresh_weights(), engine=name)
+    assert engine.describe().runtime == name
+    assert engine.reason == f"engine {name!r} was asked for"
 
 
 def test_torch_by_name_is_taken():
@@ -59,13 +81,15 @@ def test_torch_by_name_is_taken():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"engine": "openvino"}, "unknown engine 'openvino'; use one of auto"),
+        ({"engine": "tflite"}, "unknown engine 'tflite'; use one of auto"),
         ({"precision": "fp8"}, "unknown precision 'fp8'; use one of auto"),
         ({"engine": "tensorrt", "device": "cpu"}, "tensorrt engine runs on a GPU.*'cpu'"),
         ({"engine": "torch", "precision": "fp16"}, "'fp16'.*'torch' computes in fp32.*use"),
         ({"device": "cpu", "precision": "fp16"}, "'fp16' needs engine 'tensorrt'.*use"),
         ({"precision": "int8"}, "'int8'.*2 % on real frames.*use 'fp16'"),
         ({"engine": "cpu", "device": "cuda"}, "cannot use device 'cuda'; use engine 'torch'"),
+        ({"engine": "openvino", "device": "cuda"}, "openvino engine cannot use device 'cuda'"),
+        ({"engine": "openvino", "precision": "fp16"}, "'openvino' computes in fp32.*use"),
         ({"threads": 0}, "threads must be at least 1, got 0"),
         ({"input_size": (100, 64)}, "nearest is 96"),
     ],

@@ -104,6 +104,7 @@ def _candidates(
     size: tuple[int, int], threads: int, folder: Path
 ) -> dict[str, Callable[[Weights], Engine]]:
     from depth_motion_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+    from depth_motion_ros.engines.openvino_engine import OpenVinoEngine
     from depth_motion_ros.engines.tensorrt_engine import TensorRTEngine
     from depth_motion_ros.engines.torch_engine import TorchEngine
 
@@ -117,6 +118,9 @@ def _candidates(
             weights, device="cpu", input_size=size, threads=threads
         ),
         "onnxruntime": lambda weights: OnnxRuntimeEngine(
+            weights, input_size=size, threads=threads, cache_folder=folder
+        ),
+        "openvino": lambda weights: OpenVinoEngine(
             weights, input_size=size, threads=threads, cache_folder=folder
         ),
         "torch cuda": lambda weights: TorchEngine(weights, device="cuda", input_size=size),

@@ -175,9 +175,12 @@ def _on_onnxruntime(model: onnx.ModelProto) -> Run:
 
 def _on_openvino(model: onnx.ModelProto) -> Run | None:
     """None where OpenVINO is not installed."""
+    from depth_motion_ros.engines.engine import EngineError
+    from depth_motion_ros.engines.openvino_engine import import_openvino
+
     try:
-        import openvino
-    except ImportError:
+        openvino = import_openvino()
+    except EngineError:
         return None
     core = openvino.Core()
     settings = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}

@@ -91,7 +91,7 @@ def _count(said: dict[str, str], key: str) -> int | None:
 def machine() -> dict[str, Any]:
     """Where the figures were taken."""
     versions = {}
-    for name in ("depth_motion_ros", "torch", "onnxruntime", "ros-rclpy", "numpy"):
+    for name in ("depth_motion_ros", "torch", "openvino", "onnxruntime", "ros-rclpy", "numpy"):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

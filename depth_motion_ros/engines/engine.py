@@ -43,8 +43,8 @@ class RawPrediction:
 
 @dataclass(frozen=True)
 class EngineDescription:
-    """For logs and diagnostics. runtime: ``torch``, ``onnxruntime``, ``tensorrt``,
-    ``tensorrt_rtx``. precision: ``fp32``, ``fp16``."""
+    """For logs and diagnostics. runtime: ``torch``, ``openvino``, ``onnxruntime``,
+    ``tensorrt``, ``tensorrt_rtx``. precision: ``fp32``, ``fp16``."""
 
     runtime: str
     runtime_version: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -10,16 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_motion_ros.engines import onnx_cache
-from depth_motion_ros.engines.engine import (
-    Engine,
-    EngineDescription,
-    EngineError,
-    RawMotion,
-    RawPrediction,
-)
-from depth_motion_ros.engines.inputs import check_architecture, check_step, engine_config
-from depth_motion_ros.engines.onnx_graph import INPUTS, INSTALL, as_array, weight_tensors
+from depth_motion_ros.engines.engine import EngineError
+from depth_motion_ros.engines.graph_engine import Feed, GraphEngine
+from depth_motion_ros.engines.onnx_graph import INSTALL, as_array, weight_tensors
 from depth_motion_ros.engines.step import StepOutput
 from depth_motion_ros.models.weights import Weights
 
@@ -29,12 +22,20 @@ if TYPE_CHECKING:
 # ONNX Runtime needs to see small tensors while it loads a graph: with these outside of the graph
 # it fails on Resize.
 _INLINE_BYTES = 1024
-# More cores than this leave the small maps of these networks waiting for each other.
-_MOST_THREADS = 4
 
 
-class OnnxRuntimeEngine(Engine):
-    """Float32 on the CPU."""
+@dataclass(frozen=True, eq=False)
+class _Session:
+    """session: of ONNX Runtime. held: the arrays that it reads its weights from."""
+
+    session: Any
+    held: list[NDArray[np.float32]]
+
+
+class OnnxRuntimeEngine(GraphEngine):
+    """ONNX Runtime: small, and on every platform."""
+
+    runtime, title = "onnxruntime", "ONNX Runtime"
 
     def __init__(
         self,
@@ -44,79 +45,23 @@ class OnnxRuntimeEngine(Engine):
         threads: int | None = None,
         cache_folder: Path | None = None,
     ) -> None:
-        """input_size: (width, height), multiples of 32; None = the weights'.
+        """As ``GraphEngine``. Raises EngineError where onnxruntime is missing, too."""
+        self._module = import_onnxruntime()
+        self.version = self._module.__version__
+        super().__init__(weights, input_size=input_size, threads=threads, cache_folder=cache_folder)
 
-        threads: None = the cores this process may use but one, at most 4: images come in, flow is
-            followed and clouds are sent meanwhile.
-        cache_folder: where graphs are kept; None = ``private_files.default_folder()``.
-
-        Raises EngineError where onnxruntime, or what is needed to make its graph, is missing.
-        """
-        self._runtime = import_onnxruntime()
-        self._config = engine_config(weights, input_size)
-        cores = len(os.sched_getaffinity(0))
-        self._threads = threads or max(1, min(cores - 1, _MOST_THREADS))
-        self._template = onnx_cache.template(self._config, cache_folder)
-        self._session, self._held = self._new_session(weights)
-        self._version = weights.version
-
-    def _new_session(self, weights: Weights) -> tuple[Any, list[NDArray[np.float32]]]:
-        """A session and the arrays it reads its weights from, which must outlive it."""
-        options = session_options(self._runtime, self._threads)
-        model, outside = _with_weights(self._template, weights)
-        values = [self._runtime.OrtValue.ortvalue_from_numpy(a) for a in outside.values()]
-        try:
-            options.add_external_initializers(list(outside), values)
-            session = self._runtime.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
-        # ONNX Runtime's exceptions share no base class but Exception.
-        except Exception as error:
-            raise EngineError(
-                f"ONNX Runtime {self._runtime.__version__} does not take the graph: {error}"
-            ) from error
-        return session, list(outside.values())
-
-    @property
-    def input_size(self) -> tuple[int, int]:
-        return self._config.input_width, self._config.input_height
-
-    def step(
-        self,
-        previous_image: NDArray[np.uint8] | None,
-        previous_depth: NDArray[np.float32] | None,
-        image: NDArray[np.uint8],
-    ) -> RawPrediction:
-        check_step(self.input_size, previous_image, previous_depth, image)
-        is_first = previous_image is None or previous_depth is None
-        if previous_image is None or previous_depth is None:
-            # ONNX Runtime computes the whole graph whatever is asked of it. A second graph for
-            # the first frame alone would cost memory for as long as the engine lives.
-            previous_image, previous_depth = image, np.ones(image.shape[:2], np.float32)
-        feed = dict(zip(INPUTS, (previous_image, previous_depth, image), strict=True))
-        try:
-            depth, *motion = self._session.run(list(StepOutput._fields), feed)
-        except Exception as error:
-            raise EngineError(f"ONNX Runtime failed: {error}") from error
-        return RawPrediction(depth, None if is_first else RawMotion(*motion))
-
-    def load(self, weights: Weights) -> None:
-        check_architecture(weights, self._config)
-        self._session, self._held = self._new_session(weights)
-        self._version = weights.version
-
-    def describe(self) -> EngineDescription:
-        plural = "" if self._threads == 1 else "s"
-        return EngineDescription(
-            runtime="onnxruntime",
-            runtime_version=self._runtime.__version__,
-            device=f"cpu, {self._threads} thread{plural}",
-            precision="fp32",
-            architecture=self._config.architecture,
-            input_width=self._config.input_width,
-            input_height=self._config.input_height,
-            weights_version=self._version,
+    def _new_session(self, template: onnx.ModelProto, weights: Weights, threads: int) -> _Session:
+        options = session_options(self._module, threads)
+        model, outside = _with_weights(template, weights)
+        values = [self._module.OrtValue.ortvalue_from_numpy(a) for a in outside.values()]
+        options.add_external_initializers(list(outside), values)
+        session = self._module.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
+        return _Session(session, list(outside.values()))
+
+    def _run(self, session: _Session, feed: Feed) -> list[NDArray[np.float32]]:
+        return list(session.session.run(list(StepOutput._fields), feed))
 
 
 def import_onnxruntime() -> ModuleType:

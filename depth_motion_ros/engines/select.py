@@ -8,13 +8,15 @@ from collections.abc import Callable
 import torch
 
 from depth_motion_ros.engines.engine import Engine, EngineError
+from depth_motion_ros.engines.graph_engine import GraphEngine
 from depth_motion_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from depth_motion_ros.engines.openvino_engine import OpenVinoEngine
 from depth_motion_ros.engines.tensorrt_engine import TensorRTEngine
 from depth_motion_ros.engines.torch_engine import TorchEngine
 from depth_motion_ros.models.weights import Weights
 
 _LOG = logging.getLogger(__name__)
-ENGINES = ("auto", "tensorrt", "cpu", "torch")
+ENGINES = ("auto", "tensorrt", "cpu", "openvino", "onnxruntime", "torch")
 PRECISIONS = ("auto", "fp32", "fp16", "int8")
 
 
@@ -29,14 +31,13 @@ def create_engine(
 ) -> Engine:
     """An engine with these weights; its ``reason`` says what was taken and why.
 
-    engine: ``tensorrt``, ``cpu`` (ONNX Runtime), ``torch``, or ``auto``: TensorRT where there is
-        a GPU and a TensorRT that serves it, else PyTorch on a CUDA device, else ONNX Runtime,
-        else PyTorch on the CPU.
+    engine: ``tensorrt``, ``openvino``, ``onnxruntime``, ``torch``; ``cpu``: OpenVINO where it is
+        installed, else ONNX Runtime; or ``auto``: TensorRT where there is a GPU and a TensorRT
+        that serves it, else PyTorch on a CUDA device, else as ``cpu``, else PyTorch on the CPU.
     precision: ``auto`` is the engine's own choice (TensorRT fp16, all others fp32); any other is
         kept or refused.
     device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-    threads: CPU threads; None = all cores but one, up to 4, for ONNX Runtime, 1 for PyTorch (see
-        TorchEngine).
+    threads: CPU threads; None = all cores but one, up to 4, 1 for PyTorch (see TorchEngine).
     input_size: (width, height), multiples of 32; None = the weights'.
 
     Raises EngineError where what was asked for by name is not to be had: nothing but ``auto``
@@ -55,16 +56,29 @@ def create_engine(
         )
     if threads is not None and threads < 1:
         raise EngineError(f"threads must be at least 1, got {threads}")
-    if engine in ("cpu", "torch"):
+    if engine not in ("auto", "tensorrt"):
         _only_fp32(engine, precision)
 
     def on_tensorrt() -> Engine:
         return TensorRTEngine(weights, precision=precision, device=device, input_size=input_size)
 
-    def on_cpu() -> Engine:
+    def on_graph(which: type[GraphEngine]) -> Engine:
         if device not in ("auto", "cpu"):
-            raise EngineError(f"the cpu engine cannot use device {device!r}; use engine 'torch'")
-        return OnnxRuntimeEngine(weights, input_size=input_size, threads=threads)
+            raise EngineError(
+                f"the {engine} engine cannot use device {device!r}; use engine 'torch'"
+            )
+        return which(weights, input_size=input_size, threads=threads)
+
+    def on_cpu() -> Engine:
+        try:
+            chosen = on_graph(OpenVinoEngine)
+            chosen.reason = "OpenVINO: the fastest on a CPU"
+        except EngineError as error:
+            chosen = on_graph(OnnxRuntimeEngine)
+            chosen.reason = (
+                f"ONNX Runtime: OpenVINO, which is faster on a CPU, does not serve: {error}"
+            )
+        return chosen
 
     def on_torch() -> Engine:
         return TorchEngine(weights, device=device, input_size=input_size, threads=threads or 1)
@@ -79,8 +93,15 @@ def create_engine(
     if engine == "auto":
         chosen = automatic()
     else:
-        chosen = {"tensorrt": on_tensorrt, "cpu": on_cpu, "torch": on_torch}[engine]()
-        chosen.reason = f"engine {engine!r} was asked for"
+        chosen = {
+            "tensorrt": on_tensorrt,
+            "cpu": on_cpu,
+            "openvino": lambda: on_graph(OpenVinoEngine),
+            "onnxruntime": lambda: on_graph(OnnxRuntimeEngine),
+            "torch": on_torch,
+        }[engine]()
+        asked = f"engine {engine!r} was asked for"
+        chosen.reason = f"{chosen.reason}; {asked}" if chosen.reason else asked
     _LOG.debug("%s", chosen.reason)  # the node says it, and not at each swap of weights
     return chosen
 
@@ -110,8 +131,10 @@ def _on_gpu(
 def _on_cpu(on_cpu: Callable[[], Engine], on_torch: Callable[[], Engine], why: str) -> Engine:
     try:
         chosen = on_cpu()
-        chosen.reason = f"ONNX Runtime: {why}, and it is the fastest on a CPU"
+        chosen.reason = f"{chosen.reason}; {why}"
     except EngineError as error:
         chosen = on_torch()
-        chosen.reason = f"PyTorch on the CPU, which is slower: no ONNX Runtime ({error})"
+        chosen.reason = (
+            f"PyTorch on the CPU, which is slower: neither OpenVINO nor ONNX Runtime ({error})"
+        )
     return chosen

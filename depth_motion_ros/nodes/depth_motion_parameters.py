@@ -5,7 +5,7 @@ from __future__ import annotations
 from depth_motion_ros.nodes.parameters import LIVE, START, Parameter
 
 # As engines/select.py takes them; named here too because that module loads PyTorch.
-ENGINES = ("auto", "tensorrt", "cpu", "torch")
+ENGINES = ("auto", "tensorrt", "cpu", "openvino", "onnxruntime", "torch")
 PRECISIONS = ("auto", "fp32", "fp16", "int8")
 RAW, COMPRESSED = "raw", "compressed"
 
@@ -72,7 +72,7 @@ _NETWORK = (
     Parameter(
         "engine",
         "auto",
-        "runtime (cpu = ONNX Runtime); auto = the fastest that is there",
+        "runtime (cpu = OpenVINO, or ONNX Runtime without it); auto = the fastest that is there",
         choices=ENGINES,
     ),
     Parameter(
