@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
+import re
 from pathlib import Path
 
 import pytest
 
 from depth_motion_ros.cli import doctor_transport as doctor
-from depth_motion_ros.cli.doctor_processes import Process, dds_processes, segments_in
+from depth_motion_ros.cli.doctor_processes import (
+    Process,
+    abandoned_segments,
+    dds_processes,
+    segments_in,
+)
 from depth_motion_ros.share import ALLOCATOR, PROFILE, config_file
 
 OURS = str(config_file("fastdds_profile.xml"))
@@ -133,6 +140,35 @@ def test_the_shared_memory_of_a_container_is_too_small(tmp_path: Path) -> None:
     assert doctor.check_shared_memory(tmp_path / "none").level == "problem"
     locked = doctor.check_shared_memory(tmp_path, writable=lambda _: False)
     assert "--ipc=host" in locked.fix
+
+
+def segment(folder: Path, name: str, size: int) -> Path:
+    path = folder / name
+    path.write_bytes(bytes(size))
+    return path
+
+
+def test_a_segment_is_abandoned_when_nobody_holds_its_lock(tmp_path: Path) -> None:
+    killed = segment(tmp_path, "fastdds_0123456789abcdef", 8192)
+    segment(tmp_path, "fastdds_0123456789abcdef_el", 0)
+    segment(tmp_path, "fastdds_fedcba9876543210", 8192)
+    segment(tmp_path, "fastdds_port7000", 8192)
+    with segment(tmp_path, "fastdds_fedcba9876543210_el", 0).open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert abandoned_segments(tmp_path) == [killed]
+    assert len(abandoned_segments(tmp_path)) == 2
+    assert abandoned_segments(tmp_path / "none") == []
+
+
+def test_memory_that_killed_processes_hold_is_told_with_the_command(tmp_path: Path) -> None:
+    parts = [segment(tmp_path, name, 1_000_000) for name in ("a", "b", "c")]
+    assert doctor.check_abandoned(tmp_path, lambda _: parts) is None
+    many = parts * 100
+    found = doctor.check_abandoned(tmp_path, lambda _: many)
+    assert found is not None
+    assert found.level == "warning"
+    assert re.search(r"30\d MB of Fast DDS processes that were killed", found.what)
+    assert "fastdds shm clean" in found.fix
 
 
 def test_kernel_buffers_are_read_and_the_command_given(tmp_path: Path) -> None:

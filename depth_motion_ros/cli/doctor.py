@@ -84,6 +84,7 @@ def _ros(seconds: float) -> Sections:
         doctor_transport.check_profile(os.environ),
         doctor_transport.check_allocator(os.environ),
         doctor_transport.check_shared_memory(),
+        doctor_transport.check_abandoned(),
         *doctor_transport.check_kernel_buffers(),
         *(doctor_transport.check_running(process) for process in processes),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -39,6 +40,27 @@ def dds_processes(root: Path = Path("/proc"), skip: frozenset[int] = frozenset()
         except (OSError, ValueError):
             continue
     return found
+
+
+def abandoned_segments(folder: Path) -> list[Path]:
+    """Segments whose processes were killed: as long as one lives it holds a lock on the file
+    beside its segment, also in another container.
+
+    folder: /dev/shm. What cannot be looked at counts as in use.
+    """
+    if not folder.is_dir():
+        return []
+    found = [path for path in folder.iterdir() if _SEGMENT.search(f"/dev/shm/{path.name}")]
+    return [path for path in sorted(found) if _can_be_locked(path.with_name(f"{path.name}_el"))]
+
+
+def _can_be_locked(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def segments_in(maps: str) -> Iterator[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -9,7 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from depth_motion_ros.cli.doctor_finding import Finding, ok, problem, warning
-from depth_motion_ros.cli.doctor_processes import Process
+from depth_motion_ros.cli.doctor_processes import Process, abandoned_segments
 from depth_motion_ros.share import ALLOCATOR, OLD_PROFILE, PROFILE, transport_environment
 
 FAST_DDS = "rmw_fastrtps"
@@ -17,6 +18,8 @@ FAST_DDS = "rmw_fastrtps"
 LARGE_SEGMENT = 8_000_000
 # One segment of 64 MB for each process, and as much again for those that come and go.
 SHARED_MEMORY = 512_000_000
+# Less than what three killed processes leave is not worth a word.
+ABANDONED = 200_000_000
 # What a burst of one 1280x720 image from another computer needs, rounded up.
 RECEIVE_BUFFER = 4_000_000
 FRAGMENTS = 16_000_000
@@ -157,6 +160,26 @@ def check_shared_memory(
             "sudo mount -o remount,size=1G /dev/shm",
         )
     return ok(f"{folder} has {free / 1e6:.0f} MB free")
+
+
+def check_abandoned(
+    folder: Path = Path("/dev/shm"),
+    abandoned: Callable[[Path], list[Path]] = abandoned_segments,
+) -> Finding | None:
+    """What killed processes have left there; None where it is not worth a word."""
+    left = 0
+    for path in abandoned(folder):
+        with contextlib.suppress(OSError):
+            # Of a segment that was never full, less is there than its size says.
+            left += path.stat().st_blocks * 512
+    if left < ABANDONED:
+        return None
+    return warning(
+        f"{folder} holds {left / 1e6:.0f} MB of Fast DDS processes that were killed: it is memory "
+        "that nobody gives back",
+        f"fastdds shm clean; where there is no such command, stop all ROS nodes, then: "
+        f"rm {folder}/fastdds_* {folder}/fastrtps_*",
+    )
 
 
 def check_kernel_buffers(root: Path = SYSCTL) -> list[Finding]:
