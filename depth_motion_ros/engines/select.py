@@ -49,9 +49,8 @@ def create_engine(
         raise EngineError(f"unknown precision {precision!r}; use one of {', '.join(PRECISIONS)}")
     if precision == "int8":
         raise EngineError(
-            "precision 'int8' is not offered: it keeps depth within 2 % on real frames, but saves "
-            "a sixth of the time with ONNX Runtime and wants frames to calibrate on with every "
-            "new weights (depth_motion bench int8 measures it); use 'fp16' with engine "
+            "precision 'int8' is not offered: with trained weights it does not keep depth within "
+            "2 % on real frames (depth_motion bench int8 measures it); use 'fp16' with engine "
             "'tensorrt', or 'fp32'"
         )
     if threads is not None and threads < 1:
