@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -161,6 +162,30 @@ def test_openvino_tells_nobody_that_it_is_used():
         [sys.executable, "-c", _QUIET], capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stdout.split("\n")[-2] == "[] False"
+
+
+_INTERRUPTED = """
+import os, signal, threading
+from engine_helpers import fresh_weights, graph_cache
+from depth_motion_ros.engines.openvino_engine import OpenVinoEngine
+heard = []
+signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+engines = [OpenVinoEngine(fresh_weights(), threads=1, cache_folder=graph_cache())]
+freeing = threading.Thread(target=engines.clear)
+freeing.start()
+freeing.join()
+os.kill(os.getpid(), signal.SIGTERM)
+print(len(heard))
+"""
+
+
+def test_a_signal_is_heard_after_another_thread_has_freed_an_engine():
+    need("openvino")
+    done = subprocess.run(
+        [sys.executable, "-c", _INTERRUPTED], cwd=Path(__file__).parent,
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.strip()) == (0, "1"), done.stderr
 
 
 @pytest.mark.parametrize(("name", "fix"), [("onnxruntime", "onnxscript"), ("openvino", "openvino")])

@@ -176,13 +176,12 @@ def _on_onnxruntime(model: onnx.ModelProto) -> Run:
 def _on_openvino(model: onnx.ModelProto) -> Run | None:
     """None where OpenVINO is not installed."""
     from depth_motion_ros.engines.engine import EngineError
-    from depth_motion_ros.engines.openvino_engine import import_openvino
+    from depth_motion_ros.engines.openvino_engine import process_core
 
     try:
-        openvino = import_openvino()
+        core = process_core()
     except EngineError:
         return None
-    core = openvino.Core()
     settings = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
     compiled = core.compile_model(core.read_model(model.SerializeToString()), "CPU", settings)
     request = compiled.create_infer_request()

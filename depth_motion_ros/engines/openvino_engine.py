@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 INSTALL = "pip install openvino"
 _TELEMETRY = "openvino_telemetry"
+_cores: list[Any] = []
+_cores_lock = threading.Lock()
 
 
 class OpenVinoEngine(GraphEngine):
@@ -37,9 +40,8 @@ class OpenVinoEngine(GraphEngine):
         cache_folder: Path | None = None,
     ) -> None:
         """As ``GraphEngine``. Raises EngineError where openvino is missing, too."""
-        module = import_openvino()
-        self.version = str(module.__version__).split("-")[0]
-        self._core = module.Core()
+        self._core = process_core()
+        self.version = str(import_openvino().__version__).split("-")[0]
         super().__init__(weights, input_size=input_size, threads=threads, cache_folder=cache_folder)
 
     def _new_session(self, template: onnx.ModelProto, weights: Weights, threads: int) -> Any:
@@ -51,6 +53,34 @@ class OpenVinoEngine(GraphEngine):
         session.infer(feed, share_inputs=True)
         # What the request holds is overwritten by its next step.
         return [np.array(session.get_tensor(name).data) for name in StepOutput._fields]
+
+
+def process_core() -> Any:
+    """The one Core of this process, which stays until it ends. Raises EngineError as below.
+
+    The CPU plugin gives the thread that starts it a stack for signals, and frees that stack with
+    the plugin: freed by another thread, it would take the process down at the next signal, so at
+    Ctrl-C. A thread that has ended hears no signals.
+    """
+
+    def start() -> None:
+        try:
+            core = openvino.Core()
+            core.get_property("CPU", "FULL_DEVICE_NAME")
+            _cores.append(core)
+        except RuntimeError as error:
+            failed.append(error)
+
+    openvino = import_openvino()
+    failed: list[RuntimeError] = []
+    with _cores_lock:
+        if not _cores:
+            starting = threading.Thread(target=start, name="openvino")
+            starting.start()
+            starting.join()
+        if failed:
+            raise EngineError(f"OpenVINO's CPU plugin does not start: {failed[0]}") from failed[0]
+        return _cores[0]
 
 
 def settings(threads: int) -> dict[str, Any]:
