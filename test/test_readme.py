@@ -9,6 +9,7 @@ import pytest
 
 from depth_motion_ros.cli.demo_recording import TOPICS
 from depth_motion_ros.cli.main import commands
+from depth_motion_ros.models.weights import Weights
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -64,4 +65,6 @@ def test_the_python_example_runs(
     )
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {})
-    assert capsys.readouterr().out.count("(96, 320)") == 3
+    network = Weights.from_file("default").config
+    shape = f"({network.input_height}, {network.input_width})"
+    assert capsys.readouterr().out.count(shape) == 3
