@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,12 +13,14 @@ from training_helpers import Room
 
 from depth_motion_ros.geometry.se3 import inverse
 from depth_motion_ros.geometry.warp import sample, transform_depth
+from depth_motion_ros.losses.objective import LossWeights
 from depth_motion_ros.training import pair_triangulation
 from depth_motion_ros.training.augment import Window, whole
 from depth_motion_ros.training.options import RecipeError
 from depth_motion_ros.training.pair_triangulation import PairTriangulation, Triangulated
 from depth_motion_ros.training.pairs import PairDataset, collate
 from depth_motion_ros.training.recipe import Recipe, parse_recipe
+from depth_motion_ros.training.triangulated import KnownMotionObjective
 
 SIZE = (256, 128)
 
@@ -183,3 +187,63 @@ def test_moving_a_batch_moves_what_is_triangulated(room: Told) -> None:
     doubled = batch.mapped(lambda tensor: tensor.double())
     assert doubled.triangulated is not None
     assert {tensor.dtype for tensor in doubled.triangulated} == {torch.float64}
+
+
+def test_motions_are_kept_beside_the_depth_and_read_again(
+    room: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "triangulated").mkdir()
+    monkeypatch.setattr(room, "folder", tmp_path)
+    first = PairTriangulation(recipe())
+    first.gather(room, [(0, 1), (1, 2)])
+    found = first.motion(room, 0, 1)
+    monkeypatch.setattr(pair_triangulation, "resected", None)
+    again = PairTriangulation(recipe())
+    again.gather(room, [(0, 1), (1, 2)])
+    np.testing.assert_array_equal(again.motion(room, 0, 1), found)
+
+
+def test_a_damaged_file_of_motions_is_found_anew(
+    room: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "triangulated" / "motions.json"
+    kept.parent.mkdir()
+    monkeypatch.setattr(room, "folder", tmp_path)
+    for damage in ("{", "[1]", '{"0 1": [1, 2]}', '{"0 1": "x"}'):
+        kept.write_text(damage)
+        truth = PairTriangulation(recipe())
+        truth.gather(room, [(0, 1)])
+        assert np.isfinite(truth.motion(room, 0, 1)).all()
+    assert "0 1" in kept.read_text()
+
+
+def test_images_judge_depth_by_the_motion_that_was_triangulated(room: Told) -> None:
+    """The true shape costs least, in whatever unit it comes; a constant costs more."""
+    data = PairDataset([([room], None)], recipe("triangulated: {images: 1.0}"), 3)
+    batch = collate([data[(0, slot)] for slot in range(3)])
+    truth = batch.triangulated
+    assert truth is not None
+    one, two = batch.image_1.float() / 255, batch.image_2.float() / 255
+    objective = KnownMotionObjective(LossWeights(depth_smoothness=0.0))
+
+    def cost(depth_1: torch.Tensor, depth_2: torch.Tensor) -> float:
+        return float(objective(one, two, depth_1, depth_2, batch))
+
+    true = cost(truth.depth_1, truth.depth_2)
+    # The weight of agreeing depths has an absolute epsilon: measured 1.4 % apart.
+    assert cost(3 * truth.depth_1, 3 * truth.depth_2) == pytest.approx(true, rel=0.03)
+    constant = torch.ones_like(truth.depth_1)
+    assert cost(constant, constant) > 1.2 * true
+
+
+def test_a_pair_without_motion_pulls_at_no_depth(room: Told) -> None:
+    data = PairDataset([([room], None)], recipe("triangulated: {images: 1.0}"), 2)
+    batch = collate([data[(0, slot)] for slot in range(2)])
+    assert batch.triangulated is not None
+    unknown = Triangulated(*(torch.full_like(part, torch.nan) for part in batch.triangulated))
+    one, two = batch.image_1.float() / 255, batch.image_2.float() / 255
+    depth = (1 + torch.rand(2, 1, *one.shape[2:])).requires_grad_()
+    objective = KnownMotionObjective(LossWeights(depth_smoothness=0.0))
+    objective(one, two, depth, depth, batch._replace(triangulated=unknown)).backward()
+    assert depth.grad is not None
+    assert depth.grad.abs().max() < 1e-6

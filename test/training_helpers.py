@@ -35,6 +35,7 @@ class Room:
     name = "room"
     has_masks = False
     has_triangulated = False
+    folder: Path | None = None
 
     def __init__(
         self,
@@ -75,6 +76,9 @@ class Room:
 
     def triangulated(self, index: int) -> NDArray[np.float32] | None:
         return None
+
+    def stem(self, index: int) -> str:
+        return str(index)
 
     def _render(
         self,

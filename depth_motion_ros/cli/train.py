@@ -53,6 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--workers", type=int, default=2, help="loader processes of each device")
     parser.add_argument(
+        "--frames",
+        default="auto",
+        choices=("auto", "loader", "device"),
+        help="recorded frames: read by the loader processes, or kept on the training device; auto: "
+        "on a GPU where they fit a quarter of its memory",
+    )
+    parser.add_argument(
         "--deterministic", action="store_true", help="deterministic kernels only, slower on a GPU"
     )
     parser.add_argument(
@@ -87,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
         accelerator=args.accelerator,
         precision=args.precision,
         workers=args.workers,
+        frames=args.frames,
         fast_dev_run=args.fast_dev_run,
         deterministic=args.deterministic,
         progress=not args.quiet,

@@ -24,6 +24,7 @@ from depth_motion_ros.training.pairs import (
     slots_of,
 )
 from depth_motion_ros.training.recipe import Recipe
+from depth_motion_ros.training.resident import PlanDataset, joined_plans
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,17 @@ class _Placeholders(Dataset[Any]):
 class PairData(LightningDataModule):
     """Loaders for training and validation.
 
-    workers: loader processes, 0 = load in the training process.
+    workers: loader processes, 0 = load in the training process. resident: batches are ``Plans``,
+    for frames that live on the training device.
 
     Raises RecipeError where the recipe's batch cannot be filled from ``data``.
     """
 
-    def __init__(self, recipe: Recipe, data: TrainingData, workers: int) -> None:
+    def __init__(
+        self, recipe: Recipe, data: TrainingData, workers: int, resident: bool = False
+    ) -> None:
         super().__init__()
-        self._recipe, self._workers = recipe, workers
+        self._recipe, self._workers, self._resident = recipe, workers, resident
         self._recorded_per_step = recipe.data.batch_size - data.simulated_per_step
         if bool(self._recorded_per_step) != bool(data.recorded):
             raise RecipeError(
@@ -87,13 +91,14 @@ class PairData(LightningDataModule):
         steps = StepSampler(self.trainer.global_step, self._recipe.schedule.steps, slots)
         if self.pairs is None:
             return ResumableLoader(_Placeholders(), batch_sampler=steps, collate_fn=_first)
+        dataset: Dataset[Any] = PlanDataset(self.pairs) if self._resident else self.pairs
         return ResumableLoader(
-            self.pairs,
+            dataset,
             batch_sampler=steps,
-            collate_fn=collate,
+            collate_fn=joined_plans if self._resident else collate,
             num_workers=self._workers,
             persistent_workers=self._workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=torch.cuda.is_available() and not self._resident,
         )
 
     def val_dataloader(self) -> DataLoader[Any]:

@@ -29,6 +29,7 @@ class FrameSet(Protocol):
 
     name: for logs. size: (width, height). camera: of all frames, without distortion, None where
     unknown. has_masks, has_triangulated: whether ``mask``, ``triangulated`` may be other than None.
+    folder: of a sequence on disk, where what costs time may be kept, else None.
     """
 
     name: str
@@ -36,6 +37,7 @@ class FrameSet(Protocol):
     camera: Camera | None
     has_masks: bool
     has_triangulated: bool
+    folder: Path | None
 
     def __len__(self) -> int: ...
 
@@ -47,6 +49,9 @@ class FrameSet(Protocol):
 
     def triangulated(self, index: int) -> NDArray[np.float32] | None:
         """(H, W) depth in units of its median, NaN where unknown."""
+
+    def stem(self, index: int) -> str:
+        """A name for a frame that stays the same."""
 
 
 class SequenceFrames:
@@ -60,6 +65,7 @@ class SequenceFrames:
     def __init__(self, path: str | Path) -> None:
         self._source = SequenceSource(path, truth=False)
         self.name = self._source.name
+        self.folder: Path | None = self._source.path
         self.camera = _undistorted(self._source.camera, str(path))
         self._masks = self._source.path / "mask"
         self.has_masks = self._masks.is_dir()
@@ -110,6 +116,7 @@ class MemoryFrames:
 
     has_masks = False
     has_triangulated = False
+    folder: Path | None = None
 
     def __init__(self, source: FrameSource, limit: int = MEMORY_LIMIT) -> None:
         self.name = source.name
@@ -141,6 +148,9 @@ class MemoryFrames:
 
     def triangulated(self, index: int) -> NDArray[np.float32] | None:
         return None
+
+    def stem(self, index: int) -> str:
+        return str(index)
 
 
 def _undistorted(camera: Camera | None, name: str) -> Camera | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,11 +19,13 @@ from depth_motion_ros.losses.objective import LossBreakdown, Objective
 from depth_motion_ros.models.network import DepthMotionNet, PairPrediction
 from depth_motion_ros.training.augment import apply_jitter, apply_shade
 from depth_motion_ros.training.exact import PairTruth
+from depth_motion_ros.training.frames import FrameSet
 from depth_motion_ros.training.guards import Guard, TrainingStoppedError
 from depth_motion_ros.training.pairs import Pairs, ValidationPair, slots_of
 from depth_motion_ros.training.panels import panel
 from depth_motion_ros.training.recipe import Recipe, check_same_recipe, parse_recipe
-from depth_motion_ros.training.triangulated import judge, judge_depth
+from depth_motion_ros.training.resident import Plans, ResidentFrames
+from depth_motion_ros.training.triangulated import KnownMotionObjective, judge, judge_depth
 from depth_motion_ros.training.vitals import VITALS, vital_signs
 
 DepthValidator = Callable[[DepthMotionNet], Mapping[str, float]]
@@ -51,7 +53,8 @@ class DepthMotionModule(LightningModule):
     """Trains a network by a recipe.
 
     simulator: renders the ``simulated_per_step`` pairs that join each batch, counted over all
-    devices. depth_validator: judges the network where depth is known.
+    devices. depth_validator: judges the network where depth is known. frames: what batches of
+    ``Plans`` draw from; they are kept on the training device.
     Everything random in a step follows from (seed, step, rank), so that a resumed run repeats
     what the killed one would have done.
     """
@@ -63,6 +66,7 @@ class DepthMotionModule(LightningModule):
         simulator: Simulator | None = None,
         simulated_per_step: int = 0,
         depth_validator: DepthValidator | None = None,
+        frames: Sequence[FrameSet] = (),
     ) -> None:
         super().__init__()
         self.recipe = recipe
@@ -74,6 +78,10 @@ class DepthMotionModule(LightningModule):
             self.averaged = copy.deepcopy(network).eval().requires_grad_(False)
         self.guard = Guard(recipe.guards)
         self._objective = Objective(recipe.losses)
+        by_images = recipe.triangulated.images > 0
+        self._by_known_motion = KnownMotionObjective(recipe.losses) if by_images else None
+        self._frames = frames
+        self._resident: ResidentFrames | None = None
         self._simulator, self._simulated_per_step = simulator, simulated_per_step
         self._depth_validator = depth_validator
         self._scalars: dict[str, Tensor] = {}
@@ -117,11 +125,14 @@ class DepthMotionModule(LightningModule):
                 if state[name].ndim == 4:
                     state[name] = state[name].contiguous(memory_format=torch.channels_last)
 
-    def training_step(self, batch: Pairs | Tensor, batch_idx: int) -> Tensor:
-        """batch: pairs from the loader, or a placeholder where all come from the simulator."""
+    def training_step(self, batch: Pairs | Plans | Tensor, batch_idx: int) -> Tensor:
+        """batch: pairs, or what is needed to cut them out of resident frames, from the loader; or a
+        placeholder where all come from the simulator."""
         step = self.global_step
         torch.manual_seed(_derived_seed(self.recipe.seed, step, self.global_rank))
         self.network.set_norm_noise(self.recipe.schedule.noise(step))
+        if isinstance(batch, Plans):
+            batch = self._cut_out(batch)
         recorded = batch if isinstance(batch, Pairs) else None
         simulated = self._render(step)
         parts = [p for p in (recorded, simulated and simulated.pairs) if p is not None]
@@ -168,6 +179,12 @@ class DepthMotionModule(LightningModule):
         self._watch(step, image_1, image_2, pair, K)
         return total
 
+    def _cut_out(self, plans: Plans) -> Pairs:
+        if self._resident is None:
+            triangulated = self.recipe.data.recorded != "images"
+            self._resident = ResidentFrames(self._frames, self.device, triangulated)
+        return self._resident(plans)
+
     def _motion_step(self, step: int, image_1: Tensor, image_2: Tensor, truth: PairTruth) -> Tensor:
         """A step in which nothing asks for depth: MotionNet sees the true one, disturbed."""
         gain = self.recipe.schedule.residual_gain(step)
@@ -198,8 +215,12 @@ class DepthMotionModule(LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             if recorded is not None and recorded.triangulated is not None:
                 count = len(recorded.K)
-                told, weights = recorded.triangulated, self.recipe.triangulated
-                judged = judge_depth(depth_1[:count], depth_2[:count], told, weights)
+                depths, weights = (depth_1[:count], depth_2[:count]), self.recipe.triangulated
+                by_images = None
+                if self._by_known_motion is not None:
+                    pictures = image_1[:count], image_2[:count]
+                    by_images = self._by_known_motion(*pictures, *depths, recorded)
+                judged = judge_depth(*depths, recorded.triangulated, weights, by_images)
                 losses["triangulated"] = (judged, count)
             if exact is not None:
                 judged = exact.judge_depth(depth_1[count:], depth_2[count:], self.recipe.exact)

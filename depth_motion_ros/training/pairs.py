@@ -29,10 +29,10 @@ _THUMBNAIL_WIDTH = 128
 class Pairs(NamedTuple):
     """A batch of B pairs at (H, W), as it comes from the loader.
 
-    image_1, image_2: (B, 3, H, W) uint8, or float in [0, 1] where rendered. K: (B, 3, 3) float32
-    of both, pixels; where ``known`` (B,) is false it says nothing. mask_1, mask_2: (B, 1, H, W)
-    bool, where something may move by itself, None where no source says. jitter: (B, 3), see
-    ``augment.apply_jitter``. triangulated: None where nothing asks for it.
+    image_1, image_2: (B, 3, H, W) uint8, or float in [0, 1] where made on the device. K: (B, 3, 3)
+    float32 of both, pixels; where ``known`` (B,) is false it says nothing. mask_1, mask_2:
+    (B, 1, H, W) bool, where something may move by itself, None where no source says. jitter:
+    (B, 3), see ``augment.apply_jitter``. triangulated: None where nothing asks for it.
     """
 
     image_1: Tensor
@@ -140,6 +140,17 @@ class Order:
 Share = tuple[Sequence[FrameSet], "float | None"]
 
 
+class Drawn(NamedTuple):
+    """One sample: its source, its frames, and how they are cut, coloured and sized."""
+
+    source: int
+    first: int
+    second: int
+    window: Window
+    jitter: NDArray[np.float32]
+    size: tuple[int, int]
+
+
 class PairDataset(Dataset[Pairs]):
     """Augmented pairs by (step, slot), slot being the place in the whole batch of all devices.
 
@@ -174,24 +185,40 @@ class PairDataset(Dataset[Pairs]):
         self._truth = PairTriangulation(recipe) if recipe.data.recorded != "images" else None
         if self._truth is not None:
             self._truth.check(self._sources)
+            for frames, pairs in zip(self._sources, self._pairs, strict=True):
+                self._truth.gather(frames, [(int(a), int(b)) for a, b in pairs])
 
     def __len__(self) -> int:
         return sum(len(pairs) for pairs in self._pairs)
 
-    def __getitem__(self, key: tuple[int, int]) -> Pairs:  # type: ignore[override]
+    @property
+    def sources(self) -> Sequence[FrameSet]:
+        """The frame sets that pairs are drawn from; ``Drawn.source`` is a place among them."""
+        return self._sources
+
+    def draw(self, key: tuple[int, int]) -> Drawn:
+        """Which pair of frames has this (step, slot), and what is changed about it."""
         step, slot = key
         source, pair = self._order[step * self._per_step + slot]
         rng = np.random.default_rng((self._recipe.seed, step, slot))
-        frames, (first, second) = self._sources[source], self._pairs[source][pair]
-        window = draw_window(rng, *frames.size, self._recipe.augment)
+        first, second = self._pairs[source][pair]
+        window = draw_window(rng, *self._sources[source].size, self._recipe.augment)
         jitter = draw_jitter(rng, self._recipe.augment)
-        size = self._recipe.size_at(step)
-        found = _tensors(frames, int(first), int(second), window, size, jitter, self._masked)
+        return Drawn(source, int(first), int(second), window, jitter, self._recipe.size_at(step))
+
+    def motion(self, drawn: Drawn) -> NDArray[np.float32]:
+        """(3, 4) as triangulated, not mirrored; NaN where it is unknown or not asked for."""
+        if self._truth is None:
+            return np.full((3, 4), np.nan, np.float32)
+        return self._truth.motion(self._sources[drawn.source], drawn.first, drawn.second)
+
+    def __getitem__(self, key: tuple[int, int]) -> Pairs:  # type: ignore[override]
+        source, first, second, window, jitter, size = self.draw(key)
+        frames = self._sources[source]
+        found = _tensors(frames, first, second, window, size, jitter, self._masked)
         if self._truth is None:
             return found
-        return found._replace(
-            triangulated=self._truth(frames, int(first), int(second), window, size)
-        )
+        return found._replace(triangulated=self._truth(frames, first, second, window, size))
 
 
 class ValidationDataset(Dataset[ValidationPair]):

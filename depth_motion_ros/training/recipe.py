@@ -206,6 +206,12 @@ class TriangulatedSection:
     """Weights of the terms that judge recorded pairs by what is triangulated from them."""
 
     shape: float = option(1.0, "mean abs log depth error about its median", 0.0)
+    images: float = option(
+        0.0,
+        "where depth alone is judged: the objective's photometric and smoothness terms, warping by "
+        "the triangulated motion",
+        0.0,
+    )
     rotation: float = option(10.0, "mean angle in rad", 0.0)
     translation: float = option(10.0, "mean distance in units, after scaling as depth", 0.0)
     focal: float = option(0.1, "mean abs log ratio of focal lengths, where they are known", 0.0)
@@ -215,8 +221,13 @@ class TriangulatedSection:
 
     @property
     def only_depth(self) -> bool:
-        """Whether no term asks for motion."""
+        """Whether no term asks for the network's motion."""
         return not (self.rotation or self.translation or self.focal)
+
+    @property
+    def needs_motion(self) -> bool:
+        """Whether a term asks for the motion that is triangulated."""
+        return not self.only_depth or self.images > 0
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,15 @@ from depth_motion_ros.training.module import DepthMotionModule, DepthValidator
 from depth_motion_ros.training.options import RecipeError
 from depth_motion_ros.training.recipe import Recipe
 from depth_motion_ros.training.report import write_report
+from depth_motion_ros.training.resident import ResidentFrames
 from depth_motion_ros.training.stages import check_architecture, join_motion
 
 WEIGHTS_FILE, RECIPE_FILE, REPORT_FILE = "weights.safetensors", "recipe.yaml", "report.html"
 VALIDATION_FILE = "validation.json"
 CHECKPOINTS, CURVES = "checkpoints", "curves"
+FRAMES = ("auto", "loader", "device")
+# Of the memory that is free on a GPU, what frames may take of it.
+_DEVICE_SHARE = 0.25
 _LIGHTNINGS_LOG = "lightning.pytorch.utilities.rank_zero"
 
 
@@ -42,7 +46,9 @@ class RunOptions:
 
     out: the run's folder. resume: go on from its newest checkpoint. devices, nodes, accelerator,
     precision: as Lightning's Trainer takes them; precision "auto" is bf16-mixed on a GPU that has
-    it, else 32-true. workers: loader processes. fast_dev_run: one step of everything.
+    it, else 32-true. workers: loader processes. frames: where recorded frames lie, "loader" (read
+    and cut out by the loader processes), "device" (all of them on the training device), or "auto":
+    on a GPU where they fit, else with the loader. fast_dev_run: one step of everything.
     deterministic: only deterministic kernels on a GPU (slower). parent: weights to start from.
     motion_parent: weights to start MotionNet from, in place of the parent's; see ``stages``.
     licence: of the resulting weights.
@@ -55,6 +61,7 @@ class RunOptions:
     accelerator: str = "auto"
     precision: str = "auto"
     workers: int = 2
+    frames: str = "auto"
     fast_dev_run: bool = False
     deterministic: bool = False
     progress: bool = True
@@ -84,14 +91,16 @@ def train(
     network = initial_network(recipe, options.parent)
     if options.motion_parent is not None:
         join_motion(network, options.motion_parent, recipe, data)
+    resident = _resident(recipe, data, options)
+    loaders = PairData(recipe, data, options.workers, resident)
     module = DepthMotionModule(
         network,
         recipe,
         data.simulator,
         data.simulated_per_step,
         depth_validator,
+        loaders.pairs.sources if resident and loaders.pairs is not None else (),
     )
-    loaders = PairData(recipe, data, options.workers)
     logging.getLogger(_LIGHTNINGS_LOG).addFilter(_without_tips)
     trainer = _trainer(recipe, options, bool(data.validation))
     if trainer.is_global_zero:
@@ -106,6 +115,33 @@ def train(
     if trainer.interrupted:
         raise KeyboardInterrupt
     return _finish(trainer, module, loaders, data, options)
+
+
+def _resident(recipe: Recipe, data: TrainingData, options: RunOptions) -> bool:
+    """Whether recorded frames are to live on the training device.
+
+    Raises RecipeError where that is asked for and cannot be.
+    """
+    if options.frames not in FRAMES:
+        raise RecipeError(f"frames must be one of {', '.join(FRAMES)}, got {options.frames!r}")
+    sources = [frames for group, _ in data.recorded for frames in group]
+    if options.frames == "loader" or not sources:
+        return False
+    smallest = min(recipe.size_at(0), recipe.size_at(recipe.schedule.steps))
+    serves = ResidentFrames.serves(sources, smallest, recipe.augment.min_crop)
+    if options.frames == "device":
+        if not serves:
+            raise RecipeError(
+                "frames cannot live on the device: there are masks, or frames are larger than the "
+                f"training size {smallest[0]}x{smallest[1]}; prepare them smaller (depth_motion "
+                "prepare --width), or use --frames loader"
+            )
+        return True
+    if options.accelerator not in ("auto", "gpu", "cuda") or not torch.cuda.is_available():
+        return False
+    taken = ResidentFrames.taken(sources, recipe.data.recorded != "images")
+    free, _ = torch.cuda.mem_get_info()
+    return serves and taken < _DEVICE_SHARE * free
 
 
 def _without_tips(record: logging.LogRecord) -> bool:

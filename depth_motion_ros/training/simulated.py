@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from depth_motion_ros.sources.simulator.batches import (
+    KeptPairs,
     PairBatch,
     PairSampler,
     PairSettings,
-    joined_pairs,
 )
 from depth_motion_ros.training.augment import draw_jitter
 from depth_motion_ros.training.exact import OrderTruth, PairTruth
@@ -44,7 +44,7 @@ class RenderedPairs:
         lifetime = _LIFETIME_REUSED if reused else PairSettings.lifetime
         self._settings = PairSettings(families=dict(families), lifetime=lifetime)
         self._sampler: PairSampler | None = None
-        self._kept: dict[int, PairBatch] = {}
+        self._kept = KeptPairs(recipe.data.simulated_kept)
         self._drawn_for: tuple[int, int, torch.device, int] | None = None
 
     def __call__(self, step: int, slots: range, device: torch.device) -> Simulated:
@@ -56,7 +56,7 @@ class RenderedPairs:
                 width, height, settings=self._settings, device=device, seed=seed
             )
             self._drawn_for = wanted
-            self._kept.clear()
+            self._kept = KeptPairs(self._recipe.data.simulated_kept)
         with torch.no_grad():
             batch, jitter = self._drawn(self._sampler, step, slots)
         pairs, supervision = _pairs(batch, jitter.to(device)), self._recipe.data.supervision
@@ -73,18 +73,18 @@ class RenderedPairs:
             return sampler.batch(count, index=step), torch.ones(count, 3)
         newest = step // data.simulated_reuse
         oldest = max(0, newest - data.simulated_kept + 1)
-        for index in [index for index in self._kept if index < oldest]:
-            del self._kept[index]
         rng = np.random.default_rng((self._recipe.seed, step, slots.start))
-        rows = []
+        rows, mirrored = [], []
         for _ in slots:
             index = int(rng.integers(oldest, newest + 1))
             if index not in self._kept:
-                self._kept[index] = sampler.batch(count, index=index)
-            row = self._kept[index].rows([int(rng.integers(count))])
-            rows.append(row.mirrored() if rng.random() < self._recipe.augment.flip else row)
+                self._kept.put(index, sampler.batch(count, index=index))
+            rows.append((index, int(rng.integers(count))))
+            mirrored.append(rng.random() < self._recipe.augment.flip)
         jitter = np.stack([draw_jitter(rng, self._recipe.augment) for _ in slots])
-        return joined_pairs(rows), torch.from_numpy(jitter)
+        drawn = self._kept.drawn(rows)
+        chosen = torch.tensor(mirrored, device=drawn.K.device)
+        return drawn.mirrored(chosen), torch.from_numpy(jitter)
 
 
 def _pairs(batch: PairBatch, jitter: Tensor) -> Pairs:

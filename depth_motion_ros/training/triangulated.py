@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
-from depth_motion_ros.geometry.rotation import euler_to_matrix
-from depth_motion_ros.losses.objective import LossBreakdown
+from depth_motion_ros.geometry.rotation import euler_to_matrix, matrix_to_euler
+from depth_motion_ros.losses.objective import LossBreakdown, LossWeights, Objective
 from depth_motion_ros.losses.supervised import aligned_log_loss, focal_loss, pose_loss
+from depth_motion_ros.models.motion_net import MotionPrediction
 from depth_motion_ros.models.network import PairPrediction
 from depth_motion_ros.training.pair_triangulation import Triangulated
 from depth_motion_ros.training.pairs import Pairs
@@ -42,12 +45,73 @@ def judge(
 
 
 def judge_depth(
-    depth_1: Tensor, depth_2: Tensor, truth: Triangulated, weights: TriangulatedSection
+    depth_1: Tensor,
+    depth_2: Tensor,
+    truth: Triangulated,
+    weights: TriangulatedSection,
+    by_images: Tensor | None = None,
 ) -> LossBreakdown:
-    """The terms of depth alone; depths (B, 1, H, W)."""
+    """The terms of depth alone; depths (B, 1, H, W). by_images: of ``KnownMotionObjective``."""
     one = aligned_log_loss(depth_1, truth.depth_1)
     two = aligned_log_loss(depth_2, truth.depth_2)
-    return _weighed(weights, shape=one.loss + two.loss)
+    images = {} if by_images is None else {"images": by_images}
+    return _weighed(weights, shape=one.loss + two.loss, **images)
+
+
+class KnownMotionObjective:
+    """Judges depth alone by the images, warped by the motion that was triangulated.
+
+    weights: of the photometric terms and of smoothness; what judges the network's motion is left
+    out. A pair whose motion is unknown is judged for smoothness alone.
+    """
+
+    def __init__(self, weights: LossWeights) -> None:
+        without = replace(
+            weights,
+            rotation_cycle=0.0,
+            translation_cycle=0.0,
+            motion_smoothness=0.0,
+            motion_sparsity=0.0,
+        )
+        self._objective = Objective(without)
+
+    def __call__(
+        self, image_1: Tensor, image_2: Tensor, depth_1: Tensor, depth_2: Tensor, pairs: Pairs
+    ) -> Tensor:
+        """Scalar; images (B, 3, H, W) in [0, 1], depths (B, 1, H, W).
+
+        The triangulated motion is in the unit of the triangulated depth: the factor to the
+        network's is the median ratio of both depths, taken as given.
+        """
+        truth = pairs.triangulated
+        assert truth is not None
+        scale = aligned_log_loss(depth_1.detach(), truth.depth_1).scale
+        rotation, translation = truth.rotation, truth.translation * scale[:, None]
+        known = torch.isfinite(rotation).all(2).all(1) & torch.isfinite(translation).all(1)
+        known = known & pairs.known
+        # An unknown motion becomes none at all: then depth moves no pixel and has no gradient.
+        still = torch.eye(3, device=rotation.device)
+        rotation = torch.where(known[:, None, None], rotation, still)
+        translation = torch.where(known[:, None], translation, 0.0)
+        K = torch.where(known[:, None, None], pairs.K, _plain_intrinsics(image_1))
+        back = rotation.transpose(1, 2)
+        returned = -(back @ translation[..., None])[..., 0]
+        residual = torch.zeros_like(image_1)
+        prediction = PairPrediction(
+            depth_1,
+            depth_2,
+            MotionPrediction(matrix_to_euler(rotation), translation, residual, K),
+            MotionPrediction(matrix_to_euler(back), returned, residual, K),
+            K,
+        )
+        return self._objective(image_1, image_2, prediction, K).total
+
+
+def _plain_intrinsics(image: Tensor) -> Tensor:
+    """(3, 3) of a camera that sees 53 degrees of width; for pairs that nothing is warped of."""
+    height, width = image.shape[2:]
+    values = ((width, 0.0, width / 2), (0.0, width, height / 2), (0.0, 0.0, 1.0))
+    return image.new_tensor(values)
 
 
 def _weighed(weights: TriangulatedSection, **found: Tensor) -> LossBreakdown:

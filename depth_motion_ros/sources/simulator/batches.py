@@ -49,12 +49,16 @@ class PairBatch:
     valid_2: Tensor
     time_step: Tensor
 
-    def rows(self, rows: Sequence[int]) -> PairBatch:
-        """The pairs with these places, in this order."""
-        return PairBatch(**{f.name: getattr(self, f.name)[list(rows)] for f in fields(self)})
+    def rows(self, rows: Sequence[int] | Tensor) -> PairBatch:
+        """The pairs with these places, in this order; they may repeat."""
+        index = torch.as_tensor(rows, device=self.K.device)
+        return PairBatch(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
-    def mirrored(self) -> PairBatch:
-        """As seen in a mirror: left and right change places, and x changes its sign."""
+    def mirrored(self, chosen: Tensor | None = None) -> PairBatch:
+        """As seen in a mirror: left and right change places, and x changes its sign.
+
+        chosen: (B,) bool, the pairs to mirror (default: all); the others stay as they are.
+        """
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         for name, value in values.items():
             if value.ndim == 4:
@@ -66,6 +70,10 @@ class PairBatch:
             values[name] = values[name] * sign[:3, None, None]
         values["K"] = self.K.clone()
         values["K"][:, 0, 2] = self.image_1.shape[3] - 1 - self.K[:, 0, 2]
+        if chosen is not None:
+            for name, value in values.items():
+                where = chosen.reshape(-1, *(1,) * (value.ndim - 1))
+                values[name] = torch.where(where, value, getattr(self, name))
         return PairBatch(**values)
 
 
@@ -99,11 +107,39 @@ class PairSettings:
             raise ValueError(f"pool and lifetime must be >= 1, got {self.pool}, {self.lifetime}")
 
 
-def joined_pairs(batches: Sequence[PairBatch]) -> PairBatch:
-    """One batch of all pairs of several."""
-    return PairBatch(
-        **{f.name: torch.cat([getattr(b, f.name) for b in batches]) for f in fields(PairBatch)}
-    )
+class KeptPairs:
+    """The newest rendered batches, each at its place in one tensor a field, to draw from.
+
+    batches: how many are kept. A batch is known by its index; one that is ``batches`` older than
+    another has its place taken by it.
+    """
+
+    def __init__(self, batches: int) -> None:
+        self._indices = [-1] * batches
+        self._all: PairBatch | None = None
+
+    def __contains__(self, index: int) -> bool:
+        return self._indices[index % len(self._indices)] == index
+
+    def put(self, index: int, batch: PairBatch) -> None:
+        """Keep a batch. All have the same number of pairs, of one size."""
+        count, places = len(batch.K), len(self._indices)
+        if self._all is None:
+            values = {f.name: getattr(batch, f.name) for f in fields(batch)}
+            self._all = PairBatch(
+                **{k: v.new_empty((places * count, *v.shape[1:])) for k, v in values.items()}
+            )
+        start = index % places * count
+        for entry in fields(batch):
+            getattr(self._all, entry.name)[start : start + count] = getattr(batch, entry.name)
+        self._indices[index % places] = index
+
+    def drawn(self, rows: Sequence[tuple[int, int]]) -> PairBatch:
+        """The pairs at these (index, row of its batch), which must have been put."""
+        assert self._all is not None
+        places = len(self._indices)
+        count = len(self._all.K) // places
+        return self._all.rows([index % places * count + row for index, row in rows])
 
 
 class PairSampler:
