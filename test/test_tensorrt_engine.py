@@ -161,6 +161,15 @@ def test_kernels_that_the_first_start_compiled_serve_the_next(fake, start):
     assert fake.kernels_seen[-1] == fake.kernels
 
 
+def test_kernels_of_another_driver_give_way_to_fewer_of_this_one(fake, start, tmp_path):
+    fake.kernels = b"kernels of two engines for the driver of last month"
+    start().close()
+    fake.kernels = b"kernels for today's"
+    start().close()
+    (path,) = (tmp_path / "cache").glob("*.timings")
+    assert private_files.read_sealed(path) == fake.kernels
+
+
 def test_each_precision_has_its_own_engine(fake, start):
     start(precision="fp16").close()
     engine = start(precision="fp32")

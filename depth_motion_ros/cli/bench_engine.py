@@ -133,12 +133,16 @@ def _prepare(
     create: Callable[[Weights], Engine], weights: Weights, pair: Pair
 ) -> tuple[Engine, dict[str, Any]]:
     """First creation with nothing kept, second with what it kept, and the second's answer."""
+    import torch
+
     from depth_motion_ros.engines.parity import compare
     from depth_motion_ros.engines.torch_engine import TorchEngine
 
     first: list[Engine] = []
     build_s = _seconds(lambda: first.append(create(weights)))
     first.pop().close()
+    # What the first one leaves in PyTorch's cache would pass for the second's.
+    torch.cuda.empty_cache()
     before = _memory()
     start_s = _seconds(lambda: first.append(create(weights)))
     engine = first.pop()

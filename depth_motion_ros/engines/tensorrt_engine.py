@@ -179,7 +179,8 @@ class TensorRTEngine(Engine):
             session.close()
             raise
         kernels = session.kernels()
-        if len(kernels) > len(timings):
+        # Fewer than were kept: those were of another driver, and no start would use them again.
+        if kernels and kernels != timings:
             write_timings(key, kernels, self._folder)
         return session
 

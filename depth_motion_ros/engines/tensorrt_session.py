@@ -115,8 +115,12 @@ class TensorRTSession:
             return
         graph = torch.cuda.CUDAGraph()
         try:
+            # Where a recording fails, PyTorch leaves its stream current: hence the outer one.
             # Other threads, such as the one whose frames pass, may use CUDA meanwhile.
-            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+            with (
+                torch.cuda.stream(self._stream),
+                torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"),
+            ):
                 self._enqueue()
         except RuntimeError as error:
             _LOG.warning("running without a CUDA graph, which costs time on the CPU: %s", error)
