@@ -12,7 +12,7 @@ from depth_motion_ros.engines import onnx_cache, onnx_graph
 from depth_motion_ros.engines.acceptance import check_acceptable
 from depth_motion_ros.engines.engine import EngineError, RawMotion, RawPrediction
 from depth_motion_ros.engines.onnx_precision import to_fp16
-from depth_motion_ros.engines.step import StepOutput
+from depth_motion_ros.engines.step import INPUTS, StepOutput
 from depth_motion_ros.engines.torch_engine import TorchEngine
 from depth_motion_ros.models.weights import Weights
 
@@ -77,7 +77,7 @@ def _both(weights, previous, image):
     )
     oracle = TorchEngine(weights, device="cpu")
     depth = oracle.step(None, None, previous).depth
-    feed = dict(zip(onnx_graph.INPUTS, (previous, depth, image), strict=True))
+    feed = dict(zip(INPUTS, (previous, depth, image), strict=True))
     got, *motion = session.run(list(StepOutput._fields), feed)
     return oracle.step(previous, depth, image), RawPrediction(got, RawMotion(*motion))
 

@@ -6,7 +6,6 @@ the session hands over, as TensorRT does.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import logging
 from types import SimpleNamespace
@@ -15,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 from engine_helpers import images, trained_like_weights
+from fake_cuda import FakeCuda
 
-from depth_motion_ros.engines import tensorrt_session
 from depth_motion_ros.engines.cuda_device import CudaDevice
 from depth_motion_ros.engines.engine import EngineError
 from depth_motion_ros.engines.tensorrt_build import tensor_types
@@ -135,49 +134,12 @@ class _Parser:
         return model == b"graph"
 
 
-class _Graph:
-    """Records what runs while it captures."""
-
-    def __init__(self):
-        self.replays = 0
-
-    def replay(self):
-        self.replays += 1
-        self.action()
-
-
 @pytest.fixture
 def gpu(monkeypatch):
     """PyTorch's CUDA on the CPU, and an engine that the fake runtime deserialises."""
-    zeros = torch.zeros
-    stream = SimpleNamespace(cuda_stream=7, synchronize=lambda: None)
-    state = SimpleNamespace(engine=_Engine(tensor_types(CONFIG)), capture_error=None, graphs=[])
+    state = FakeCuda(monkeypatch)
+    state.engine = _Engine(tensor_types(CONFIG))
     state.engine.merged, state.engine.missing = set(), []
-
-    @contextlib.contextmanager
-    def capture(graph, *, stream, capture_error_mode):
-        assert capture_error_mode == "thread_local"
-        if state.capture_error:
-            raise RuntimeError(state.capture_error)
-        yield
-        graph.action = lambda: state.engine.execute_async_v3(7)
-        state.graphs.append(graph)
-
-    fakes = {
-        "device": lambda device: contextlib.nullcontext(),
-        "stream": lambda stream: contextlib.nullcontext(),
-        "Stream": lambda device: stream,
-        "synchronize": lambda device: None,
-        "CUDAGraph": _Graph,
-        "graph": capture,
-    }
-    for name, value in fakes.items():
-        monkeypatch.setattr(tensorrt_session.torch.cuda, name, value)
-    monkeypatch.setattr(
-        tensorrt_session.torch,
-        "zeros",
-        lambda shape, dtype, device=None, pin_memory=False: zeros(shape, dtype=dtype),
-    )
     return state
 
 

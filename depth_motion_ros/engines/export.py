@@ -12,7 +12,7 @@ from depth_motion_ros.engines.engine import EngineError, RawMotion, RawPredictio
 from depth_motion_ros.engines.inputs import engine_config
 from depth_motion_ros.engines.onnxruntime_engine import import_onnxruntime, session_options
 from depth_motion_ros.engines.parity import Parity, compare, textured_pair
-from depth_motion_ros.engines.step import StepOutput
+from depth_motion_ros.engines.step import INPUTS, StepOutput
 from depth_motion_ros.engines.torch_engine import TorchEngine
 from depth_motion_ros.models.weights import Weights
 
@@ -82,6 +82,6 @@ def _parity(weights: Weights, size: tuple[int, int], path: str) -> Parity:
     oracle = TorchEngine(weights, device="cpu", input_size=size)
     previous_depth = oracle.step(None, None, previous).depth
     reference = oracle.step(previous, previous_depth, image)
-    feed = dict(zip(onnx_graph.INPUTS, (previous, previous_depth, image), strict=True))
+    feed = dict(zip(INPUTS, (previous, previous_depth, image), strict=True))
     depth, *motion = session.run(list(StepOutput._fields), feed)
     return compare(reference, RawPrediction(depth, RawMotion(*motion)))

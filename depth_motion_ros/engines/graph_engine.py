@@ -20,7 +20,7 @@ from depth_motion_ros.engines.engine import (
     RawPrediction,
 )
 from depth_motion_ros.engines.inputs import check_architecture, check_step, engine_config
-from depth_motion_ros.engines.onnx_graph import INPUTS
+from depth_motion_ros.engines.step import INPUTS
 from depth_motion_ros.models.weights import Weights
 
 if TYPE_CHECKING:

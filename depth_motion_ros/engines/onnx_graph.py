@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from depth_motion_ros.engines.engine import EngineError
-from depth_motion_ros.engines.step import Step, StepOutput
+from depth_motion_ros.engines.step import INPUTS, Step, StepOutput
 from depth_motion_ros.models.config import NetworkConfig
 from depth_motion_ros.models.network import DepthMotionNet
 from depth_motion_ros.models.weights import Weights
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     import onnx
 
 OPSET = 18
-INPUTS = ("previous_image", "previous_depth", "image")
 INSTALL = "pip install onnx onnxscript onnxruntime"
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
+from depth_motion_ros.models.config import NetworkConfig
 from depth_motion_ros.models.network import DepthMotionNet
+
+INPUTS = ("previous_image", "previous_depth", "image")
 
 
 class StepOutput(NamedTuple):
@@ -20,6 +24,18 @@ class StepOutput(NamedTuple):
     translation: Tensor
     residual: Tensor
     K: Tensor
+
+
+def step_tensors(config: NetworkConfig) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
+    """Inputs and outputs of a step in their order: name → (type, shape)."""
+    height, width = config.input_height, config.input_width
+    image, field = (height, width, 3), (height, width)
+    inputs = ((torch.uint8, image), (torch.float32, field), (torch.uint8, image))
+    outputs = (field, (3,), (3,), image, (3, 3))
+    return {
+        **dict(zip(INPUTS, inputs, strict=True)),
+        **{n: (torch.float32, s) for n, s in zip(StepOutput._fields, outputs, strict=True)},
+    }
 
 
 class Step(nn.Module):

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from depth_motion_ros.engines.engine import EngineError
-from depth_motion_ros.engines.onnx_graph import INPUTS
-from depth_motion_ros.engines.step import StepOutput
+from depth_motion_ros.engines.step import step_tensors
 from depth_motion_ros.engines.tensorrt_runtime import TensorRT
 from depth_motion_ros.models.config import NetworkConfig
 
@@ -31,16 +32,8 @@ class BuiltPlan:
 
 def tensor_types(config: NetworkConfig) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Inputs and outputs of an engine: name → (name of TensorRT's DataType, shape)."""
-    height, width = config.input_height, config.input_width
-    previous_image, previous_depth, image = INPUTS
-    outputs = StepOutput._fields
-    shapes = ((height, width), (3,), (3,), (height, width, 3), (3, 3))
-    return {
-        previous_image: ("UINT8", (height, width, 3)),
-        previous_depth: ("FLOAT", (height, width)),
-        image: ("UINT8", (height, width, 3)),
-        **{name: ("FLOAT", shape) for name, shape in zip(outputs, shapes, strict=True)},
-    }
+    names = {torch.uint8: "UINT8", torch.float32: "FLOAT"}
+    return {name: (names[dtype], shape) for name, (dtype, shape) in step_tensors(config).items()}
 
 
 def build_plan(

@@ -1,4 +1,4 @@
-"""Runs one deserialised TensorRT engine: buffers, stream and CUDA graph."""
+"""Runs one deserialised TensorRT engine."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from numpy.typing import NDArray
 
 from depth_motion_ros.engines.cuda_device import CudaDevice
 from depth_motion_ros.engines.engine import EngineError
+from depth_motion_ros.engines.recorded_work import RecordedWork
+from depth_motion_ros.engines.step import step_tensors
 from depth_motion_ros.engines.tensorrt_build import check_ports
 from depth_motion_ros.engines.tensorrt_runtime import TensorRT
 from depth_motion_ros.models.config import NetworkConfig
 from depth_motion_ros.models.weights import Weights
 
 _LOG = logging.getLogger(__name__)
-_TYPES = {"UINT8": torch.uint8, "FLOAT": torch.float32}
-# The first run compiles and allocates what is put off until then; nothing new comes after it.
-_WARM_UP_RUNS = 3
 
 
 class TensorRTSession:
@@ -56,8 +55,8 @@ class TensorRTSession:
                 self._context = self._new_context(kernels)
                 if self._context is None:
                     raise tensorrt.failure("cannot prepare the engine to run")
-                self._allocate(config)
-                self._warm_up()
+                self._work = self._allocate(config)
+                self._record()
         except RuntimeError as error:
             if isinstance(error, EngineError):
                 raise
@@ -79,56 +78,33 @@ class TensorRTSession:
         """What TensorRT for RTX compiled for this GPU; empty with any other TensorRT."""
         return b"" if self._kernels is None else bytes(self._kernels.serialize())
 
-    def _allocate(self, config: NetworkConfig) -> None:
-        api = self._tensorrt.api
+    def _allocate(self, config: NetworkConfig) -> RecordedWork:
         engine = self._engine
         names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
         types = {name: engine.get_tensor_dtype(name).name for name in names}
         shapes = {name: tuple(engine.get_tensor_shape(name)) for name in names}
         check_ports({name: (types[name], shapes[name]) for name in names}, config)
-        self._stream = torch.cuda.Stream(self._gpu)
-        self._device: dict[str, torch.Tensor] = {}
-        self._host: dict[str, torch.Tensor] = {}
-        self._arrays: dict[str, NDArray] = {}
-        self._outputs = []
-        for name in names:
-            dtype = _TYPES[types[name]]
-            self._device[name] = torch.zeros(shapes[name], dtype=dtype, device=self._gpu)
-            self._host[name] = torch.zeros(shapes[name], dtype=dtype, pin_memory=True)
-            # A view: the tensor above keeps the pinned memory for as long as the session lives.
-            self._arrays[name] = self._host[name].numpy()
-            if engine.get_tensor_mode(name) == api.TensorIOMode.OUTPUT:
-                self._outputs.append(name)
-            if not self._context.set_tensor_address(name, self._device[name].data_ptr()):
+        output = self._tensorrt.api.TensorIOMode.OUTPUT
+        work = RecordedWork(
+            self._gpu,
+            step_tensors(config),
+            [name for name in names if engine.get_tensor_mode(name) == output],
+        )
+        for name, buffer in work.buffers.items():
+            if not self._context.set_tensor_address(name, buffer.data_ptr()):
                 raise self._tensorrt.failure(f"refuses the buffer of {name!r}")
-        # The buffers were filled on another stream.
-        torch.cuda.synchronize(self._gpu)
+        return work
 
-    def _warm_up(self) -> None:
-        self._graph: torch.cuda.CUDAGraph | None = None
-        for _ in range(_WARM_UP_RUNS):
-            self._enqueue()
-        self._stream.synchronize()
+    def _record(self) -> None:
+        self._work.warm_up(self._enqueue)
         capturable = getattr(self._context, "is_stream_capturable", None)
-        if capturable is not None and not capturable(self._stream.cuda_stream):
+        if capturable is not None and not capturable(self._work.stream.cuda_stream):
             _LOG.warning("running without a CUDA graph: %s cannot record it", self._tensorrt.name)
             return
-        graph = torch.cuda.CUDAGraph()
-        try:
-            # Where a recording fails, PyTorch leaves its stream current: hence the outer one.
-            # Other threads, such as the one whose frames pass, may use CUDA meanwhile.
-            with (
-                torch.cuda.stream(self._stream),
-                torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"),
-            ):
-                self._enqueue()
-        except RuntimeError as error:
-            _LOG.warning("running without a CUDA graph, which costs time on the CPU: %s", error)
-            return
-        self._graph = graph
+        self._work.record(self._enqueue)
 
     def _enqueue(self) -> None:
-        if not self._context.execute_async_v3(self._stream.cuda_stream):
+        if not self._context.execute_async_v3(self._work.stream.cuda_stream):
             raise self._tensorrt.failure("cannot run the engine")
 
     def run(self, inputs: dict[str, NDArray]) -> dict[str, NDArray[np.float32]]:
@@ -137,35 +113,17 @@ class TensorRTSession:
         Raises EngineError when the GPU fails.
         """
         try:
-            for name, array in inputs.items():
-                np.copyto(self._arrays[name], array)
-            with torch.cuda.stream(self._stream):
-                for name in inputs:
-                    self._device[name].copy_(self._host[name], non_blocking=True)
-                if self._graph is None:
-                    self._enqueue()
-                else:
-                    self._graph.replay()
-                for name in self._outputs:
-                    self._host[name].copy_(self._device[name], non_blocking=True)
-            self._stream.synchronize()
+            return self._work.run(inputs, self._enqueue)
         except RuntimeError as error:
             if isinstance(error, EngineError):
                 raise
             raise EngineError(f"{self._tensorrt.name} failed: {error}") from error
-        return {name: self._arrays[name].copy() for name in self._outputs}
 
     def close(self) -> None:
         """Free the GPU's memory. Closing twice does no harm."""
-        if self._context is None:
-            return
-        self._stream.synchronize()
+        self._work.close()
         # In this order: TensorRT's objects must not outlive what made them.
-        self._graph = None
         self._context = self._kernels = self._engine = self._runtime = None
-        self._device.clear()
-        self._arrays.clear()
-        self._host.clear()
 
 
 def refit(tensorrt: TensorRT, engine: Any, model: bytes, weights: Weights) -> None:
