@@ -9,7 +9,7 @@ import pytest
 from depth_motion_ros.engines import cuda_device as cuda
 from depth_motion_ros.engines import tensorrt_runtime
 from depth_motion_ros.engines.engine import EngineError
-from depth_motion_ros.engines.tensorrt_runtime import find_tensorrt
+from depth_motion_ros.engines.tensorrt_runtime import TensorRT, check_serves, find_tensorrt
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +79,42 @@ def test_an_error_repeats_what_tensorrt_said_once(monkeypatch):
         "tensorrt 10.3.0 cannot build: no such layer; out of memory"
     )
     assert str(found.failure("cannot run")) == "tensorrt 10.3.0 cannot run"
+
+
+def _for_rtx():
+    """With the build targets of TensorRT for RTX 1.7."""
+    names = ("NONE", "CURRENT", "SM75", "SM80", "SM86", "SM89", "SM120", "SM121")
+    targets = SimpleNamespace(__members__=dict.fromkeys(names))
+    return TensorRT("tensorrt_rtx", "1.7.1", SimpleNamespace(ComputeCapability=targets), None)
+
+
+def test_a_gpu_that_tensorrt_for_rtx_leaves_out_is_told_with_the_way_out():
+    gpu = cuda.CudaDevice(0, "NVIDIA H100 80GB HBM3", "9.0", "CUDA 13.0")
+    with pytest.raises(EngineError) as error:
+        check_serves(_for_rtx(), gpu)
+    assert str(error.value) == (
+        "tensorrt_rtx 1.7.1 does not serve the NVIDIA H100 80GB HBM3, compute capability 9.0: "
+        "TensorRT for RTX serves 7.5, 8.0, 8.6, 8.9, 12.0, 12.1 and newer; pip install tensorrt, "
+        "which is another library, or use engine 'torch'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("capability", "served"),
+    [("7.0", False), ("7.5", True), ("8.7", False), ("8.9", True), ("10.0", False), ("13.0", True)],
+)
+def test_tensorrt_for_rtx_serves_its_targets_and_what_is_newer(capability, served):
+    gpu = cuda.CudaDevice(0, "GPU", capability, "CUDA 13.0")
+    if served:
+        check_serves(_for_rtx(), gpu)
+    else:
+        with pytest.raises(EngineError, match=f"capability {capability}"):
+            check_serves(_for_rtx(), gpu)
+
+
+def test_the_other_tensorrt_serves_every_gpu():
+    gpu = cuda.CudaDevice(0, "NVIDIA H100 80GB HBM3", "9.0", "CUDA 13.0")
+    check_serves(TensorRT("tensorrt", "10.16.0", SimpleNamespace(), None), gpu)
 
 
 class _Driver:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
+from depth_motion_ros.engines.cuda_device import CudaDevice
 from depth_motion_ros.engines.engine import EngineError
 
 _LOG = logging.getLogger(__name__)
@@ -60,6 +61,26 @@ def find_tensorrt() -> TensorRT:
             continue
         return TensorRT(name, api.__version__, api, _logger(api))
     raise EngineError(f"there is no TensorRT here ({'; '.join(reasons)}): {INSTALL}")
+
+
+def check_serves(tensorrt: TensorRT, gpu: CudaDevice) -> None:
+    """Raises EngineError for a GPU that TensorRT for RTX leaves out, which it says late and badly.
+
+    It serves what it has a build target for, and whatever is newer than the newest of them.
+    """
+    if not tensorrt.builds_without_gpu:
+        return
+    targets = [name[2:] for name in tensorrt.api.ComputeCapability.__members__ if name[:2] == "SM"]
+    served = sorted((int(number[:-1]), int(number[-1])) for number in targets)
+    major, minor = (int(part) for part in gpu.capability.split("."))
+    if (major, minor) in served or (major, minor) > served[-1]:
+        return
+    known = ", ".join(f"{major}.{minor}" for major, minor in served)
+    raise EngineError(
+        f"{tensorrt.name} {tensorrt.version} does not serve the {gpu.name}, compute capability "
+        f"{gpu.capability}: TensorRT for RTX serves {known} and newer; pip install tensorrt, which "
+        f"is another library, or use engine 'torch'"
+    )
 
 
 def _import(name: str) -> ModuleType:
