@@ -84,8 +84,8 @@ def test_torch_by_name_is_taken():
         ({"engine": "tflite"}, "unknown engine 'tflite'; use one of auto"),
         ({"precision": "fp8"}, "unknown precision 'fp8'; use one of auto"),
         ({"engine": "tensorrt", "device": "cpu"}, "tensorrt engine runs on a GPU.*'cpu'"),
-        ({"engine": "torch", "precision": "fp16"}, "'fp16'.*'torch' computes in fp32.*use"),
-        ({"device": "cpu", "precision": "fp16"}, "'fp16' needs engine 'tensorrt'.*use"),
+        ({"engine": "torch", "device": "cpu", "precision": "fp16"}, "'fp16' needs a GPU.*cpu.*use"),
+        ({"device": "cpu", "precision": "fp16"}, "'fp16' needs a GPU.*use precision 'fp32'"),
         ({"precision": "int8"}, "'int8'.*2 % on real frames.*use 'fp16'"),
         ({"engine": "cpu", "device": "cuda"}, "cannot use device 'cuda'; use engine 'torch'"),
         ({"engine": "openvino", "device": "cuda"}, "openvino engine cannot use device 'cuda'"),
@@ -136,10 +136,21 @@ def test_auto_on_a_gpu_without_tensorrt_takes_pytorch_and_says_why(monkeypatch):
     assert "pip install tensorrt" in engine.reason
 
 
-def test_half_precision_that_was_asked_for_is_never_silently_single(monkeypatch):
+def test_auto_keeps_half_precision_where_pytorch_serves_in_place_of_tensorrt(monkeypatch):
     monkeypatch.setattr(select.torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(select, "TensorRTEngine", _no_tensorrt)
-    with pytest.raises(EngineError, match=r"'fp16'.*pip install tensorrt"):
+    monkeypatch.setattr(select, "TorchEngine", _OnGpu)
+    assert create_engine(fresh_weights(), precision="fp16").asked["precision"] == "fp16"
+
+
+def test_half_precision_that_was_asked_for_is_never_silently_single(monkeypatch):
+    def differs(*args, **kwargs):
+        raise EngineError("torch in fp16 differs from PyTorch: depth 5.00% (median)")
+
+    monkeypatch.setattr(select.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(select, "TensorRTEngine", _no_tensorrt)
+    monkeypatch.setattr(select, "TorchEngine", differs)
+    with pytest.raises(EngineError, match=r"fp16 differs from PyTorch: depth 5\.00%"):
         create_engine(fresh_weights(), precision="fp16")
 
 

@@ -16,11 +16,12 @@ import torch
 from engine_helpers import SIZE, graph_cache, images, trained_like_weights
 
 from depth_motion_ros.cli.main import main
-from depth_motion_ros.engines import onnx_cache, private_files, tensorrt_engine
+from depth_motion_ros.engines import comparison, onnx_cache, private_files, tensorrt_engine
 from depth_motion_ros.engines.cuda_device import CudaDevice
 from depth_motion_ros.engines.engine import EngineError
 from depth_motion_ros.engines.tensorrt_build import BuiltPlan
 from depth_motion_ros.engines.tensorrt_engine import TensorRTEngine
+from depth_motion_ros.engines.tensorrt_runtime import TensorRT
 from depth_motion_ros.engines.torch_engine import TorchEngine
 from depth_motion_ros.models.weights import Weights, WeightsError
 
@@ -98,7 +99,7 @@ def fake(monkeypatch):
     monkeypatch.setattr(
         tensorrt_engine,
         "find_tensorrt",
-        lambda: SimpleNamespace(name="tensorrt", version=fake.version),
+        lambda: TensorRT("tensorrt", fake.version, SimpleNamespace(), None),
     )
     monkeypatch.setattr(tensorrt_engine, "build_plan", fake.build)
     monkeypatch.setattr(tensorrt_engine, "TensorRTSession", fake.session)
@@ -258,13 +259,13 @@ def test_an_engine_that_differs_from_pytorch_is_refused_with_the_figures_and_not
 
 def test_the_comparison_runs_on_the_images_given(fake, start, monkeypatch):
     seen = []
-    plain = tensorrt_engine.check_acceptable
+    plain = comparison.check_acceptable
 
     def check(reference, other, precision, runtime):
         seen.append(reference.depth)
         return plain(reference, other, precision, runtime)
 
-    monkeypatch.setattr(tensorrt_engine, "check_acceptable", check)
+    monkeypatch.setattr(comparison, "check_acceptable", check)
     previous, image = images()
     start(pair=(previous, image))
     oracle = TorchEngine(trained_like_weights(), device="cpu")
@@ -288,7 +289,7 @@ def test_the_first_real_frames_are_compared_once(fake, start, monkeypatch):
     def fail(*arguments):
         raise AssertionError("compared again")
 
-    monkeypatch.setattr(tensorrt_engine, "check_acceptable", fail)
+    monkeypatch.setattr(comparison, "check_acceptable", fail)
     engine.step(previous, depth, image)
 
 

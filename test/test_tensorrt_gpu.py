@@ -13,7 +13,7 @@ from depth_motion_ros.engines.cuda_device import cuda_device
 from depth_motion_ros.engines.engine import EngineError
 from depth_motion_ros.engines.parity import compare
 from depth_motion_ros.engines.tensorrt_engine import TensorRTEngine
-from depth_motion_ros.engines.tensorrt_runtime import find_tensorrt
+from depth_motion_ros.engines.tensorrt_runtime import check_serves, find_tensorrt
 from depth_motion_ros.engines.torch_engine import TorchEngine
 
 pytest.importorskip("onnx", reason="needs onnx: pip install onnx onnxscript")
@@ -26,8 +26,7 @@ TOLERANCE = {"fp32": 1e-3, "fp16": 3e-2}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     try:
-        cuda_device()
-        find_tensorrt()
+        check_serves(find_tensorrt(), cuda_device())
     except EngineError as error:
         pytest.skip(str(error))
     return tmp_path_factory.mktemp("engines") / "cache"
@@ -90,7 +89,7 @@ def test_frames_take_no_memory(engine):
 
 
 def test_a_cuda_graph_runs(engine):
-    assert engine._session._graph is not None
+    assert engine._session._work.recorded
 
 
 def test_other_weights_are_refitted_without_a_build(engine, monkeypatch):

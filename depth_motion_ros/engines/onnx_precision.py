@@ -1,20 +1,18 @@
 """The graph in half precision, written into the graph itself.
 
-A strongly typed runtime computes each node in the types of its inputs. So the convolutions and
-what stands between them take float16, and float32 stays where float16 would be seen in the
-result: the images' way to the first convolution, normalisation (its statistics are sums over
-every pixel), the depth head and its softplus, and everything that becomes rotation, translation,
-residual motion or intrinsics. Inputs, outputs and the names of the weights stay as they are.
+A strongly typed runtime computes each node in the types of its inputs, so what
+``half_precision`` asks for is written as casts between the nodes. Normalisation is in float32
+as a whole. Inputs, outputs and the names of the weights stay as they are.
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from depth_motion_ros.engines.engine import EngineError
+from depth_motion_ros.engines.half_precision import GEOMETRY, too_large
 
 if TYPE_CHECKING:
     import onnx
@@ -23,9 +21,6 @@ if TYPE_CHECKING:
 _HALF = frozenset(("Conv", "ConvTranspose", "Relu", "MaxPool"))
 # In half precision where something that they join is: copying it to float32 would gain nothing.
 _JOINS = frozenset(("Add", "Concat"))
-_GEOMETRY = re.compile(
-    r"depth_net\.head\.|motion_net\.(pose|field|focal|centre|refinements\.\d+\.out)\."
-)
 
 
 def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -76,7 +71,7 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
 def _is_half(node: onnx.NodeProto, half: set[str]) -> bool:
     if node.op_type in _JOINS:
         return any(name in half for name in node.input)
-    return node.op_type in _HALF and not any(_GEOMETRY.match(name) for name in node.input)
+    return node.op_type in _HALF and not any(GEOMETRY.match(name) for name in node.input)
 
 
 def _halve(tensor: onnx.TensorProto) -> None:
@@ -90,9 +85,7 @@ def _halve(tensor: onnx.TensorProto) -> None:
     with np.errstate(over="ignore"):
         values = np.frombuffer(tensor.raw_data, "<f4").astype("<f2")
     if not np.isfinite(values).all():
-        raise EngineError(
-            f"{tensor.name!r} holds a value beyond the 65504 of float16; use precision 'fp32'"
-        )
+        raise too_large(tensor.name)
     tensor.raw_data = values.tobytes()
 
 

@@ -35,7 +35,7 @@ def create_engine(
         installed, else ONNX Runtime; or ``auto``: TensorRT where there is a GPU and a TensorRT
         that serves it, else PyTorch on a CUDA device, else as ``cpu``, else PyTorch on the CPU.
     precision: ``auto`` is the engine's own choice (TensorRT fp16, all others fp32); any other is
-        kept or refused.
+        kept or refused: fp16 needs a GPU.
     device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     threads: CPU threads; None = all cores but one, up to 4, 1 for PyTorch (see TorchEngine).
     input_size: (width, height), multiples of 32; None = the weights'.
@@ -50,12 +50,12 @@ def create_engine(
     if precision == "int8":
         raise EngineError(
             "precision 'int8' is not offered: with trained weights it does not keep depth within "
-            "2 % on real frames (depth_motion bench int8 measures it); use 'fp16' with engine "
-            "'tensorrt', or 'fp32'"
+            "2 % on real frames (depth_motion bench int8 measures it); use 'fp16' on a GPU, or "
+            "'fp32'"
         )
     if threads is not None and threads < 1:
         raise EngineError(f"threads must be at least 1, got {threads}")
-    if engine not in ("auto", "tensorrt"):
+    if engine not in ("auto", "tensorrt", "torch"):
         _only_fp32(engine, precision)
 
     def on_tensorrt() -> Engine:
@@ -80,11 +80,17 @@ def create_engine(
         return chosen
 
     def on_torch() -> Engine:
-        return TorchEngine(weights, device=device, input_size=input_size, threads=threads or 1)
+        return TorchEngine(
+            weights,
+            precision=precision,
+            device=device,
+            input_size=input_size,
+            threads=threads or 1,
+        )
 
     def automatic() -> Engine:
         if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
-            return _on_gpu(on_tensorrt, on_torch, precision)
+            return _on_gpu(on_tensorrt, on_torch)
         _only_fp32("auto", precision)
         why = "there is no CUDA device" if device == "auto" else f"device {device!r} was asked for"
         return _on_cpu(on_cpu, on_torch, why)
@@ -108,20 +114,16 @@ def create_engine(
 def _only_fp32(what: str, precision: str) -> None:
     if precision not in ("auto", "fp32"):
         raise EngineError(
-            f"precision {precision!r} needs engine 'tensorrt' and a GPU; {what!r} computes in "
-            f"fp32 here: use precision 'fp32' or 'auto'"
+            f"precision {precision!r} needs a GPU and engine 'tensorrt' or 'torch'; {what!r} "
+            f"computes in fp32 here: use precision 'fp32' or 'auto'"
         )
 
 
-def _on_gpu(
-    on_tensorrt: Callable[[], Engine], on_torch: Callable[[], Engine], precision: str
-) -> Engine:
+def _on_gpu(on_tensorrt: Callable[[], Engine], on_torch: Callable[[], Engine]) -> Engine:
     try:
         chosen = on_tensorrt()
         chosen.reason = "TensorRT: there is a GPU, and it is made for that"
     except EngineError as error:
-        if precision == "fp16":
-            raise EngineError(f"precision 'fp16' needs engine 'tensorrt': {error}") from error
         chosen = on_torch()
         chosen.reason = f"PyTorch on a CUDA device, because TensorRT does not serve: {error}"
     return chosen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from depth_motion_ros.engines import onnx_cache, onnx_graph, private_files
-from depth_motion_ros.engines.acceptance import check_acceptable
+from depth_motion_ros.engines.comparison import Comparison
 from depth_motion_ros.engines.cuda_device import cuda_device
 from depth_motion_ros.engines.engine import (
     Engine,
@@ -23,7 +24,8 @@ from depth_motion_ros.engines.engine import (
 )
 from depth_motion_ros.engines.inputs import check_architecture, check_step, engine_config
 from depth_motion_ros.engines.onnx_precision import to_fp16
-from depth_motion_ros.engines.parity import Pair, textured_pair
+from depth_motion_ros.engines.parity import Pair
+from depth_motion_ros.engines.step import INPUTS
 from depth_motion_ros.engines.tensorrt_build import Progress, build_plan
 from depth_motion_ros.engines.tensorrt_cache import (
     PlanKey,
@@ -33,7 +35,7 @@ from depth_motion_ros.engines.tensorrt_cache import (
     write_plan,
     write_timings,
 )
-from depth_motion_ros.engines.tensorrt_runtime import find_tensorrt
+from depth_motion_ros.engines.tensorrt_runtime import check_serves, find_tensorrt
 from depth_motion_ros.engines.tensorrt_session import TensorRTSession
 from depth_motion_ros.engines.torch_engine import TorchEngine
 from depth_motion_ros.models.weights import Weights
@@ -51,7 +53,7 @@ class TensorRTEngine(Engine):
 
     The first two real frames are compared too, which makes that one step slower.
 
-    plan_path: where the engine in use lies in the cache. figures: how it compares with PyTorch.
+    plan_path: where the engine in use lies in the cache.
     """
 
     def __init__(
@@ -85,10 +87,18 @@ class TensorRTEngine(Engine):
         self._config = engine_config(weights, input_size)
         self._gpu = cuda_device(device)
         self._tensorrt = find_tensorrt()
+        check_serves(self._tensorrt, self._gpu)
         self._precision = "fp16" if precision == "auto" else precision
         self._folder = cache_folder or private_files.default_folder()
-        self._pair = pair or textured_pair(self.input_size)
-        self._unconfirmed = None if pair else weights
+        oracle = partial(
+            TorchEngine,
+            device=str(self._gpu.torch_device),
+            input_size=self.input_size,
+            graph=False,
+        )
+        self._comparison = Comparison(
+            oracle, self._tensorrt.name, self._precision, self.input_size, pair
+        )
         self._progress = progress
         self._template = onnx_cache.template(self._config, self._folder)
         self._refits = True
@@ -171,10 +181,7 @@ class TensorRTEngine(Engine):
             kernels=timings,
         )
         try:
-            previous, image = self._pair
-            depth = self._oracle(weights).step(None, None, previous).depth
-            got = _prediction(session, previous, depth, image)
-            self._compare(weights, got, previous, depth, image)
+            self._comparison.check(weights, partial(_prediction, session))
         except BaseException:
             session.close()
             raise
@@ -184,22 +191,10 @@ class TensorRTEngine(Engine):
             write_timings(key, kernels, self._folder)
         return session
 
-    def _oracle(self, weights: Weights) -> TorchEngine:
-        device = str(self._gpu.torch_device)
-        return TorchEngine(weights, device=device, input_size=self.input_size)
-
-    def _compare(
-        self,
-        weights: Weights,
-        got: RawPrediction,
-        previous: NDArray[np.uint8],
-        depth: NDArray[np.float32],
-        image: NDArray[np.uint8],
-    ) -> None:
-        reference = self._oracle(weights).step(previous, depth, image)
-        name = self._tensorrt.name
-        self.figures = check_acceptable(reference, got, self._precision, name)
-        _LOG.info("%s against PyTorch: %s", name, self.figures)
+    @property
+    def figures(self) -> str:
+        """How the engine compares with PyTorch."""
+        return self._comparison.figures
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -217,18 +212,12 @@ class TensorRTEngine(Engine):
             ones = np.ones(image.shape[:2], np.float32)
             return RawPrediction(_prediction(self._session, image, ones, image).depth, None)
         got = _prediction(self._session, previous_image, previous_depth, image)
-        if self._unconfirmed is not None:
-            # Once, on real frames. An engine that is refused stays so.
-            self._compare(self._unconfirmed, got, previous_image, previous_depth, image)
-            self._unconfirmed = None
-            self._pair = (previous_image.copy(), image.copy())
+        self._comparison.confirm(got, previous_image, previous_depth, image)
         return got
 
     def load(self, weights: Weights) -> None:
         check_architecture(weights, self._config)
         before, self._session = self._session, self._prepare(weights)
-        if self._unconfirmed is not None:
-            self._unconfirmed = weights
         self._version = weights.version
         before.close()
 
@@ -268,5 +257,5 @@ def _prediction(
     image: NDArray[np.uint8],
 ) -> RawPrediction:
     arrays: tuple[NDArray, ...] = (previous_image, previous_depth, image)
-    outputs = session.run(dict(zip(onnx_graph.INPUTS, arrays, strict=True)))
+    outputs = session.run(dict(zip(INPUTS, arrays, strict=True)))
     return RawPrediction(outputs.pop("depth"), RawMotion(**outputs))
