@@ -239,9 +239,8 @@ class _KeptConstants(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        kwargs = kwargs or {}
-        if func is not torch.Tensor.new_tensor or kwargs:
-            return func(*args, **kwargs)
+        if func is not torch.Tensor.new_tensor or kwargs or not isinstance(args[1], tuple):
+            return func(*args, **(kwargs or {}))
         like, values = args
         key = (values, like.dtype)
         if key not in self._kept:
