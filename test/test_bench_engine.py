@@ -60,7 +60,7 @@ def test_every_engine_is_measured_or_named_with_the_reason(tmp_path, capsys):
     finally:
         torch.set_num_threads(before)
     result = json.loads(path.read_text())
-    named = {"torch cpu", "onnxruntime", "openvino", "torch cuda"}
+    named = {"torch cpu", "onnxruntime", "openvino", "torch cuda fp32", "torch cuda fp16"}
     named |= {"tensorrt fp32", "tensorrt fp16"}
     assert {*result["engines"], *result["absent"]} == named
     printed = capsys.readouterr().out

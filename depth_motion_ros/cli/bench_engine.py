@@ -108,6 +108,11 @@ def _candidates(
     from depth_motion_ros.engines.tensorrt_engine import TensorRTEngine
     from depth_motion_ros.engines.torch_engine import TorchEngine
 
+    def on_cuda(precision: str) -> Callable[[Weights], Engine]:
+        return lambda weights: TorchEngine(
+            weights, precision=precision, device="cuda", input_size=size
+        )
+
     def tensorrt(precision: str) -> Callable[[Weights], Engine]:
         return lambda weights: TensorRTEngine(
             weights, precision=precision, input_size=size, cache_folder=folder
@@ -123,7 +128,8 @@ def _candidates(
         "openvino": lambda weights: OpenVinoEngine(
             weights, input_size=size, threads=threads, cache_folder=folder
         ),
-        "torch cuda": lambda weights: TorchEngine(weights, device="cuda", input_size=size),
+        "torch cuda fp32": on_cuda("fp32"),
+        "torch cuda fp16": on_cuda("fp16"),
         "tensorrt fp32": tensorrt("fp32"),
         "tensorrt fp16": tensorrt("fp16"),
     }

@@ -78,7 +78,7 @@ _NETWORK = (
     Parameter(
         "precision",
         "auto",
-        "arithmetic of the engine; auto = the engine's own choice",
+        "arithmetic of the engine, fp16 on a GPU alone; auto = fp16 in TensorRT, else fp32",
         choices=PRECISIONS,
     ),
     Parameter("device", "auto", "where the engine runs: auto, cpu, cuda or cuda:N"),
