@@ -299,6 +299,17 @@ def test_progress_is_shown(start):
     assert shares == [1.0]
 
 
+def test_a_gpu_that_is_not_served_costs_no_build(fake, start, monkeypatch):
+    targets = SimpleNamespace(__members__={"CURRENT": 1, "SM89": 2, "SM120": 3})
+    for_rtx = TensorRT("tensorrt_rtx", "1.7", SimpleNamespace(ComputeCapability=targets), None)
+    monkeypatch.setattr(tensorrt_engine, "find_tensorrt", lambda: for_rtx)
+    gpu = _Gpu(0, "NVIDIA H100 80GB HBM3", "9.0", "CUDA 13.0")
+    monkeypatch.setattr(tensorrt_engine, "cuda_device", lambda device: gpu)
+    with pytest.raises(EngineError, match=r"does not serve the NVIDIA H100.*engine 'torch'"):
+        start()
+    assert fake.builds == []
+
+
 def test_a_precision_that_there_is_not(start):
     with pytest.raises(EngineError, match="no precision 'int8'; use fp16, fp32"):
         start(precision="int8")
