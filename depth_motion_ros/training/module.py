@@ -20,6 +20,7 @@ from depth_motion_ros.models.network import DepthMotionNet, PairPrediction
 from depth_motion_ros.training.augment import apply_jitter, apply_shade
 from depth_motion_ros.training.exact import PairTruth
 from depth_motion_ros.training.frames import FrameSet
+from depth_motion_ros.training.graphed import GraphedNet
 from depth_motion_ros.training.guards import Guard, TrainingStoppedError
 from depth_motion_ros.training.pairs import Pairs, ValidationPair, slots_of
 from depth_motion_ros.training.panels import panel
@@ -82,6 +83,7 @@ class DepthMotionModule(LightningModule):
         self._by_known_motion = KnownMotionObjective(recipe.losses) if by_images else None
         self._frames = frames
         self._resident: ResidentFrames | None = None
+        self._graphed: GraphedNet | None = None
         self._simulator, self._simulated_per_step = simulator, simulated_per_step
         self._depth_validator = depth_validator
         self._scalars: dict[str, Tensor] = {}
@@ -210,7 +212,7 @@ class DepthMotionModule(LightningModule):
         """A step in which nothing asks for motion: MotionNet, most of the work, stays out."""
         images = apply_shade(torch.cat((image_1, image_2)), self.recipe.augment.shade)
         images = images.contiguous(memory_format=torch.channels_last)
-        depth_1, depth_2 = self.network.depth_net(images).float().contiguous().chunk(2)
+        depth_1, depth_2 = self._depth_of(images).float().contiguous().chunk(2)
         count, losses = 0, {}
         with torch.autocast(self.device.type, enabled=False):
             if recorded is not None and recorded.triangulated is not None:
@@ -226,6 +228,15 @@ class DepthMotionModule(LightningModule):
                 judged = exact.judge_depth(depth_1[count:], depth_2[count:], self.recipe.exact)
                 losses["exact"] = (judged, len(depth_1) - count)
         return self._judged(losses)
+
+    def _depth_of(self, images: Tensor) -> Tensor:
+        """DepthNet alone; on one GPU as a CUDA graph, once the noise in its norms is constant."""
+        settled = self.global_step >= self.recipe.schedule.norm_noise_steps
+        if self.device.type != "cuda" or self.trainer.world_size > 1 or not settled:
+            return self.network.depth_net(images)  # type: ignore[no-any-return]
+        if self._graphed is None or not self._graphed.takes(images):
+            self._graphed = GraphedNet(self.network.depth_net, images)
+        return self._graphed(images)
 
     def _judged(self, losses: Mapping[str, tuple[LossBreakdown, int]]) -> Tensor:
         """Sum up and note the losses, by kind, of a step that images do not judge.

@@ -66,6 +66,9 @@ class DataSection:
     simulated_kept: int = option(
         256, "rendered batches kept to draw from, where simulated_reuse is above 1", 1
     )
+    simulated_batch: int = option(
+        0, "pairs rendered at once, where simulated_reuse is above 1; 0: as many as a step takes", 0
+    )
     pair_step: str = option(
         "consecutive",
         "partner of a frame: the next one, or the first that the image has moved enough for",

@@ -235,6 +235,8 @@ def _trainer(recipe: Recipe, options: RunOptions, validate: bool) -> Trainer:
         fast_dev_run=1 if options.fast_dev_run else False,
         use_distributed_sampler=False,
         deterministic=options.deterministic,
+        # All steps have one size: the time to choose the quickest convolutions is soon won back.
+        benchmark=not options.deterministic,
         enable_progress_bar=options.progress,
         enable_model_summary=options.progress,
     )

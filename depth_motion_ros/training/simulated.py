@@ -34,7 +34,8 @@ class RenderedPairs:
 
     Rendering a pair costs as much as four steps of DepthNet on it. With ``data.simulated_reuse`` a
     new batch is rendered only every so many steps, and pairs are drawn from those kept, mirrored
-    and with other colours.
+    and with other colours. A GPU takes hardly longer to render many pairs at once than few:
+    ``data.simulated_batch``.
     """
 
     def __init__(self, recipe: Recipe, families: Mapping[str, float]) -> None:
@@ -57,7 +58,8 @@ class RenderedPairs:
             )
             self._drawn_for = wanted
             self._kept = KeptPairs(self._recipe.data.simulated_kept)
-        with torch.no_grad():
+        # Under the autocast of a training step geometry would come out in half precision.
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
             batch, jitter = self._drawn(self._sampler, step, slots)
         pairs, supervision = _pairs(batch, jitter.to(device)), self._recipe.data.supervision
         if supervision == "none":
@@ -71,6 +73,7 @@ class RenderedPairs:
         if data.simulated_reuse == 1:
             # The simulated sensor has varied the colours already.
             return sampler.batch(count, index=step), torch.ones(count, 3)
+        rendered = data.simulated_batch or count
         newest = step // data.simulated_reuse
         oldest = max(0, newest - data.simulated_kept + 1)
         rng = np.random.default_rng((self._recipe.seed, step, slots.start))
@@ -78,8 +81,8 @@ class RenderedPairs:
         for _ in slots:
             index = int(rng.integers(oldest, newest + 1))
             if index not in self._kept:
-                self._kept.put(index, sampler.batch(count, index=index))
-            rows.append((index, int(rng.integers(count))))
+                self._kept.put(index, sampler.batch(rendered, index=index))
+            rows.append((index, int(rng.integers(rendered))))
             mirrored.append(rng.random() < self._recipe.augment.flip)
         jitter = np.stack([draw_jitter(rng, self._recipe.augment) for _ in slots])
         drawn = self._kept.drawn(rows)
