@@ -102,6 +102,35 @@ def test_kept_pairs_are_drawn_again_and_a_resumed_run_draws_the_same() -> None:
     assert len(different) <= 12
 
 
+def test_more_pairs_are_rendered_at_once_than_a_step_takes() -> None:
+    recipe = parse_recipe(
+        "network: {input_width: 64, input_height: 64}\n"
+        "data: {supervision: exact, simulated_reuse: 8, simulated_kept: 2, simulated_batch: 6}"
+    )
+    run = RenderedPairs(recipe, {"yard": 1.0})
+    drawn = [run(step, range(2), CPU) for step in range(8)]
+    assert all(len(d.pairs.K) == 2 for d in drawn)
+    # 16 draws from the 6 pairs of the first batch, whose intrinsics differ but for the mirror.
+    focal = {float(K[0, 0]) for d in drawn for K in d.pairs.K}
+    assert 2 < len(focal) <= 6
+
+
+def test_autocast_around_a_step_leaves_rendering_alone() -> None:
+    """On a GPU under bf16 the simulator's geometry failed: products in half precision."""
+    plain = RenderedPairs(RECIPE, {"drive": 1.0})(0, range(2), CPU)
+    with torch.autocast("cpu", torch.bfloat16):
+        under = RenderedPairs(RECIPE, {"drive": 1.0})(0, range(2), CPU)
+    torch.testing.assert_close(under.pairs.image_1, plain.pairs.image_1, rtol=0, atol=0)
+
+
+def test_kept_pairs_can_be_mirrored_one_by_one() -> None:
+    batch = PairSampler(64, 64, seed=3).batch(2, index=0)
+    chosen = batch.mirrored(torch.tensor([False, True]))
+    for name in ("image_1", "depth_2", "T_12", "motion_21", "K", "time_step"):
+        one, both, mirror = (getattr(b, name) for b in (chosen, batch, batch.mirrored()))
+        torch.testing.assert_close(one, torch.stack((both[0], mirror[1])), rtol=0, atol=0)
+
+
 def test_a_mirrored_pair_is_as_true_as_the_pair() -> None:
     batch = PairSampler(64, 64, seed=3).batch(2, index=0)
     mirror = batch.mirrored()
