@@ -97,6 +97,21 @@ def test_a_unit_that_drifts_is_followed():
     assert scale.value == pytest.approx(1.3 * TRUE, rel=0.05)
 
 
+def test_a_unit_that_jumps_is_followed_at_once():
+    """A bus before the lens misled one frame, and the way was 16 % too long from there on: the new
+    ratios were outliers among 100 old ones."""
+    source = OdometryScale(BODY_FROM_OPTICAL)
+    source.add(0, moved())
+    scales = []
+    for index in range(1, 131):
+        source.add(index * PERIOD, moved(0.1 * index))
+        unit = TRUE if index <= 100 else 0.8 * TRUE
+        scales.append(source.update(seen(index, ahead(0.1, unit))).value)
+    assert scales[99] == pytest.approx(TRUE, rel=1e-6)
+    # Two seconds later three quarters of all weight is new, and the old are the outliers.
+    assert scales[119] == pytest.approx(0.8 * TRUE, rel=1e-6)
+
+
 def test_a_change_of_unit_that_is_known_need_not_be_learnt():
     mount = BODY_FROM_OPTICAL.copy()
     mount[:3, 3] = [0.2, 0.0, 1.4]

@@ -89,12 +89,23 @@ class OdometryScale:
 
 def _scale_of(steps: NDArray[np.float64]) -> Scale:
     """steps: (N, 3), metres, network units and seconds of the same steps, the newest last."""
+    seconds = steps[:, 2]
+    recent = 0.5 ** ((seconds.sum() - np.cumsum(seconds)) / _HALF_LIFE)
     logs = np.log(steps[:, 0] / steps[:, 1])
-    middle = float(np.median(logs))
-    spread = max(_MIN_SPREAD, 1.4826 * float(np.median(np.abs(logs - middle))))
+    # The older count less here, too: after a jump of the unit, which a frame misled by something
+    # large that moves may cause, the new ratios would else be outliers for half of the window.
+    middle = _weighted_median(logs, recent)
+    spread = max(_MIN_SPREAD, 1.4826 * _weighted_median(np.abs(logs - middle), recent))
     inlier = np.abs(logs - middle) <= _OUTLIER * spread
-    true, predicted, seconds = steps[inlier].T
-    weight = 0.5 ** ((seconds.sum() - np.cumsum(seconds)) / _HALF_LIFE)
+    true, predicted, _ = steps[inlier].T
+    weight = recent[inlier]
     value = float(true @ (weight * predicted) / (predicted @ (weight * predicted)))
     count = float(weight.sum() ** 2 / (weight @ weight)) / _CORRELATED
     return Scale(value, "odometry", spread**2 / max(1.0, count) + _REMAINS**2)
+
+
+def _weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """The smallest value up to which half of all weight lies."""
+    order = np.argsort(values)
+    share = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(share, 0.5 * share[-1])])
