@@ -27,7 +27,7 @@ _POOL, _ENOUGH = 5, 0.5
 # What was left over a frame ago counts so much now: flow's noise averages out, motion does not.
 _MEMORY = 0.6
 # Standard deviations: grown into from something sure, and so many sure pixels at least.
-_DOUBTFUL, _SURE, _SURE_PIXELS = 2.5, 6.5, 12
+_DOUBTFUL, _SURE, _SURE_PIXELS = 2.5, 7.0, 12
 # Depth is told too far (thin things are missed) further than too near: nothing is beyond infinity.
 _TOO_FAR = 5 / 3
 # However good depth is on the whole, at edges and thin things it is wrong by more.
