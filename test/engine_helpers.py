@@ -61,3 +61,15 @@ def _shared_folder() -> tempfile.TemporaryDirectory:
 def graph_cache() -> Path:
     """One private folder for all tests of a run: tracing a graph takes seconds."""
     return Path(_shared_folder().name)
+
+
+def check_frames_take_no_memory(engine):
+    """On a GPU: once the first pair has been compared with PyTorch, nothing is allocated."""
+    first, second = images()
+    depth = engine.step(None, None, first).depth
+    engine.step(first, depth, second)
+    before = torch.cuda.memory_stats()["allocation.all.allocated"], torch.cuda.mem_get_info()[0]
+    for _ in range(50):
+        engine.step(first, depth, second)
+    after = torch.cuda.memory_stats()["allocation.all.allocated"], torch.cuda.mem_get_info()[0]
+    assert after == before

@@ -6,8 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-import torch
-from engine_helpers import images, trained_like_weights
+from engine_helpers import check_frames_take_no_memory, images, trained_like_weights
 
 from depth_motion_ros.engines.cuda_device import cuda_device
 from depth_motion_ros.engines.engine import EngineError
@@ -77,15 +76,7 @@ def test_the_same_frame_gives_the_same_result_a_hundred_times(engine):
 
 
 def test_frames_take_no_memory(engine):
-    first, second = images()
-    depth = engine.step(None, None, first).depth
-    # The first pair of frames is compared with PyTorch, which takes memory.
-    engine.step(first, depth, second)
-    before = torch.cuda.memory_stats()["allocation.all.allocated"], torch.cuda.mem_get_info()[0]
-    for _ in range(50):
-        engine.step(first, depth, second)
-    after = torch.cuda.memory_stats()["allocation.all.allocated"], torch.cuda.mem_get_info()[0]
-    assert after == before
+    check_frames_take_no_memory(engine)
 
 
 def test_a_cuda_graph_runs(engine):

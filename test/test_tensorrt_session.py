@@ -15,6 +15,7 @@ import pytest
 import torch
 from engine_helpers import images, trained_like_weights
 from fake_cuda import FakeCuda
+from tensorrt_helpers import DescribedEngine
 
 from depth_motion_ros.engines.cuda_device import CudaDevice
 from depth_motion_ros.engines.engine import EngineError
@@ -41,29 +42,15 @@ class _Logger:
         return list(errors)
 
 
-class _Engine:
+class _Engine(DescribedEngine):
     """Every output is the first byte of ``image``, times ``gain``."""
 
     def __init__(self, types):
-        self.types = types
-        self.names = list(types)
-        self.num_io_tensors = len(types)
+        super().__init__(types)
         self.addresses = {}
         self.runs = 0
         self.gain = 1
         self.fails_after = None
-
-    def get_tensor_name(self, index):
-        return self.names[index]
-
-    def get_tensor_dtype(self, name):
-        return SimpleNamespace(name=self.types[name][0])
-
-    def get_tensor_shape(self, name):
-        return self.types[name][1]
-
-    def get_tensor_mode(self, name):
-        return "in" if "image" in name or name == "previous_depth" else "out"
 
     def create_execution_context(self, options=None):
         self.options = options

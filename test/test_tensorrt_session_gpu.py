@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from engine_helpers import trained_like_weights
+from tensorrt_helpers import DescribedEngine
 
 from depth_motion_ros.engines.cuda_device import cuda_device
 from depth_motion_ros.engines.tensorrt_build import tensor_types
@@ -24,27 +25,13 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 TYPES = {"UINT8": ("|u1", torch.uint8), "FLOAT": ("<f4", torch.float32)}
 
 
-class PyTorchEngine:
+class PyTorchEngine(DescribedEngine):
     """step: (previous_image, previous_depth, image) on the GPU to the five outputs, in order."""
 
     def __init__(self, config, step):
-        self.types = tensor_types(config)
-        self.names = list(self.types)
-        self.num_io_tensors = len(self.names)
+        super().__init__(tensor_types(config))
         self.tensors = {}
         self.step = step
-
-    def get_tensor_name(self, index):
-        return self.names[index]
-
-    def get_tensor_dtype(self, name):
-        return SimpleNamespace(name=self.types[name][0])
-
-    def get_tensor_shape(self, name):
-        return self.types[name][1]
-
-    def get_tensor_mode(self, name):
-        return "in" if self.names.index(name) < 3 else "out"
 
     def create_execution_context(self):
         return self

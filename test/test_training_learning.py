@@ -19,7 +19,7 @@ from training_helpers import Room, abs_rel
 from depth_motion_ros.models.network import DepthMotionNet
 from depth_motion_ros.models.weights import Weights, build_network
 from depth_motion_ros.training.datamodule import TrainingData
-from depth_motion_ros.training.module import predict
+from depth_motion_ros.training.predictions import predict
 from depth_motion_ros.training.recipe import parse_recipe
 from depth_motion_ros.training.run import RunOptions, train
 from depth_motion_ros.training.vitals import VITALS, vital_signs

@@ -9,10 +9,11 @@ import pytest
 import torch
 from training_helpers import Room
 
-from depth_motion_ros.training.datamodule import PairData, TrainingData
+from depth_motion_ros.training.datamodule import TrainingData
 from depth_motion_ros.training.options import RecipeError
 from depth_motion_ros.training.pairs import PairDataset, collate
 from depth_motion_ros.training.recipe import Recipe, parse_recipe
+from depth_motion_ros.training.report import read_curves
 from depth_motion_ros.training.resident import PlanDataset, ResidentFrames, joined_plans
 from depth_motion_ros.training.run import RunOptions, train
 
@@ -21,6 +22,7 @@ network: {input_width: 128, input_height: 64}
 data: {batch_size: 2, recorded: triangulated, known_intrinsics: true}
 augment: {min_crop: 0.7, brightness: 0.2}
 schedule: {steps: 2}
+record: {scalars_every: 1}
 """
 
 
@@ -75,22 +77,28 @@ def test_what_is_cut_out_is_what_the_loader_cuts_out(rooms: list[Room]) -> None:
         assert ((ratio - 1).abs() < 0.02).float().mean() > 0.9
 
 
-@pytest.mark.parametrize("frames", ["loader", "device"])
-def test_a_run_learns_the_same_from_either(
-    rooms: list[Room], tmp_path: Path, frames: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_learns_the_same_from_either(rooms: list[Room], tmp_path: Path) -> None:
+    """Images differ by their rounding, labels by half a pixel: see above."""
     chosen = recipe("triangulated.rotation=0 triangulated.translation=0 triangulated.focal=0")
-    options = RunOptions(
-        tmp_path / frames, accelerator="cpu", workers=0, progress=False, frames=frames
-    )
-    assert train(chosen, TrainingData(recorded=[(rooms, None)]), options).is_file()
+    losses = []
+    for frames in ("loader", "device"):
+        out = tmp_path / frames
+        options = RunOptions(out, accelerator="cpu", workers=0, progress=False, frames=frames)
+        train(chosen, TrainingData(recorded=[(rooms, None)]), options)
+        losses.append(read_curves(out / "curves")["loss"][1])
+    assert len(losses[0]) == 2
+    # Measured 1.4 %.
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0.03)
 
 
-def test_the_loader_hands_out_plans_only_where_asked(rooms: list[Room]) -> None:
-    data = TrainingData(recorded=[(rooms, None)])
-    sources = PairData(recipe(), data, 0, resident=True).pairs
-    assert sources is not None
-    assert list(sources.sources) == rooms
+def test_plans_say_what_the_samples_show(rooms: list[Room]) -> None:
+    data = PairDataset([(rooms, None)], recipe(), 4)
+    for slot in range(4):
+        drawn, plan = data.draw((1, slot)), PlanDataset(data)[1, slot]
+        assert rooms[int(plan.source[0])] is data.sources[drawn.source]
+        assert plan.frames.tolist() == [[drawn.first, drawn.second]]
+        assert plan.size == (128, 64)
+        np.testing.assert_array_equal(plan.jitter[0], data[1, slot].jitter)
 
 
 def test_large_frames_and_masks_stay_with_the_loader(rooms: list[Room], tmp_path: Path) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, is_dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,13 +16,14 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from depth_motion_ros.losses.objective import LossBreakdown, Objective
 from depth_motion_ros.models.network import DepthMotionNet, PairPrediction
-from depth_motion_ros.training.augment import apply_jitter, apply_shade
+from depth_motion_ros.training.augment import apply_shade
 from depth_motion_ros.training.exact import PairTruth
 from depth_motion_ros.training.frames import FrameSet
 from depth_motion_ros.training.graphed import GraphedNet
 from depth_motion_ros.training.guards import Guard, TrainingStoppedError
 from depth_motion_ros.training.pairs import Pairs, ValidationPair, slots_of
 from depth_motion_ros.training.panels import panel
+from depth_motion_ros.training.predictions import images_of, map_tensors, predict, rows_of
 from depth_motion_ros.training.recipe import Recipe, check_same_recipe, parse_recipe
 from depth_motion_ros.training.resident import Plans, ResidentFrames
 from depth_motion_ros.training.triangulated import KnownMotionObjective, judge, judge_depth
@@ -31,8 +31,6 @@ from depth_motion_ros.training.vitals import VITALS, vital_signs
 
 DepthValidator = Callable[[DepthMotionNet], Mapping[str, float]]
 """A network to its depth metrics, ``SEQUENCE/METRIC`` or, for the mean, ``METRIC``."""
-
-Part = TypeVar("Part")
 
 
 class Simulated(NamedTuple):
@@ -193,7 +191,7 @@ class DepthMotionModule(LightningModule):
         one, two = (i.contiguous(memory_format=torch.channels_last) for i in (image_1, image_2))
         depth_1, depth_2 = truth.disturbed_depths()
         pair = self.network.between(one, two, depth_1, depth_2, gain)
-        pair = _map_tensors(pair, lambda tensor: tensor.float().contiguous())
+        pair = map_tensors(pair, lambda tensor: tensor.float().contiguous())
         with torch.autocast(self.device.type, enabled=False):
             loss = truth.judge(pair, self.recipe.exact)
         return self._judged({"exact": (loss, len(image_1))})
@@ -363,44 +361,6 @@ class DepthMotionModule(LightningModule):
             if add_image is not None:
                 picture = panel(image_1, image_2, pair, K)
                 add_image("training", picture, step, dataformats="HWC")
-
-
-def images_of(pairs: Pairs) -> tuple[Tensor, Tensor]:
-    """Both images of a batch as (B, 3, H, W) float32 in [0, 1], with their colour jitter."""
-    one, two = (_unit(image) for image in (pairs.image_1, pairs.image_2))
-    return apply_jitter(one, pairs.jitter), apply_jitter(two, pairs.jitter)
-
-
-def _unit(image: Tensor) -> Tensor:
-    """Recorded images come as bytes, rendered ones as they are."""
-    return image.float() / 255 if image.dtype == torch.uint8 else image
-
-
-def predict(
-    network: Callable[..., PairPrediction], image_1: Tensor, image_2: Tensor, gain: float = 1.0
-) -> PairPrediction:
-    """What a network in channels_last format says of images (B, 3, H, W) in contiguous format.
-
-    The prediction is in float32, as losses in half precision underflow, and contiguous, which
-    suits what follows the networks.
-    """
-    images = (i.contiguous(memory_format=torch.channels_last) for i in (image_1, image_2))
-    prediction = network(*images, gain)
-    return _map_tensors(prediction, lambda tensor: tensor.float().contiguous())  # type: ignore[no-any-return]
-
-
-def rows_of(pair: Part, rows: slice) -> Part:
-    """The prediction for some samples of a batch."""
-    return _map_tensors(pair, lambda tensor: tensor[rows])
-
-
-def _map_tensors(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
-    if isinstance(value, Tensor):
-        return function(value)
-    if is_dataclass(value) and not isinstance(value, type):
-        changed = {f.name: _map_tensors(getattr(value, f.name), function) for f in fields(value)}
-        return replace(value, **changed)
-    return value
 
 
 def _derived_seed(*numbers: int) -> int:
