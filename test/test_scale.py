@@ -112,6 +112,21 @@ def test_a_unit_that_jumps_is_followed_at_once():
     assert scales[119] == pytest.approx(0.8 * TRUE, rel=1e-6)
 
 
+def test_a_unit_that_may_have_changed_is_learnt_anew_at_once():
+    """After a stop nothing ties the network's unit to that of before."""
+    source = OdometryScale(BODY_FROM_OPTICAL)
+    source.add(0, moved())
+    scales = []
+    for index in range(1, 121):
+        source.add(index * PERIOD, moved(0.1 * index))
+        unit = TRUE if index <= 100 else 0.9 * TRUE
+        observed = seen(index, ahead(0.1, unit))
+        unknown = 0.3**2 if index == 101 else 1e-4
+        scales.append(source.update(replace(observed, unit_variance=unknown)).value)
+    assert scales[99] == pytest.approx(TRUE, rel=1e-6)
+    assert scales[101] == pytest.approx(0.9 * TRUE, rel=1e-3)
+
+
 def test_a_change_of_unit_that_is_known_need_not_be_learnt():
     mount = BODY_FROM_OPTICAL.copy()
     mount[:3, 3] = [0.2, 0.0, 1.4]

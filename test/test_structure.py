@@ -46,6 +46,18 @@ def test_points_seen_twice_tell_the_ratio_of_the_units(units):
     assert variance < 0.02**2
 
 
+def test_a_camera_that_hardly_moves_triangulates_nothing():
+    """The logarithm of a depth that is mostly noise is wrong on the average, and the unit of length
+    fell by half where a robot stopped."""
+    rng = np.random.default_rng(0)
+    slow = STRAIGHT.copy()
+    # A centimetre: at most a fifth of a pixel but for what is nearest.
+    slow[2, 3] = 0.01
+    tracks = tracks_of(*street(rng), slow, rng)
+    found = solved(tracks, slow, 0.2)
+    assert Structure.of(tracks, found, CAMERA).log_depth.size < 20
+
+
 def test_the_shape_of_depth_s_errors_does_not_matter():
     before, after = two_pairs((1.0, 1.1), shape_error=0.3)
     factor, _ = after.unit_after(before)

@@ -26,7 +26,7 @@ from depth_motion_ros.estimation.alignment_template import (
     make_template,
     sample,
 )
-from depth_motion_ros.estimation.epipolar import loss_of, solve
+from depth_motion_ros.estimation.epipolar import TrackedMotion, loss_of, solve
 from depth_motion_ros.estimation.gauss_newton import median, moved, rotation_of
 from depth_motion_ros.estimation.structure import Structure, smooth_error
 from depth_motion_ros.estimation.tracks import follow
@@ -263,10 +263,11 @@ class _Search:
         if found is None:
             return None
         as_told = replace(tracks, inverse_depth=inverse_depth.ravel()[tracks.index])
-        of_start = loss_of(as_told, self._start, camera, found.spread, self._depth_error)
+        of_start = loss_of(as_told, self._start, camera, found)
         self._information, self._last_step = found.information, found.last_step
+        gain = of_start - found.loss + _gain_in_length(self._start, found)
         # As much is gained on mere noise, by so many unknowns.
-        is_better = of_start - found.loss > 0.5 * self._last_step.size
+        is_better = gain > 0.5 * self._last_step.size
         self._motion = found.motion if is_better else self._start
         return Alignment(
             rotation_of(self._motion),
@@ -365,6 +366,17 @@ class _Search:
         self._information = H
         self._last_step = step[:6]
         return step[:6]
+
+
+def _gain_in_length(start: Doubles, found: TrackedMotion) -> float:
+    """Negative logarithm of the likelihood of the start's length, by the depths of the tracks.
+
+    Their reprojection hardly shows it: each of them has a depth of its own there.
+    """
+    before, after = (np.linalg.norm(motion[:3, 3]) for motion in (start, found.motion))
+    if before == 0 or after == 0:
+        return 0.0
+    return 0.5 * float(np.log(after / before)) ** 2 / found.length_variance
 
 
 def _angle(motion: Doubles) -> float:

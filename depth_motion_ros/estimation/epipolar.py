@@ -31,6 +31,10 @@ _FREEDOM = 4.0
 # motion what one of them does. As if they were independent, a smooth error turned the camera: by
 # 0.02 degrees a frame on a street, with depth wrong by 30 %.
 _ALIKE = 144.0
+# Pixels of parallax in the middle, below which depth is believed after all. What hardly moves would
+# else be explained by any motion: a robot that stops, or one that people pass, seemed to travel.
+# And steps in which depth is believed, before the parallax is known.
+_PARALLAX, _TIED = 0.7, 3
 # ln(depth) may be this wrong; more is a wrong track.
 _MOST = 2.0
 # Windows of neighbouring tracks overlap, and what biases one biases the next.
@@ -56,6 +60,8 @@ class TrackedMotion:
     information: Doubles
     last_step: Doubles
     spread: float
+    depth_variance: float
+    length_variance: float
     loss: float
     error: Floats
     variance: Floats
@@ -99,7 +105,7 @@ def solve(
     motion, error = start, np.zeros(count, np.float32)
     step, H = np.zeros(6), np.eye(6)
     spread = _FIRST_SPREAD
-    depth_variance, prior = _doubt(depth_error), _PRIOR * prior
+    depth_variance, prior = np.float32(depth_error**2), _PRIOR * prior
     J = np.empty((6, 2 * count), np.float32)
     for iteration in range(_ITERATIONS):
         rho = tracks.inverse_depth * np.exp(error)
@@ -110,6 +116,8 @@ def solve(
         if iteration:
             spread = max(_MIN_SPREAD, 1.4826 * median(np.abs(across)))
         noise = np.float32(spread**2)
+        if iteration >= _TIED:
+            depth_variance = _doubt(depth_error, median(seen.pull))
         total = noise + depth_variance * seen.pull**2
         weight = _student(across**2 / noise + along**2 / total, tracks.weight)
         _jacobian(tracks, rho, seen, (K @ motion[:3, :3]).astype(np.float32), J)
@@ -125,37 +133,46 @@ def solve(
         across -= moved_by[:count]
         along -= moved_by[count:]
         error = np.clip(depth_variance * seen.pull * along / total, -_MOST, _MOST)
-        if iteration and moved_by @ moved_by < 2 * count * _ENOUGH**2:
+        if iteration > _TIED and moved_by @ moved_by < 2 * count * _ENOUGH**2:
             break
     if spread > _MAX_SPREAD:
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
         shown, variance = along / seen.pull, noise / seen.pull**2
     known = seen.pull > spread
-    longer = _middle(shown[known], variance[known] + depth_error**2, tracks.weight[known])
+    longer, length_variance = _middle(
+        shown[known], variance[known] + depth_error**2, tracks.weight[known]
+    )
     motion = motion.copy()
     motion[:3, 3] *= np.exp(longer)
     shown -= np.float32(longer)
     good = known & (np.abs(shown) < _MOST) & (np.abs(across) < _OUTLIER * spread)
     loss = _loss(across**2 / noise + along**2 / total, tracks.weight)
-    return TrackedMotion(motion, H, step, spread, loss, shown, variance, good)
+    return TrackedMotion(
+        motion, H, step, spread, float(depth_variance), length_variance, loss, shown, variance, good
+    )
 
 
-def loss_of(
-    tracks: Tracks, motion: Doubles, camera: Camera, spread: float, depth_error: float
-) -> float:
-    """Negative logarithm of the likelihood of a motion, with the depths of the map."""
+def loss_of(tracks: Tracks, motion: Doubles, camera: Camera, like: TrackedMotion) -> float:
+    """Negative logarithm of the likelihood of a motion, with the depths of the map.
+
+    like: by its spread, and with depth as uncertain as there.
+    """
     seen = _look(tracks, tracks.inverse_depth, motion, camera.K)
     du, dv = tracks.target[0] - seen.u, tracks.target[1] - seen.v
     across, along = seen.x * dv - seen.y * du, seen.x * du + seen.y * dv
-    noise = np.float32(spread**2)
-    total = noise + _doubt(depth_error) * seen.pull**2
+    noise = np.float32(like.spread**2)
+    total = noise + np.float32(like.depth_variance) * seen.pull**2
     return _loss(across**2 / noise + along**2 / total, tracks.weight)
 
 
-def _doubt(depth_error: float) -> np.float32:
-    """Variance of ln(depth) that a track has about the motion."""
-    return np.float32(_ALIKE * depth_error**2)
+def _doubt(depth_error: float, parallax: float) -> np.float32:
+    """Variance of ln(depth) that a track has about the motion.
+
+    parallax: pixels, of the tracks in the middle.
+    """
+    share = parallax**4 / (parallax**4 + _PARALLAX**4)
+    return np.float32((1 + (_ALIKE - 1) * share) * depth_error**2)
 
 
 def _look(tracks: Tracks, inverse_depth: Floats, motion: Doubles, K: Doubles) -> _Seen:
@@ -203,12 +220,13 @@ def _loss(squared: Floats, weight: Floats) -> float:
     return 0.5 * (_FREEDOM + 2) / _CORRELATED * float(weight @ terms)
 
 
-def _middle(values: Floats, variance: Floats, weight: Floats) -> float:
-    """Mean by Student's t, from the median on."""
+def _middle(values: Floats, variance: Floats, weight: Floats) -> tuple[float, float]:
+    """Mean by Student's t, from the median on, and its variance; of no values 0, unknown."""
     if not values.size:
-        return 0.0
-    middle = median(values)
+        return 0.0, np.inf
+    middle, total = median(values), 0.0
     for _ in range(3):
         w = weight / (np.float32(_FREEDOM) * variance + (values - np.float32(middle)) ** 2)
-        middle = float(w @ values) / max(float(w.sum()), 1e-12)
-    return middle
+        total = max(float(w.sum()), 1e-12)
+        middle = float(w @ values) / total
+    return middle, _CORRELATED / (total * (_FREEDOM + 1))

@@ -333,7 +333,9 @@ def _observation(
     pair: PairMotion | None,
     unit: SteadyUnit,
 ) -> Observation:
-    seen = Observation(stamp, depth, camera, unit_change=unit.change)
+    seen = Observation(
+        stamp, depth, camera, unit_change=unit.change, unit_variance=unit.change_variance
+    )
     if previous is None or pair is None or pair.quality.tracking == "lost":
         return seen
     motion = se3.transform(pair.rotation, pair.translation)

@@ -23,7 +23,7 @@ class Observation:
     motion: (4, 4), points of this camera to the previous one's axes; None for a first frame and
         while tracking is lost. Where it stands still it is the identity.
     unit_change: factor by which the same length is told longer than in the frame before, as far as
-        that is known.
+        that is known. unit_variance: relative, of what is not known of it.
     points: (3, N), what the two images have triangulated, in this camera's optical axes.
         point_variance: (N,) of ln(depth) of each. None where there is nothing of it.
     """
@@ -34,6 +34,7 @@ class Observation:
     previous_stamp: int | None = None
     motion: NDArray[np.float64] | None = None
     unit_change: float = 1.0
+    unit_variance: float = 0.0
     points: NDArray[np.float32] | None = None
     point_variance: NDArray[np.float32] | None = None
 

@@ -24,6 +24,8 @@ _MIN_SPEED = 0.05
 _OUTLIER = 3.0
 # Successive pairs share their errors: so many say as much as one.
 _CORRELATED = 5.0
+# Relative standard deviation by which the unit may have changed, for a pair to count half.
+_SAME_UNIT = 0.03
 # Relative standard deviations: the least spread of ratios, and what remains of any number of them
 # (wheel radius, a network that is not everywhere equally right).
 _MIN_SPREAD, _REMAINS = 0.02, 0.03
@@ -43,12 +45,14 @@ class OdometryScale:
         base does not."""
         self.mount(base_from_camera)
         self._track = OdometryTrack()
-        self._waiting: deque[tuple[int, int, float]] = deque(maxlen=_WINDOW)
-        self._steps: deque[tuple[float, float, float]] = deque(maxlen=_WINDOW)
+        self._waiting: deque[tuple[int, int, float, float]] = deque(maxlen=_WINDOW)
+        self._steps: deque[tuple[float, float, float, float]] = deque(maxlen=_WINDOW)
         self._scale = UNKNOWN
         # Of the unit of length since the beginning, as far as it is known: steps are kept in the
         # first one.
         self._unit_change = 1.0
+        # Relative, by which the unit may have changed besides.
+        self._unit_variance = 0.0
 
     def mount(self, base_from_camera: NDArray[np.float64]) -> None:
         """The camera sits there from now on."""
@@ -61,9 +65,10 @@ class OdometryScale:
 
     def update(self, seen: Observation) -> Scale:
         self._unit_change *= seen.unit_change
+        self._unit_variance += seen.unit_variance
         if seen.motion is not None and seen.previous_stamp is not None:
             step = float(np.linalg.norm(seen.motion[:3, 3])) / self._unit_change
-            self._waiting.append((seen.previous_stamp, seen.stamp, step))
+            self._waiting.append((seen.previous_stamp, seen.stamp, step, self._unit_variance))
         learned = False
         while self._waiting and self._track.reaches(self._waiting[0][1]):
             learned |= self._measure(*self._waiting.popleft())
@@ -73,7 +78,7 @@ class OdometryScale:
             return self._scale
         return replace(self._scale, value=self._scale.value / self._unit_change)
 
-    def _measure(self, first: int, last: int, predicted: float) -> bool:
+    def _measure(self, first: int, last: int, predicted: float, unit_variance: float) -> bool:
         before, after = self._track.at(first), self._track.at(last)
         if before is None or after is None:
             return False
@@ -83,21 +88,23 @@ class OdometryScale:
         seconds = (last - first) * _SECOND
         if predicted <= 0 or step < _MIN_SPEED * seconds:
             return False
-        self._steps.append((step, predicted, seconds))
+        self._steps.append((step, predicted, seconds, unit_variance))
         return True
 
 
 def _scale_of(steps: NDArray[np.float64]) -> Scale:
-    """steps: (N, 3), metres, network units and seconds of the same steps, the newest last."""
+    """steps: (N, 4), metres, network units and seconds of the same steps, the newest last; and the
+    relative variance by which the unit may have changed until each."""
     seconds = steps[:, 2]
     recent = 0.5 ** ((seconds.sum() - np.cumsum(seconds)) / _HALF_LIFE)
+    recent *= _SAME_UNIT**2 / (_SAME_UNIT**2 + steps[-1, 3] - steps[:, 3])
     logs = np.log(steps[:, 0] / steps[:, 1])
     # The older count less here, too: after a jump of the unit, which a frame misled by something
     # large that moves may cause, the new ratios would else be outliers for half of the window.
     middle = _weighted_median(logs, recent)
     spread = max(_MIN_SPREAD, 1.4826 * _weighted_median(np.abs(logs - middle), recent))
     inlier = np.abs(logs - middle) <= _OUTLIER * spread
-    true, predicted, _ = steps[inlier].T
+    true, predicted = steps[inlier, :2].T
     weight = recent[inlier]
     value = float(true @ (weight * predicted) / (predicted @ (weight * predicted)))
     count = float(weight.sum() ** 2 / (weight @ weight)) / _CORRELATED

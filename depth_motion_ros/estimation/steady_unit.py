@@ -66,7 +66,7 @@ class SteadyUnit:
         if pair is None:
             self.reset()
             return None
-        self._pull = 0.0
+        self._pull = self._change = 0.0
         if pair.quality.tracking != "static":
             # While the camera stands still, the points stay where they are.
             self._update(pair.structure)

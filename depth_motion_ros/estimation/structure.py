@@ -19,6 +19,9 @@ _FEWEST = 20
 # Relative standard deviation of a depth at best: a point of one frame is up to half a pixel
 # beside that of the other.
 _MIN_ERROR = 0.02
+# A depth that is less certain, relative, was not triangulated: while the camera hardly moves, its
+# logarithm would have a bias.
+_MAX_ERROR = 0.25
 # Ratios of neighbours share their errors: so many say as much as one; and none says more than this.
 _CORRELATED, _MIN_VARIANCE = 5.0, 0.005**2
 _FREEDOM = 4.0
@@ -43,7 +46,7 @@ class Structure:
     @classmethod
     def of(cls, tracks: Tracks, found: TrackedMotion, camera: Camera) -> Structure:
         """The good tracks that lie in front of both cameras, not infinitely far."""
-        good = found.good & (tracks.inverse_depth > 0)
+        good = found.good & (tracks.inverse_depth > 0) & (found.variance < _MAX_ERROR**2)
         inverse = tracks.inverse_depth[good] * np.exp(found.error[good])
         row = found.motion[2].astype(np.float32)
         before = row[:3] @ tracks.rays[:, good] / inverse + row[3]
