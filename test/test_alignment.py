@@ -49,7 +49,7 @@ def test_wrong_depth_costs_less_than_the_start_was_wrong():
 
 @pytest.mark.parametrize("scene", ["drive", "yard"])
 def test_a_start_that_is_wrong_in_its_length_alone_is_not_kept(scene):
-    """No track shows by itself how long the step is, and so nothing seemed better than the start."""
+    """No track shows by itself how long the step is, and so nothing seemed better."""
     for pair in pairs(scene, 5):
         start = pair.motion.copy()
         start[:3, 3] *= 0.6

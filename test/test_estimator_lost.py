@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from alignment_scenes import HEIGHT, WIDTH, pairs
@@ -97,6 +98,34 @@ def test_refinement_saves_a_network_that_sees_half_of_the_motion(scene):
     assert tracking(refined)[1:] == ["ok"] * 4
     # The depth is taken to be wrong by 30 %, and so is the length of the step. Measured: 0.26.
     assert np.median(errors(refined)) < 0.35 * np.median(errors(raw))
+
+
+def bus(image, shift):
+    """Something that fills half of the view and shifts by so many pixels."""
+    texture = np.random.default_rng(1).integers(60, 200, (HEIGHT // 4, WIDTH // 4, 3), np.uint8)
+    texture = cv2.resize(texture, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    with_bus = image.copy()
+    with_bus[:, WIDTH // 2 :] = np.roll(texture, shift, axis=1)[:, WIDTH // 2 :]
+    return with_bus
+
+
+def test_a_bus_that_fills_half_of_the_view_is_not_followed():
+    scene = pairs("crowd", 10, stride=1)
+    engine = Knowing()
+    replaced = {index: bus(scene[index].image, 3 * index) for index in (6, 7, 8)}
+    estimates = play(Estimator(engine), engine, scene, replaced)
+    # It comes, it passes, and it is gone.
+    assert tracking(estimates) == ["first", *["ok"] * 5, *["lost"] * 4]
+    assert "corners agree" in estimates[7].quality.reason
+    assert estimates[7].motion is None
+
+
+def test_the_agreement_asked_for_is_a_setting():
+    scene = pairs("crowd", 10, stride=1)
+    engine = Knowing()
+    estimator = Estimator(engine, EstimatorSettings(min_agreement=0.0))
+    replaced = {index: bus(scene[index].image, 3 * index) for index in (6, 7, 8)}
+    assert tracking(play(estimator, engine, scene, replaced))[7] == "ok"
 
 
 def test_the_motion_is_held_where_that_is_asked_for(scene):

@@ -15,7 +15,13 @@ from depth_motion_ros.estimation.alignment_depth import (
     depth_jacobian,
     waves,
 )
-from depth_motion_ros.estimation.alignment_images import denoised, grey_of, pyramid, static_weight
+from depth_motion_ros.estimation.alignment_images import (
+    denoised,
+    grey_of,
+    pyramid,
+    static_weight,
+    typical,
+)
 from depth_motion_ros.estimation.alignment_template import (
     Floats,
     Look,
@@ -27,7 +33,7 @@ from depth_motion_ros.estimation.alignment_template import (
     sample,
 )
 from depth_motion_ros.estimation.epipolar import TrackedMotion, loss_of, solve
-from depth_motion_ros.estimation.gauss_newton import median, moved, rotation_of
+from depth_motion_ros.estimation.gauss_newton import angle_of, median, moved, rotation_of
 from depth_motion_ros.estimation.structure import Structure, smooth_error
 from depth_motion_ros.estimation.tracks import follow
 from depth_motion_ros.geometry.camera import Camera
@@ -58,6 +64,10 @@ _STEPS_LEFT = 1.0
 # Share of what remains unexplained, as image displacement, that all points may have in common:
 # interpolation, aliasing and edges; and a wrong minimum, which leaves much unexplained.
 _COMMON = 0.2
+# Share of the usual agreement below which a second start is tried.
+_FEW = 0.8
+# Where fewer corners are looked for, how many were found says nothing.
+_MANY_CORNERS = 120
 # Tracked corners are off together by this share of how far each is off its epipolar line.
 _TRACKED_COMMON = 0.25
 # Pixels by which the principal point is unknown, after a good calibration and the crop: so much the
@@ -91,6 +101,7 @@ class Alignment:
         been found.
     depth_error: (WAVES,) the smooth error of depth that was found, for ``correction``.
     structure: the points that were followed and their depth, if corners were.
+    agreement: share of the corners looked for that obey this motion; None = there are few corners.
     """
 
     rotation: Doubles
@@ -102,6 +113,7 @@ class Alignment:
     is_better: bool
     depth_error: Doubles
     structure: Structure | None = None
+    agreement: float | None = None
 
 
 def align(
@@ -113,6 +125,7 @@ def align(
     residual: Floats | None,
     camera: Camera,
     depth_error: float,
+    usual_agreement: float = 0.0,
 ) -> Alignment | None:
     """Start from a motion; minimise the difference of the images over what is static.
 
@@ -128,7 +141,8 @@ def align(
     residual: (H, W, 3) the network's motion of what moves by itself, None = nothing does. camera:
     of the image, undistorted.
     depth_error: standard deviation of the relative error of depth, of its smooth part over the
-        image and of the rest alike.
+        image and of the rest alike. usual_agreement: share of the corners that agreed on the motion
+        in earlier pairs; where much fewer do, they are also followed straight from the last start.
 
     None where the images share too little, or show too little.
     """
@@ -144,6 +158,12 @@ def align(
     for halvings, cell, most, enough in _LEVELS:
         if halvings < _FOLLOWED and search is not None:
             found = search.follow(grey, previous_grey, rho, weight, camera)
+            if search.agreement is not None and search.agreement < _FEW * usual_agreement:
+                # Something large may have taken the coarse levels with it.
+                second = _Search(starts[-1], search.typical, search.depth_error)
+                other = second.follow(grey, previous_grey, rho, weight, camera)
+                if other is not None and second.agrees_better(search):
+                    return other
             if found is not None:
                 return found
         level = camera.resized(*greys[halvings].shape[::-1])
@@ -153,7 +173,7 @@ def align(
             continue
         if search is None:
             start = _best_start(starts, template, previous_greys[halvings])
-            search = _Search(start, _typical(rhos[-1]), max(depth_error, _MIN_DEPTH_ERROR))
+            search = _Search(start, typical(rhos[-1]), max(depth_error, _MIN_DEPTH_ERROR))
         seen = template.weight
         if previous_depth is not None:
             seen = seen * search.was_seen(template, previous_depth)
@@ -183,7 +203,7 @@ class _Search:
         """start: (4, 4). inverse_depth: typical of the scene, > 0. depth_error: > 0."""
         self._start = self._motion = start
         length = float(np.linalg.norm(start[:3, 3]))
-        turn = _START_TURN + _START_SHARE * _angle(start)
+        turn = _START_TURN + _START_SHARE * angle_of(start)
         step = _START_STEP / inverse_depth + _START_SHARE * length
         # Of the motion, gain and bias (nothing is known of them), and the waves.
         self._prior = np.array(
@@ -197,8 +217,12 @@ class _Search:
         self._spread = _MIN_SPREAD
         self._iterations = 0
         self._last_step = np.zeros(6)
-        self._typical = inverse_depth
-        self._depth_error = depth_error
+        self.typical, self.depth_error = inverse_depth, depth_error
+        self.agreement: float | None = None
+
+    def agrees_better(self, other: _Search) -> bool:
+        """More corners agree on its motion than on that of another search."""
+        return (self.agreement or 0.0) > (other.agreement or 0.0)
 
     def was_seen(self, template: Template, previous_depth: Floats) -> Floats:
         """(N,) 0 where the previous frame shows something nearer than the point, else 1.
@@ -227,7 +251,7 @@ class _Search:
         seen: (N,) weights before robust ones.
         """
         focal = 0.5 * (template.camera.fx + template.camera.fy)
-        reach = np.array([focal * self._typical] * 3 + [focal] * 3)
+        reach = np.array([focal * self.typical] * 3 + [focal] * 3)
         self._shapes = shapes = waves(template)
         J = np.empty((8 + WAVES, template.x.size), np.float32)
         J[:8] = template.jacobian
@@ -259,7 +283,9 @@ class _Search:
         better_depth = inverse_depth / correction(self._offset[8:], *camera.size)
         tracks = follow(grey, previous, better_depth, weight, self._motion, camera)
         offset, prior = self._offset[:6], self._prior[:6]
-        found = solve(tracks, self._motion, offset, prior, camera, self._depth_error)
+        found = solve(tracks, self._motion, offset, prior, camera, self.depth_error)
+        if tracks.tried >= _MANY_CORNERS:
+            self.agreement = 0.0 if found is None else found.agreement
         if found is None:
             return None
         as_told = replace(tracks, inverse_depth=inverse_depth.ravel()[tracks.index])
@@ -277,8 +303,9 @@ class _Search:
             tracks.inverse_depth.size,
             self._iterations,
             is_better,
-            -smooth_error(as_told, tracks, found, camera, self._depth_error),
+            -smooth_error(as_told, tracks, found, camera, self.depth_error),
             Structure.of(tracks, found, camera),
+            self.agreement,
         )
 
     def result(self, template: Template, previous: Floats, seen: Floats) -> Alignment | None:
@@ -307,6 +334,7 @@ class _Search:
             self._iterations,
             is_better,
             self._offset[8:].copy() if is_better else np.zeros(WAVES),
+            agreement=self.agreement,
         )
 
     def _covariance(self, common: float, camera: Camera) -> Doubles:
@@ -319,11 +347,11 @@ class _Search:
         covariance += np.outer(left, left)
         focal = 0.5 * (camera.fx + camera.fy)
         turn = common / focal
-        covariance += np.diag([(turn / self._typical) ** 2] * 3 + [turn**2] * 3)
+        covariance += np.diag([(turn / self.typical) ** 2] * 3 + [turn**2] * 3)
         # Motion · exp(e): in the axes of this camera.
         step = self._motion[:3, :3].T @ self._motion[:3, 3]
         along = np.outer(step, step)
-        covariance[:3, :3] += (WANDER * self._depth_error) ** 2 * along
+        covariance[:3, :3] += (WANDER * self.depth_error) ** 2 * along
         across = np.trace(along) * np.eye(3) - along
         covariance[:3, :3] += (_CALIBRATION / focal) ** 2 * across
         return np.asarray(0.5 * (covariance + covariance.T), np.float64)
@@ -339,7 +367,7 @@ class _Search:
 
     def _weight(self, difference: Floats, pull: Floats, seen: Floats) -> Floats:
         """Information by Student's t, less where depth moves the point along the gradient."""
-        by_depth = np.float32(_SHARED * self._depth_error) * pull
+        by_depth = np.float32(_SHARED * self.depth_error) * pull
         variance = np.float32(self._spread**2) + by_depth * by_depth
         freedom = np.float32(_FREEDOM)
         return seen * (freedom + 1) / (freedom * variance + difference * difference)
@@ -379,16 +407,6 @@ def _gain_in_length(start: Doubles, found: TrackedMotion) -> float:
     return 0.5 * float(np.log(after / before)) ** 2 / found.length_variance
 
 
-def _angle(motion: Doubles) -> float:
-    return float(np.arccos(np.clip(0.5 * (np.trace(motion[:3, :3]) - 1), -1, 1)))
-
-
 def _robust_spread(difference: Floats) -> float:
     """Standard deviation, by the median absolute deviation, of intensities."""
     return max(_MIN_SPREAD, 1.4826 * median(np.abs(difference)))
-
-
-def _typical(inverse_depth: Floats) -> float:
-    """The median of what is known, > 0."""
-    known = inverse_depth[inverse_depth > 0]
-    return float(np.median(known)) if known.size else 1.0

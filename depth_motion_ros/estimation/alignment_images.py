@@ -49,3 +49,9 @@ def static_weight(residual: Floats | None, inverse_depth: Floats, camera: Camera
     weight[np.isnan(weight)] = 1
     # What moves has an outline, which is two pixels wide to either side.
     return np.asarray(cv2.erode(weight, _OUTLINE), np.float32)
+
+
+def typical(inverse_depth: Floats) -> float:
+    """The median of what is known, > 0."""
+    known = inverse_depth[inverse_depth > 0]
+    return float(np.median(known)) if known.size else 1.0

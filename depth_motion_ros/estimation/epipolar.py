@@ -44,6 +44,9 @@ _DAMPING = 1e-6
 _PRIOR = 0.05
 # Standard deviations off the epipolar line, beyond which a track is wrong.
 _OUTLIER = 3.0
+# A track agrees with a motion within so many pixels, however small the spread, with an error of
+# ln(depth) that is not unusual.
+_NEAR, _USUAL_ERROR = 0.5, 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +57,8 @@ class TrackedMotion:
 
     error: (N,) of ln(inverse depth) by the depth map, of every track: what the two images say less
     what the map says. variance: (N,) of it, by the noise of tracking alone. good: (N,) bool.
+    agreement: share of the corners looked for that were found where the motion, and some depth that
+    is not quite the map's, let expect.
     """
 
     motion: Doubles
@@ -66,6 +71,7 @@ class TrackedMotion:
     error: Floats
     variance: Floats
     good: NDArray[np.bool_]
+    agreement: float
 
 
 class _Seen(NamedTuple):
@@ -148,8 +154,21 @@ def solve(
     shown -= np.float32(longer)
     good = known & (np.abs(shown) < _MOST) & (np.abs(across) < _OUTLIER * spread)
     loss = _loss(across**2 / noise + along**2 / total, tracks.weight)
+    along -= np.float32(longer) * seen.pull
+    left = np.maximum(np.abs(along) - np.float32(_USUAL_ERROR) * seen.pull, 0)
+    agrees = across**2 + left**2 < max(_NEAR, _OUTLIER * spread) ** 2
     return TrackedMotion(
-        motion, H, step, spread, float(depth_variance), length_variance, loss, shown, variance, good
+        motion,
+        H,
+        step,
+        spread,
+        float(depth_variance),
+        length_variance,
+        loss,
+        shown,
+        variance,
+        good,
+        np.count_nonzero(agrees) / tracks.tried,
     )
 
 

@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.engines.engine import Engine, EngineError, RawMotion
+from depth_motion_ros.estimation.agreement import Agreement
 from depth_motion_ros.estimation.estimate import Estimate, Motion, Quality, Scale
 from depth_motion_ros.estimation.flow_motion import FlowMotion
+from depth_motion_ros.estimation.inertia import Inertia
 from depth_motion_ros.estimation.inference import Inference, Inferrer, Seen
 from depth_motion_ros.estimation.intrinsics import LearnedIntrinsics
 from depth_motion_ros.estimation.object_flow import ObjectFlow, object_flow
@@ -78,8 +80,8 @@ class Estimator:
         self._learned = LearnedIntrinsics(self.settings.intrinsics_window)
         self._unit = SteadyUnit(self.settings.depth_error)
         self._flow_motion = FlowMotion()
-        # Stamp of a frame and the camera's velocity there (6,), in network units and rad/s.
-        self._velocity: tuple[int, NDArray[np.float64]] | None = None
+        self._agreement = Agreement()
+        self._inertia = Inertia(self.settings.max_gap)
         self._last_stamp: int | None = None
         self._last_motion: tuple[int, Motion] | None = None
 
@@ -172,7 +174,7 @@ class Estimator:
         self._unit.doubt(self.settings.depth_error)
         if inference.new_weights:
             # They may have another unit of length.
-            self._velocity = None
+            self._inertia.forget()
             self._unit.reset()
         size = now.view.image.shape[1::-1]
         camera = inference.camera or self._learned.camera(*size)
@@ -183,9 +185,22 @@ class Estimator:
             )
         pair = None
         if previous is not None and raw.motion is not None:
-            expected = self._expected(previous.stamp, now.stamp)
-            pair = pair_motion(now.view, previous.view, raw.motion, camera, self.settings, expected)
-        self._note_velocity(now, previous, pair)
+            expected = self._inertia.expected(previous.stamp, now.stamp)
+            pair = pair_motion(
+                now.view,
+                previous.view,
+                raw.motion,
+                camera,
+                self.settings,
+                expected,
+                self._agreement.usual,
+            )
+            least = self.settings.min_agreement
+            pair = self._agreement.judged(pair, now.stamp, now.view, camera, least)
+        if previous is None or pair is None:
+            self._inertia.forget()
+        else:
+            self._inertia.note(previous.stamp, now.stamp, pair)
         # The network's next pair is with its own depth, and in its own unit.
         pair = self._unit.steadied(pair)
         depth = raw.depth * np.float32(self._unit.factor)
@@ -216,20 +231,6 @@ class Estimator:
 
     def _learn(self, K: NDArray[np.float32], inference: Inference) -> None:
         self._learned.add(K, inference.squeeze if self.settings.square_pixels else None)
-
-    def _expected(self, since: int, until: int) -> NDArray[np.float64] | None:
-        """(4, 4) the motion between two stamps, if the velocity stays; None = it is not known."""
-        if self._velocity is None or self._velocity[0] != since:
-            return None
-        return se3.exp(self._velocity[1] * (until - since) * 1e-9)
-
-    def _note_velocity(self, now: Seen, previous: Seen | None, pair: PairMotion | None) -> None:
-        self._velocity = None
-        if previous is None or pair is None or pair.quality.tracking == "lost":
-            return
-        seconds = (now.stamp - previous.stamp) * 1e-9
-        step = se3.transform(pair.rotation, pair.translation)
-        self._velocity = now.stamp, se3.log(step) / seconds
 
     def _valid_depth(self, depth: NDArray[np.float32], scale: Scale) -> NDArray[np.float32]:
         depth = depth * np.float32(scale.value)

@@ -25,6 +25,11 @@ def rotation_of(motion: Doubles) -> Doubles:
     return np.asarray(U @ Vt)
 
 
+def angle_of(motion: Doubles) -> float:
+    """Radians by which a (4, 4) motion turns."""
+    return float(np.arccos(np.clip(0.5 * (np.trace(motion[:3, :3]) - 1), -1, 1)))
+
+
 def median(values: NDArray[np.float32]) -> float:
     """np.median costs four times as much."""
     middle = values.size // 2

@@ -47,7 +47,7 @@ class PairMotion:
     covariance: (6, 6), translation before rotation, of e in motion · exp(e).
     depth_factor: (H, W) by which depth agrees better with the two images; None = not known.
     structure: points that the two images have triangulated; None = none, and none where the camera
-        stands still.
+        stands still. agreement: share of the corners that obey the motion; None = not known.
     refinement: what aligning the images has cost."""
 
     rotation: NDArray[np.float64]
@@ -57,6 +57,7 @@ class PairMotion:
     depth_factor: NDArray[np.float32] | None = None
     refinement: Cost = NOTHING
     structure: Structure | None = None
+    agreement: float | None = None
 
     def in_unit(self, factor: float, more_along: float) -> PairMotion:
         """In another unit of length, which is ``factor`` times smaller.
@@ -68,6 +69,17 @@ class PairMotion:
         step = factor * (self.rotation.T @ self.translation)
         covariance[:3, :3] += more_along * np.outer(step, step)
         return replace(self, translation=factor * self.translation, covariance=covariance)
+
+    def doubted(self, turn: float, depth: float) -> PairMotion:
+        """With less certainty: rad by which the camera may have turned besides, or have stepped
+        aside instead, at a depth of so many units."""
+        more = np.array([(turn * depth) ** 2] * 3 + [turn**2] * 3)
+        return replace(self, covariance=self.covariance + np.diag(more))
+
+    def lost(self, reason: str) -> PairMotion:
+        """Not to be used, for that reason."""
+        quality = replace(self.quality, tracking="lost", reason=reason)
+        return replace(_lost(reason), quality=quality, refinement=self.refinement)
 
     def with_length_known(self, variance: float) -> PairMotion:
         """As certain along the step as ``variance`` says, relative, and across it as before.
@@ -94,11 +106,13 @@ def pair_motion(
     camera: Camera,
     settings: EstimatorSettings,
     expected: NDArray[np.float64] | None = None,
+    usual_agreement: float = 0.0,
 ) -> PairMotion:
     """The network's motion, refined by aligning the images, and how far it is to be believed.
 
     expected: (4, 4), what the motion before lets expect; refinement starts there where that
-        explains the images better.
+        explains the images better. usual_agreement: share of the corners that agreed on the motion
+        in earlier pairs.
     """
     is_finite = all(
         np.isfinite(part).all() for part in (raw.rotation, raw.translation, raw.residual)
@@ -119,7 +133,7 @@ def pair_motion(
             starts = [se3.transform(rotation, translation)]
             if expected is not None:
                 starts.append(expected)
-            alignment = _aligned(view, previous, raw, starts, camera, settings)
+            alignment = _aligned(view, previous, raw, starts, camera, settings, usual_agreement)
     if alignment is not None:
         rotation, translation = alignment.rotation, alignment.translation
     errors = warp_errors(
@@ -137,14 +151,16 @@ def pair_motion(
     )
     if tracking == "static":
         rotation, translation = np.eye(3), np.zeros(3)
-    factor, structure = None, None
+    factor, structure, agreement = None, None, None
+    if alignment is not None:
+        agreement = alignment.agreement
     if tracking == "ok" and alignment is not None:
         covariance, structure = alignment.covariance, alignment.structure
         factor = correction(alignment.depth_error, *camera.size)
     else:
         covariance = _heuristic(view, errors, tracking, camera, rotation, translation)
     return PairMotion(
-        rotation, translation, covariance, quality, factor, refinement.cost, structure
+        rotation, translation, covariance, quality, factor, refinement.cost, structure, agreement
     )
 
 
@@ -155,6 +171,7 @@ def _aligned(
     starts: list[NDArray[np.float64]],
     camera: Camera,
     settings: EstimatorSettings,
+    usual_agreement: float,
 ) -> Alignment | None:
     size = view.detail.shape[1::-1]
     return align(
@@ -166,6 +183,7 @@ def _aligned(
         _resized(raw.residual, size),
         camera.resized(*size),
         settings.depth_error,
+        usual_agreement,
     )
 
 

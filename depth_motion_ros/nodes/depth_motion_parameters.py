@@ -249,6 +249,15 @@ _MOTION = (
         maximum=1.0,
     ),
     Parameter(
+        "min_agreement",
+        0.55,
+        "tracking is lost where so much fewer corners agree on a motion than usually do (share of "
+        "the usual): something large moves before the camera; 0 = never for that",
+        LIVE,
+        minimum=0.0,
+        maximum=1.0,
+    ),
+    Parameter(
         "min_texture",
         0.005,
         "tracking is lost where there is less to see (mean gradient of an eighth of the image, "

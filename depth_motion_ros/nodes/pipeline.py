@@ -42,6 +42,7 @@ _BAD_INFO = ("camera_info bad", "camera_info contradicts image")
 _LIVE_SETTINGS = (
     *("min_depth", "max_depth", "max_gap", "depth_error", "lost_speed", "lost_turn_rate"),
     *("static_error", "lost_error", "lost_displacement", "min_likeness", "min_texture"),
+    "min_agreement",
     "object_motion",
 )
 
