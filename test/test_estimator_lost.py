@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from depth_motion_ros.estimation.estimator import Estimator
 from depth_motion_ros.estimation.settings import EstimatorSettings
+from depth_motion_ros.geometry import se3
 from depth_motion_ros.sources.frame import Frame
 
 RNG = np.random.default_rng(0)
@@ -140,6 +141,26 @@ def test_the_motion_is_held_where_that_is_asked_for(scene):
     assert np.sqrt(held.covariance[0, 0]) == pytest.approx(2.0 / 15, rel=1e-6)
     # Nothing is known of what moves.
     assert estimates[2].object_flow is None
+
+
+def test_the_pose_goes_on_while_nothing_is_told(scene):
+    engine = Knowing()
+    estimator = Estimator(engine)
+    poses, twists = [], []
+    for index, pair in enumerate(scene):
+        engine.show(pair)
+        image = COVERED if index == 2 else pair.image
+        estimator.process(Frame(index * SECOND // 15, image, pair.camera))
+        poses.append(estimator.pose)
+        twists.append(estimator.pose.twist)
+    before, lost, after = poses[1:4]
+    went = se3.inverse(before.pose) @ lost.pose
+    np.testing.assert_allclose(went, before.pose, atol=1e-3)
+    # But nobody is told how fast, and the pose is as uncertain as it is: 1 m/s for a fifteenth of a
+    # second, twice, for the frame after it is lost, too.
+    assert lost.twist is None
+    assert np.sqrt(lost.covariance[0, 0]) == pytest.approx(1 / 15, rel=0.1)
+    assert np.sqrt(after.covariance[0, 0]) == pytest.approx(2**0.5 / 15, rel=0.1)
 
 
 def test_nothing_is_held_longer_than_a_gap_may_be(scene):

@@ -158,6 +158,16 @@ def test_time_without_estimates_keeps_the_pose_and_costs_certainty():
     assert after.twist_covariance is None
 
 
+def test_what_is_believed_to_go_on_moves_the_pose_and_is_not_told():
+    odometry, told = Odometry(FORWARD), Odometry(FORWARD)
+    going = motion(se3.transform(np.eye(3), [0, 0, 1]))
+    odometry.coast(2.0, 1.5, 0.5, going)
+    told.integrate(going)
+    np.testing.assert_array_equal(odometry.state.pose, told.state.pose)
+    np.testing.assert_array_equal(odometry.state.covariance, told.state.covariance)
+    assert odometry.state.twist is None
+
+
 def test_what_is_handed_out_does_not_change_later():
     odometry = Odometry(FORWARD)
     state = odometry.state

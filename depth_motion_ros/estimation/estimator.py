@@ -251,7 +251,9 @@ class Estimator:
         quality = pair.quality
         estimate = replace(estimate, refinement=pair.refinement)
         if quality.tracking == "lost":
-            return replace(estimate, motion=self._held(estimate.stamp, dt), quality=quality)
+            holds = self.settings.when_lost == HOLD
+            motion = self._gone_on(estimate.stamp, dt) if holds else None
+            return replace(estimate, motion=motion, quality=quality)
         self._learn(raw.K, inference)
         flow = None
         if inference.with_flow:
@@ -300,10 +302,9 @@ class Estimator:
         speed = settings.min_flow_speed
         return object_flow(residual, pair.rotation, estimate.depth, scale, dt, speed, ratio)
 
-    def _held(self, stamp: int, dt: float) -> Motion | None:
-        """The last motion seen, gone on with for ``dt`` s; None where that is not wanted, or it
-        was too long ago."""
-        if self._last_motion is None or self.settings.when_lost != HOLD:
+    def _gone_on(self, stamp: int, dt: float) -> Motion | None:
+        """The last motion seen, gone on with for ``dt`` s; None where it was too long ago."""
+        if self._last_motion is None:
             return None
         seen, last = self._last_motion
         if not 0 < (stamp - seen) * 1e-9 <= self.settings.max_gap:
@@ -322,8 +323,12 @@ class Estimator:
             self._odometry.integrate(estimate.motion)
         elif self._last_stamp is not None:
             elapsed = max(0.0, (estimate.stamp - self._last_stamp) * 1e-9)
+            gone_on = None
+            if estimate.quality.tracking == "lost":
+                # Told or not: most of what is lost for a moment goes on.
+                gone_on = self._gone_on(estimate.stamp, elapsed)
             settings = self.settings
-            self._odometry.coast(elapsed, settings.lost_speed, settings.lost_turn_rate)
+            self._odometry.coast(elapsed, settings.lost_speed, settings.lost_turn_rate, gone_on)
 
 
 def _observation(

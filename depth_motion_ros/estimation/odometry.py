@@ -65,13 +65,20 @@ class Odometry:
         self._twist = se3.log(step) / motion.dt
         self._twist_covariance = _symmetric(step_covariance) / motion.dt**2
 
-    def coast(self, dt: float, speed: float, turn_rate: float) -> None:
-        """Time has passed without a motion estimate: the pose stays and its uncertainty grows.
+    def coast(
+        self, dt: float, speed: float, turn_rate: float, gone_on: Motion | None = None
+    ) -> None:
+        """Time has passed without a motion estimate: the pose's uncertainty grows, and no twist is
+        known.
 
         dt: s. speed (m/s), turn_rate (rad/s): standard deviations of what may have happened.
+        gone_on: what is believed to have happened, with its covariance; None = the pose stays.
         """
-        variances = [(speed * dt) ** 2] * 3 + [(turn_rate * dt) ** 2] * 3
-        self._covariance = self._covariance + np.diag(variances)
+        if gone_on is not None:
+            self.integrate(gone_on)
+        else:
+            variances = [(speed * dt) ** 2] * 3 + [(turn_rate * dt) ** 2] * 3
+            self._covariance = self._covariance + np.diag(variances)
         self._twist = self._twist_covariance = None
 
     @property
