@@ -237,6 +237,26 @@ def test_a_filter_gives_in_to_what_all_measurements_say():
     assert stubborn.value == pytest.approx(4.0)
 
 
+def test_a_filter_that_gives_in_has_a_value_all_the_while():
+    """A metric node went back to network units for the frames in which it changed its mind."""
+    stubborn = ScaleFilter()
+    for index in range(10):
+        stubborn.add(index * PERIOD, 2.0, 0.05**2)
+    for index in range(10, 30):
+        stubborn.add(index * PERIOD, 4.0, 0.05**2)
+        assert stubborn.value is not None
+
+
+def test_a_filter_believes_another_scale_where_the_unit_may_have_changed():
+    steady = ScaleFilter()
+    for index in range(10):
+        steady.add(index * PERIOD, 2.0, 0.03**2)
+    steady.change_unit(1.0, 0.2**2)
+    assert np.sqrt(steady.variance) > 0.2
+    steady.add(10 * PERIOD, 3.0, 0.03**2)
+    assert steady.value == pytest.approx(3.0, rel=0.02)
+
+
 class Saying:
     def __init__(self, scale):
         self.scale = scale

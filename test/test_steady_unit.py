@@ -73,6 +73,34 @@ def test_the_doubt_about_the_network_may_change():
     assert steady.variance < 0.02 * before
 
 
+def test_after_a_lost_frame_it_is_the_network_s_unit_and_that_is_doubted():
+    rng = np.random.default_rng(0)
+    steady = SteadyUnit(DEPTH_ERROR)
+    for unit in (1.0, 1.0, 1.3, 1.3):
+        steady.steadied(pair(unit, rng))
+        told = steady.doubt_since
+    assert steady.factor == pytest.approx(1.3, rel=0.1)
+    # Points told the ratio of two units to a percent or two.
+    assert np.sqrt(told) < 0.03
+    lost = pair(1.3, rng, "lost")
+    assert steady.steadied(lost) is lost
+    assert steady.factor == 1
+    # Whoever remembers lengths of before has to know.
+    assert np.sqrt(steady.doubt_since) == pytest.approx(0.2, rel=0.01)
+    steady.steadied(pair(1.0, rng))
+    assert np.sqrt(steady.doubt_since) < 0.1
+
+
+def test_new_weights_are_doubted_in_the_frame_in_which_they_come():
+    rng = np.random.default_rng(0)
+    steady = SteadyUnit(DEPTH_ERROR)
+    for _ in range(4):
+        steady.steadied(pair(1.0, rng))
+    steady.reset()
+    steady.steadied(pair(1.0, rng))
+    assert np.sqrt(steady.doubt_since) > 0.2
+
+
 def test_it_comes_back_to_a_network_that_means_it():
     rng = np.random.default_rng(0)
     steady = SteadyUnit(DEPTH_ERROR)

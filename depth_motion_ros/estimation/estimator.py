@@ -340,7 +340,7 @@ def _observation(
     unit: SteadyUnit,
 ) -> Observation:
     seen = Observation(
-        stamp, depth, camera, unit_change=unit.change, unit_variance=unit.change_variance
+        stamp, depth, camera, unit_change=unit.change, unit_variance=unit.doubt_since
     )
     if previous is None or pair is None or pair.quality.tracking == "lost":
         return seen

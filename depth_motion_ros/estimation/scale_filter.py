@@ -56,9 +56,15 @@ class ScaleFilter:
                 self._count += 1
         self._stamp = stamp
 
-    def change_unit(self, factor: float) -> None:
-        """All lengths are told longer by a factor from now on: the scale is as much smaller."""
+    def change_unit(self, factor: float, variance: float) -> None:
+        """All lengths are told longer by a factor from now on: the scale is as much smaller.
+
+        variance: relative, by which the unit may have changed besides.
+        """
         self._log -= math.log(factor)
+        self._variance += variance
 
     def _begin(self, measured: float, variance: float) -> None:
-        self._log, self._variance, self._count, self._refused = measured, variance, 1, 0
+        # A value that was told once goes on to be told.
+        self._count = max(1, min(self._count, _FEWEST))
+        self._log, self._variance, self._refused = measured, variance, 0

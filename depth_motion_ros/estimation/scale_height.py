@@ -86,7 +86,7 @@ class CameraHeightScale:
         self._filter = ScaleFilter()
 
     def update(self, seen: Observation) -> Scale:
-        self._filter.change_unit(seen.unit_change)
+        self._filter.change_unit(seen.unit_change, seen.unit_variance)
         plane = self._triangulated(seen)
         if plane is not None:
             self._plane_seen = seen.stamp

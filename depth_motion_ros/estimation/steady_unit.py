@@ -14,6 +14,9 @@ _ALIKE = 10.0
 # Standard deviation of ln(unit) from one frame to the next, as a share of what it wanders in all.
 _STEP = 0.5
 _MIN_WANDER = 1e-3
+# Relative standard deviation of the unit where it begins anew: what spoilt a frame, or filled the
+# view, also changes what the network makes of its lengths.
+_ANEW = 0.2
 
 
 class SteadyUnit:
@@ -37,8 +40,9 @@ class SteadyUnit:
     def reset(self) -> None:
         """The next frame's unit is the network's."""
         self._log, self._variance, self._pull = 0.0, self._wander, 0.0
-        self._change = self._wander
+        self._change, self._anew = self._wander, _ANEW**2
         self._before: Structure | None = None
+        self._doubt = 0.0
 
     @property
     def factor(self) -> float:
@@ -61,15 +65,24 @@ class SteadyUnit:
         is measured again and again in this very unit."""
         return min(self._change, self.variance)
 
+    @property
+    def doubt_since(self) -> float:
+        """Relative variance by which the unit may have changed since the frame before, ``change``
+        aside: for whoever remembers lengths of earlier frames."""
+        return self._doubt
+
     def steadied(self, pair: PairMotion | None) -> PairMotion | None:
-        """The motion to the next frame, in the steady unit. None = there is no pair."""
-        if pair is None:
+        """The motion to the next frame, in the steady unit; a lost one stays as it is. None = there
+        is no pair."""
+        if pair is None or pair.quality.tracking == "lost":
             self.reset()
-            return None
+            self._doubt, self._anew = self._anew, 0.0
+            return pair
         self._pull = self._change = 0.0
         if pair.quality.tracking != "static":
             # While the camera stands still, the points stay where they are.
             self._update(pair.structure)
+        self._doubt, self._anew = self._change + self._anew, 0.0
         more_along = self.variance - self._wander if pair.structure is not None else 0.0
         return pair.in_unit(self.factor, more_along)
 
