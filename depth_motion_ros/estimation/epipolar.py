@@ -33,7 +33,7 @@ _FREEDOM = 4.0
 _ALIKE = 144.0
 # Pixels of parallax in the middle, below which depth is believed after all. What hardly moves would
 # else be explained by any motion: a robot that stops, or one that people pass, seemed to travel.
-# And steps in which depth is believed, before the parallax is known.
+# And steps in which depth is believed at most, before the parallax is known.
 _PARALLAX, _TIED = 0.7, 3
 # ln(depth) may be this wrong; more is a wrong track.
 _MOST = 2.0
@@ -112,7 +112,7 @@ def solve(
     step, H = np.zeros(6), np.eye(6)
     spread = _FIRST_SPREAD
     depth_variance, prior = np.float32(depth_error**2), _PRIOR * prior
-    J = np.empty((6, 2 * count), np.float32)
+    J, tied = np.empty((6, 2 * count), np.float32), True
     for iteration in range(_ITERATIONS):
         rho = tracks.inverse_depth * np.exp(error)
         seen = _look(tracks, rho, motion, K)
@@ -122,7 +122,7 @@ def solve(
         if iteration:
             spread = max(_MIN_SPREAD, 1.4826 * median(np.abs(across)))
         noise = np.float32(spread**2)
-        if iteration >= _TIED:
+        if not tied:
             depth_variance = _doubt(depth_error, median(seen.pull))
         total = noise + depth_variance * seen.pull**2
         weight = _student(across**2 / noise + along**2 / total, tracks.weight)
@@ -139,10 +139,13 @@ def solve(
         across -= moved_by[:count]
         along -= moved_by[count:]
         error = np.clip(depth_variance * seen.pull * along / total, -_MOST, _MOST)
-        if iteration > _TIED and moved_by @ moved_by < 2 * count * _ENOUGH**2:
+        is_short = iteration > 0 and moved_by @ moved_by < 2 * count * _ENOUGH**2
+        if is_short and not tied:
             break
+        tied = tied and not is_short and iteration + 1 < _TIED
     if spread > _MAX_SPREAD:
         return None
+    loss = _loss(across**2 / noise + along**2 / total, tracks.weight)
     with np.errstate(divide="ignore", invalid="ignore"):
         shown, variance = along / seen.pull, noise / seen.pull**2
     known = seen.pull > spread
@@ -153,23 +156,27 @@ def solve(
     motion[:3, 3] *= np.exp(longer)
     shown -= np.float32(longer)
     good = known & (np.abs(shown) < _MOST) & (np.abs(across) < _OUTLIER * spread)
-    loss = _loss(across**2 / noise + along**2 / total, tracks.weight)
-    along -= np.float32(longer) * seen.pull
-    left = np.maximum(np.abs(along) - np.float32(_USUAL_ERROR) * seen.pull, 0)
-    agrees = across**2 + left**2 < max(_NEAR, _OUTLIER * spread) ** 2
     return TrackedMotion(
-        motion,
-        H,
-        step,
-        spread,
-        float(depth_variance),
-        length_variance,
-        loss,
-        shown,
-        variance,
-        good,
-        np.count_nonzero(agrees) / tracks.tried,
+        motion=motion,
+        information=H,
+        last_step=step,
+        spread=spread,
+        depth_variance=float(depth_variance),
+        length_variance=length_variance,
+        loss=loss,
+        error=shown,
+        variance=variance,
+        good=good,
+        agreement=_agree(across, along - np.float32(longer) * seen.pull, seen.pull, spread)
+        / tracks.tried,
     )
+
+
+def _agree(across: Floats, along: Floats, pull: Floats, spread: float) -> int:
+    """How many tracks lie where the motion and a depth that is not quite the map's have them."""
+    left = np.maximum(np.abs(along) - np.float32(_USUAL_ERROR) * pull, 0)
+    near = max(_NEAR, _OUTLIER * spread)
+    return int(np.count_nonzero(across**2 + left**2 < near**2))
 
 
 def loss_of(tracks: Tracks, motion: Doubles, camera: Camera, like: TrackedMotion) -> float:
