@@ -21,6 +21,7 @@ from depth_motion_ros.training.exact import PairTruth
 from depth_motion_ros.training.frames import FrameSet
 from depth_motion_ros.training.graphed import GraphedNet
 from depth_motion_ros.training.guards import Guard, TrainingStoppedError
+from depth_motion_ros.training.muon import Muon, convolutions
 from depth_motion_ros.training.pairs import Pairs, ValidationPair, slots_of
 from depth_motion_ros.training.panels import panel
 from depth_motion_ros.training.predictions import images_of, map_tensors, predict, rows_of
@@ -46,6 +47,13 @@ Simulator = Callable[[int, range, torch.device], Simulated]
 
 Depends on nothing else, so that a resumed run sees the same.
 """
+
+
+def _adam(groups: list[dict[str, Any]], rate: float) -> torch.optim.Optimizer:
+    try:
+        return torch.optim.Adam(groups, rate, fused=True)
+    except RuntimeError:  # this device, or this version of PyTorch on it, has no fused kernel
+        return torch.optim.Adam(groups, rate)
 
 
 class DepthMotionModule(LightningModule):
@@ -103,12 +111,18 @@ class DepthMotionModule(LightningModule):
         groups: list[dict[str, Any]] = [
             {"params": [scale], "lr": rate * initial} for scale, initial in scales.items()
         ]
-        others = [p for p in self.network.parameters() if not any(p is scale for scale in scales)]
-        groups.append({"params": others})
-        try:
-            optimiser = torch.optim.Adam(groups, rate, fused=True)
-        except RuntimeError:  # this device, or this version of PyTorch on it, has no fused kernel
-            optimiser = torch.optim.Adam(groups, rate)
+        muon_rate = self.recipe.optimiser.muon_rate
+        forward, transposed = convolutions(self.network) if muon_rate > 0 else ([], [])
+        apart = {id(weight) for weight in (*scales, *forward, *transposed)}
+        groups.append({"params": [p for p in self.network.parameters() if id(p) not in apart]})
+        optimiser: torch.optim.Optimizer
+        if muon_rate > 0:
+            of_muon: dict[str, Any] = {"lr": muon_rate, "muon": True}
+            groups.append({"params": forward, **of_muon})
+            groups.append({"params": transposed, "transposed": True, **of_muon})
+            optimiser = Muon(groups, rate)
+        else:
+            optimiser = _adam(groups, rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self.recipe.rate_factor)
         return {
             "optimizer": optimiser,
