@@ -68,6 +68,35 @@ def test_far_fewer_than_usual_are_lost_and_the_reason_is_said():
     assert pair.depth_factor is None
 
 
+def heard(degrees, metres=1.0):
+    """What another odometry says: a step so far aside of straight ahead."""
+    turn = np.radians(degrees)
+    return se3.transform(np.eye(3), metres * np.array([np.sin(turn), 0.0, np.cos(turn)]))
+
+
+@pytest.mark.parametrize(
+    ("share", "other", "least", "tracking"),
+    [
+        (0.6, heard(30), LEAST, "lost"),
+        # It says the same; it hardly moves and so has no direction; it says nothing.
+        (0.6, heard(10), LEAST, "ok"),
+        (0.6, heard(30, metres=0.01), LEAST, "ok"),
+        (0.6, None, LEAST, "ok"),
+        # Wheels slip: as many corners as usual speak against them.
+        (0.75, heard(30), LEAST, "ok"),
+        # Nobody asked.
+        (0.6, heard(30), 0.0, "ok"),
+    ],
+)
+def test_where_fewer_agree_another_odometry_is_asked(share, other, least, tracking):
+    agreement = Agreement()
+    agreement.judged(moved(0.8), 0, VIEW, CAMERA, least)
+    pair = agreement.judged(moved(share), SECOND // 10, VIEW, CAMERA, least, other)
+    assert pair.quality.tracking == tracking
+    if tracking == "lost":
+        assert "30 degrees aside of what the odometry says" in pair.quality.reason
+
+
 def test_what_stays_becomes_usual():
     """A place with fewer corners: after some seconds they are believed, and at once when they are
     back."""

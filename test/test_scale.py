@@ -112,6 +112,21 @@ def test_a_unit_that_jumps_is_followed_at_once():
     assert scales[119] == pytest.approx(0.8 * TRUE, rel=1e-6)
 
 
+def test_the_camera_s_motion_by_the_odometry_is_told_where_it_is_known():
+    mount = BODY_FROM_OPTICAL.copy()
+    mount[:3, 3] = [1.0, 0.0, 0.5]
+    source = OdometryScale(mount)
+    source.add(0, moved())
+    assert source.motion(0, PERIOD) is None
+    source.add(PERIOD, moved(0.3, yaw=0.1))
+    camera = source.motion(0, PERIOD)
+    base = moved(0.3, yaw=0.1)
+    np.testing.assert_allclose(camera, se3.inverse(mount) @ base @ mount, atol=1e-9)
+    # Ahead is z of a camera; turning on the spot moves one that sits ahead to the left.
+    assert camera[2, 3] == pytest.approx(0.3, abs=0.01)
+    assert camera[0, 3] < 0
+
+
 def test_a_unit_that_may_have_changed_is_learnt_anew_at_once():
     """After a stop nothing ties the network's unit to that of before."""
     source = OdometryScale(BODY_FROM_OPTICAL)

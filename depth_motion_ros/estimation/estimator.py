@@ -196,7 +196,8 @@ class Estimator:
                 self._agreement.usual,
             )
             least = self.settings.min_agreement
-            pair = self._agreement.judged(pair, now.stamp, now.view, camera, least)
+            other = self._odometry_scale.motion(previous.stamp, now.stamp)
+            pair = self._agreement.judged(pair, now.stamp, now.view, camera, least, other)
         if previous is None or pair is None:
             self._inertia.forget()
         else:

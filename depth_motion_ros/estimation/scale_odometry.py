@@ -78,12 +78,27 @@ class OdometryScale:
             return self._scale
         return replace(self._scale, value=self._scale.value / self._unit_change)
 
+    def motion(self, first: int, last: int) -> NDArray[np.float64] | None:
+        """(4, 4) of the camera between two stamps (ns), metres: points of the later camera to the
+        earlier one's axes; None = the odometry does not, or not yet, tell."""
+        if not self._track.reaches(last):
+            return None
+        before, after = self._track.at(first), self._track.at(last)
+        if before is None or after is None:
+            return None
+        return self._of_camera(before[1], after[1])
+
+    def _of_camera(
+        self, before: NDArray[np.float64], after: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        base = se3.inverse(before) @ after
+        return np.asarray(self._camera_from_base @ base @ self._base_from_camera)
+
     def _measure(self, first: int, last: int, predicted: float, unit_variance: float) -> bool:
         before, after = self._track.at(first), self._track.at(last)
         if before is None or after is None:
             return False
-        base = se3.inverse(before[1]) @ after[1]
-        camera = self._camera_from_base @ base @ self._base_from_camera
+        camera = self._of_camera(before[1], after[1])
         step = float(np.linalg.norm(camera[:3, 3]))
         seconds = (last - first) * _SECOND
         if predicted <= 0 or step < _MIN_SPEED * seconds:
