@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_motion_ros.estimation.alignment import Alignment, align
+from depth_motion_ros.estimation.alignment import align
+from depth_motion_ros.estimation.alignment_search import Alignment
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.sources.open import open_source

@@ -121,19 +121,19 @@ def test_a_camera_at_rest_is_at_rest_whatever_passes_by():
 
 
 def test_a_lost_motion_goes_on_as_it_went_for_a_while():
-    inertia = Inertia(patience=0.25)
+    inertia = Inertia()
     assert inertia.expected(0, SECOND) is None
     turn = Rotation.from_euler("y", 0.02).as_matrix()
     step = PairMotion(turn, np.array([0, 0, 0.1]), np.eye(6), Quality("ok"))
-    inertia.note(0, SECOND // 10, step)
+    inertia.note(0, SECOND // 10, step, 0.25)
     # Twice the time, twice the way.
     expected = inertia.expected(SECOND // 10, 3 * SECOND // 10)
     once = se3.transform(step.rotation, step.translation)
     np.testing.assert_allclose(expected, once @ once, atol=1e-12)
     assert inertia.expected(0, SECOND) is None
     for tenth in (1, 2):
-        inertia.note(tenth * SECOND // 10, (tenth + 1) * SECOND // 10, moved(0.1, "lost"))
+        inertia.note(tenth * SECOND // 10, (tenth + 1) * SECOND // 10, moved(0.1, "lost"), 0.25)
         since = (tenth + 1) * SECOND // 10
         np.testing.assert_allclose(inertia.expected(since, since + SECOND // 10), once, atol=1e-12)
-    inertia.note(3 * SECOND // 10, 4 * SECOND // 10, moved(0.1, "lost"))
+    inertia.note(3 * SECOND // 10, 4 * SECOND // 10, moved(0.1, "lost"), 0.25)
     assert inertia.expected(4 * SECOND // 10, SECOND) is None

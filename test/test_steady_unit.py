@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from depth_motion_ros.estimation.alignment import WANDER
+from depth_motion_ros.estimation.alignment_search import WANDER
 from depth_motion_ros.estimation.estimate import Quality
 from depth_motion_ros.estimation.estimator import Estimator, Outputs
 from depth_motion_ros.estimation.pair import PairMotion

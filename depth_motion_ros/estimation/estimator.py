@@ -81,7 +81,7 @@ class Estimator:
         self._unit = SteadyUnit(self.settings.depth_error)
         self._flow_motion = FlowMotion()
         self._agreement = Agreement()
-        self._inertia = Inertia(self.settings.max_gap)
+        self._inertia = Inertia()
         self._last_stamp: int | None = None
         self._last_motion: tuple[int, Motion] | None = None
 
@@ -167,6 +167,7 @@ class Estimator:
         now, previous, raw = inference.now, inference.previous, inference.raw
         if inference.forgets_camera:
             self._learned.clear()
+            self._agreement = Agreement()
         if inference.K is not None:
             self._learn(inference.K, inference)
         if inference.depth_error is not None:
@@ -201,7 +202,7 @@ class Estimator:
         if previous is None or pair is None:
             self._inertia.forget()
         else:
-            self._inertia.note(previous.stamp, now.stamp, pair)
+            self._inertia.note(previous.stamp, now.stamp, pair, self.settings.max_gap)
         # The network's next pair is with its own depth, and in its own unit.
         pair = self._unit.steadied(pair)
         depth = raw.depth * np.float32(self._unit.factor)

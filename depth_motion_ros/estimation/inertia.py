@@ -15,9 +15,7 @@ class Inertia:
     While a motion is lost, the one before goes on.
     """
 
-    def __init__(self, patience: float) -> None:
-        """patience: s, for which a velocity is believed that is not seen any more."""
-        self._patience = patience
+    def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
@@ -31,12 +29,15 @@ class Inertia:
             return None
         return se3.exp(self._velocity * (until - since) * 1e-9)
 
-    def note(self, since: int, until: int, pair: PairMotion) -> None:
-        """The motion between two frames, as it was seen or lost."""
+    def note(self, since: int, until: int, pair: PairMotion, patience: float) -> None:
+        """The motion between two frames, as it was seen or lost.
+
+        patience: s, for which a velocity is believed that is not seen any more.
+        """
         if pair.quality.tracking != "lost":
             step = se3.transform(pair.rotation, pair.translation)
             self._velocity = se3.log(step) / ((until - since) * 1e-9)
             self._seen = until
-        elif self._stamp != since or (until - self._seen) * 1e-9 > self._patience:
+        elif self._stamp != since or (until - self._seen) * 1e-9 > patience:
             self._velocity = None
         self._stamp = until

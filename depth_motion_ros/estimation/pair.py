@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from depth_motion_ros.engines.engine import RawMotion
-from depth_motion_ros.estimation.alignment import Alignment, align
+from depth_motion_ros.estimation.alignment import align
 from depth_motion_ros.estimation.alignment_depth import correction
+from depth_motion_ros.estimation.alignment_search import Alignment
 from depth_motion_ros.estimation.estimate import Quality
 from depth_motion_ros.estimation.quality import (
     WarpErrors,

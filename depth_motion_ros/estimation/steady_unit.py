@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from depth_motion_ros.estimation.alignment import WANDER
+from depth_motion_ros.estimation.alignment_search import WANDER
 from depth_motion_ros.estimation.pair import PairMotion
 from depth_motion_ros.estimation.structure import Structure
 
