@@ -213,3 +213,49 @@ def test_resuming_with_other_weights_of_the_judge_is_refused(prepared: str, tmp_
         run(tmp_path, prepared, recipe(), resume=True)
     with pytest.raises(RecipeError, match="another data"):
         run(tmp_path, prepared, recipe(**ONLY_DEPTH, **{"data.recorded": "both"}), resume=True)
+
+
+@pytest.fixture(scope="module")
+def parent(prepared: str, tmp_path_factory: pytest.TempPathFactory) -> Weights:
+    out = tmp_path_factory.mktemp("parent")
+    run(out, prepared, recipe(**ONLY_DEPTH).with_steps(1))
+    return Weights.from_file(out / "weights.safetensors")
+
+
+@torch.no_grad()
+def unit_of(weights: Weights, room: Room) -> float:
+    """Mean log depth over the room's first image."""
+    image = torch.from_numpy(room.images[0]).permute(2, 0, 1)[None] / 255
+    small = torch.nn.functional.interpolate(image, (64, 128), mode="area")
+    return float(build_network(weights).depth_net(small).log().mean())
+
+
+def test_a_run_can_be_held_to_the_unit_of_length_that_it_began_with(
+    room: Room, prepared: str, parent: Weights, tmp_path: Path
+) -> None:
+    drift = {}
+    for weight in (0.0, 10.0):
+        chosen = recipe(**ONLY_DEPTH, **LEARNING, **{"triangulated.unit": weight})
+        out = tmp_path / str(weight)
+        curves = run(out, prepared, chosen, parent=parent)
+        after = Weights.from_file(out / "weights.safetensors")
+        drift[weight] = abs(unit_of(after, room) - unit_of(parent, room))
+        assert ("triangulated/unit" in curves) == (weight > 0)
+    assert curves["triangulated/unit"][0] < 1e-3
+    assert drift[10.0] < 0.25 * drift[0.0]
+
+
+def test_the_unit_is_that_of_the_beginning_after_resuming_without_weights(
+    prepared: str, parent: Weights, tmp_path: Path
+) -> None:
+    chosen = recipe(**ONLY_DEPTH, **{"triangulated.unit": 1.0})
+    whole = run(tmp_path / "whole", prepared, chosen, parent=parent)
+    run(tmp_path / "parts", prepared, chosen.with_steps(3), parent=parent)
+    resumed = run(tmp_path / "parts", prepared, chosen, resume=True)
+    assert resumed["triangulated/unit"] == whole["triangulated/unit"]
+
+
+def test_there_is_no_unit_to_keep_without_weights(prepared: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="name them with --weights"):
+        run(tmp_path / "run", prepared, recipe(**ONLY_DEPTH, **{"triangulated.unit": 1.0}))
+    assert not (tmp_path / "run").exists()

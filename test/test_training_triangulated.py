@@ -13,7 +13,7 @@ from depth_motion_ros.models.network import PairPrediction
 from depth_motion_ros.training.pair_triangulation import Triangulated
 from depth_motion_ros.training.pairs import Pairs
 from depth_motion_ros.training.recipe import TriangulatedSection
-from depth_motion_ros.training.triangulated import judge, judge_depth
+from depth_motion_ros.training.triangulated import StartingUnit, judge, judge_depth
 
 B, H, W = 2, 4, 5
 ANGLES = torch.tensor([[0.02, -0.03, 0.01], [0.0, 0.05, 0.0]])
@@ -154,3 +154,22 @@ def test_only_depth_is_when_no_term_asks_for_motion() -> None:
     assert TriangulatedSection(**nothing).only_depth
     for name in nothing:
         assert not TriangulatedSection(**{**nothing, name: 1.0}).only_depth
+
+
+def test_another_unit_costs_the_square_of_its_log_and_another_shape_nothing() -> None:
+    before = torch.nn.Conv2d(3, 1, 1)
+    with torch.no_grad():
+        before.weight.fill_(0.5)
+        before.bias.fill_(0.1)
+    unit = StartingUnit(before)
+    images = torch.rand(3, 3, 4, 6, generator=torch.Generator().manual_seed(1))
+    depth = before(images).detach()
+    assert unit(images, depth) < 1e-10
+    assert unit(images, 2 * depth) == pytest.approx(math.log(2) ** 2, rel=1e-4)
+    tilted = depth * torch.linspace(-1, 1, 6).exp()
+    assert unit(images, tilted) < 1e-10
+    # The network goes on; what it is compared with does not.
+    with torch.no_grad():
+        before.weight.mul_(3)
+    assert unit(images, depth) < 1e-10
+    assert not any(p.requires_grad for p in unit.parameters())

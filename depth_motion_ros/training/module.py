@@ -27,7 +27,12 @@ from depth_motion_ros.training.panels import panel
 from depth_motion_ros.training.predictions import images_of, map_tensors, predict, rows_of
 from depth_motion_ros.training.recipe import Recipe, check_same_recipe, parse_recipe
 from depth_motion_ros.training.resident import Plans, ResidentFrames
-from depth_motion_ros.training.triangulated import KnownMotionObjective, judge, judge_depth
+from depth_motion_ros.training.triangulated import (
+    KnownMotionObjective,
+    StartingUnit,
+    judge,
+    judge_depth,
+)
 from depth_motion_ros.training.vitals import VITALS, vital_signs
 
 DepthValidator = Callable[[DepthMotionNet], Mapping[str, float]]
@@ -87,6 +92,10 @@ class DepthMotionModule(LightningModule):
         self._objective = Objective(recipe.losses)
         by_images = recipe.triangulated.images > 0
         self._by_known_motion = KnownMotionObjective(recipe.losses) if by_images else None
+        # A part of the state, so that a resumed run is held to where the whole one began.
+        self.starting_unit = None
+        if recipe.triangulated.unit > 0:
+            self.starting_unit = StartingUnit(network.depth_net)
         self._frames = frames
         self._resident: ResidentFrames | None = None
         self._graphed: GraphedNet | None = None
@@ -234,7 +243,10 @@ class DepthMotionModule(LightningModule):
                 if self._by_known_motion is not None:
                     pictures = image_1[:count], image_2[:count]
                     by_images = self._by_known_motion(*pictures, *depths, recorded)
-                judged = judge_depth(*depths, recorded.triangulated, weights, by_images)
+                unit = None
+                if self.starting_unit is not None:
+                    unit = self.starting_unit(images[:count], depth_1[:count])
+                judged = judge_depth(*depths, recorded.triangulated, weights, by_images, unit)
                 losses["triangulated"] = (judged, count)
             if exact is not None:
                 judged = exact.judge_depth(depth_1[count:], depth_2[count:], self.recipe.exact)

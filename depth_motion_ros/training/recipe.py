@@ -218,6 +218,12 @@ class TriangulatedSection:
         "the triangulated motion",
         0.0,
     )
+    unit: float = option(
+        0.0,
+        "where depth alone is judged: mean square of the mean log ratio to the depth of the "
+        "weights that the run starts from, which keeps their unit of length",
+        0.0,
+    )
     rotation: float = option(10.0, "mean angle in rad", 0.0)
     translation: float = option(10.0, "mean distance in units, after scaling as depth", 0.0)
     focal: float = option(0.1, "mean abs log ratio of focal lengths, where they are known", 0.0)

@@ -88,6 +88,11 @@ def train(
     if options.fast_dev_run:
         recipe = recipe.with_steps(1)
     checkpoint = _checkpoint_to_resume(options)
+    if recipe.triangulated.unit > 0 and checkpoint is None and options.parent is None:
+        raise RecipeError(
+            "triangulated.unit keeps the unit of length of the weights a run starts from, and "
+            "there are none; name them with --weights, or leave the key at 0"
+        )
     network = initial_network(recipe, options.parent)
     if options.motion_parent is not None:
         join_motion(network, options.motion_parent, recipe, data)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from depth_motion_ros.geometry.rotation import euler_to_matrix, matrix_to_euler
 from depth_motion_ros.losses.objective import LossBreakdown, LossWeights, Objective
@@ -50,12 +51,46 @@ def judge_depth(
     truth: Triangulated,
     weights: TriangulatedSection,
     by_images: Tensor | None = None,
+    unit: Tensor | None = None,
 ) -> LossBreakdown:
-    """The terms of depth alone; depths (B, 1, H, W). by_images: of ``KnownMotionObjective``."""
+    """The terms of depth alone; depths (B, 1, H, W).
+
+    by_images: of ``KnownMotionObjective``. unit: of ``StartingUnit``.
+    """
     depth, told = torch.cat((depth_1, depth_2)), torch.cat((truth.depth_1, truth.depth_2))
-    images = {} if by_images is None else {"images": by_images}
+    others = {"images": by_images, "unit": unit}
+    there = {name: value for name, value in others.items() if value is not None}
     # Twice the mean over both frames: one pass in place of a sum of two.
-    return _weighed(weights, shape=2 * aligned_log_loss(depth, told).loss, **images)
+    return _weighed(weights, shape=2 * aligned_log_loss(depth, told).loss, **there)
+
+
+class StartingUnit(nn.Module):
+    """Holds a run to the unit of length in which its network saw recorded video when it began.
+
+    Nothing else does: triangulated depth has no unit, and that of rendered scenes is taught on them
+    alone. depth_net: copied as it is now.
+    """
+
+    # Images a step that are looked at again: it is an offset that is to be held, not a shape.
+    _IMAGES = 32
+
+    def __init__(self, depth_net: nn.Module) -> None:
+        super().__init__()
+        self.depth_net = copy.deepcopy(depth_net).eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> StartingUnit:
+        """Stays as it is."""
+        return super().train(False)
+
+    def forward(self, images: Tensor, depth: Tensor) -> Tensor:
+        """Scalar: mean over images of the square of the mean log ratio of both depths.
+
+        images: (B, 3, H, W) in [0, 1]. depth: (B, 1, H, W), of the network as it is now.
+        """
+        images, depth = images[: self._IMAGES], depth[: self._IMAGES]
+        with torch.no_grad():
+            before = self.depth_net(images).float()
+        return (depth.log() - before.log()).mean(dim=(1, 2, 3)).square().mean()
 
 
 class KnownMotionObjective:
