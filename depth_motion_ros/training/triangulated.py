@@ -17,6 +17,9 @@ from depth_motion_ros.training.pair_triangulation import Triangulated
 from depth_motion_ros.training.pairs import Pairs
 from depth_motion_ros.training.recipe import TriangulatedSection
 
+# Smallest depth whose logarithm is taken; a prediction is > 0 but for its rounding.
+_SMALLEST = 1e-6
+
 
 def judge(
     pair: PairPrediction, truth: Triangulated, pairs: Pairs, weights: TriangulatedSection
@@ -90,7 +93,8 @@ class StartingUnit(nn.Module):
         images, depth = images[: self._IMAGES], depth[: self._IMAGES]
         with torch.no_grad():
             before = self.depth_net(images).float()
-        return (depth.log() - before.log()).mean(dim=(1, 2, 3)).square().mean()
+        ratio = depth.clamp(min=_SMALLEST).log() - before.clamp(min=_SMALLEST).log()
+        return ratio.mean(dim=(1, 2, 3)).square().mean()
 
 
 class KnownMotionObjective:
