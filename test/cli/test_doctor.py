@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 try:
     import rclpy  # noqa: F401
 
-    pytest_plugins = ["ros_harness"]
+    pytest_plugins = ["support.ros_harness"]
     HAS_ROS = True
 except ImportError:
     HAS_ROS = False

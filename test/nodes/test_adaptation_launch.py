@@ -18,8 +18,8 @@ pytest.importorskip("launch.actions", reason="launch has no wheel: comes with a 
 pytest.importorskip("launch_ros.actions", reason="launch_ros comes with a ROS 2 installation")
 
 from diagnostic_msgs.msg import DiagnosticArray
+from support.launching import RUN
 from support.ros_prefix import PATIENT_LAUNCH, ROOT, make_prefix, with_prefix
-from test_launch import RUN
 
 from depth_motion_ros.models.config import NetworkConfig
 from depth_motion_ros.models.network import DepthMotionNet
@@ -28,7 +28,7 @@ from depth_motion_ros.models.weights import weights_of
 if TYPE_CHECKING:
     from support.ros_harness import Ros
 
-pytest_plugins = ["ros_harness"]
+pytest_plugins = ["support.ros_harness"]
 PATIENCE = 120.0  # s, for two processes that load PyTorch on a busy machine
 
 

@@ -14,8 +14,8 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (a sourced one, or the wheels)"
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool, Trigger
+from support.pages import granted, read
 from support.small_camera import NAMESPACE
-from test_docs import granted, read
 
 from depth_motion_ros.nodes.perception.weights_loader import NICENESS
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from support.depth_motion_harness import Node
     from support.ros_harness import NodeProcess
 
-pytest_plugins = ["ros_harness", "depth_motion_harness"]
+pytest_plugins = ["support.ros_harness", "support.depth_motion_harness"]
 NODE = f"{NAMESPACE}/adaptation"
-DOUBLE = "import sys; from adaptation_doubles import main; sys.exit(main())"
+DOUBLE = "import sys; from support.adaptation_doubles import main; sys.exit(main())"
 REMAPPED = (
     *("-r", f"__ns:={NAMESPACE}", "-r", "image:=front/image"),
     *("-r", "camera_info:=front/camera_info"),

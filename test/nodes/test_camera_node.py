@@ -23,7 +23,7 @@ from depth_motion_ros.nodes.ros.messages import stamp_from_message
 if TYPE_CHECKING:
     from support.ros_harness import Ros
 
-pytest_plugins = ["ros_harness"]
+pytest_plugins = ["support.ros_harness"]
 
 FRAMES, WIDTH, HEIGHT = 8, 64, 48
 # Seconds as they come from a camera: uneven, with every digit that a double keeps.

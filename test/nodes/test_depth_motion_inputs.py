@@ -20,7 +20,7 @@ from depth_motion_ros.geometry.camera import Camera
 if TYPE_CHECKING:
     from support.depth_motion_harness import Node
 
-pytest_plugins = ["ros_harness", "depth_motion_harness"]
+pytest_plugins = ["support.ros_harness", "support.depth_motion_harness"]
 
 
 def test_without_camera_info_the_learned_intrinsics_serve_until_one_comes(node: Node) -> None:

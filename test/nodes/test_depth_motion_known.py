@@ -24,13 +24,13 @@ from depth_motion_ros.nodes.ros import messages
 if TYPE_CHECKING:
     from support.ros_harness import Ros
 
-pytest_plugins = ["ros_harness"]
+pytest_plugins = ["support.ros_harness"]
 
 FRAMES = 60
 PERIOD = 1 / 30  # s, of the camera
 STEP = 0.2  # s, of the engine: six frames of the camera
-INSTANT = "import sys; from ros_doubles import main; sys.exit(main(0))"
-SLOW = f"import sys; from ros_doubles import main; sys.exit(main({STEP}))"
+INSTANT = "import sys; from support.ros_doubles import main; sys.exit(main(0))"
+SLOW = f"import sys; from support.ros_doubles import main; sys.exit(main({STEP}))"
 
 
 def test_the_newest_frame_is_served_and_the_drops_are_counted(ros: Ros) -> None:

@@ -27,7 +27,7 @@ from depth_motion_ros.nodes.ros import messages
 if TYPE_CHECKING:
     from support.ros_harness import NodeProcess, Ros
 
-pytest_plugins = ["ros_harness"]
+pytest_plugins = ["support.ros_harness"]
 
 NAME = "/depth_motion"
 PIXELS = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)

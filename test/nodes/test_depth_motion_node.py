@@ -24,7 +24,7 @@ from support.small_camera import (
 if TYPE_CHECKING:
     from support.depth_motion_harness import Node
 
-pytest_plugins = ["ros_harness", "depth_motion_harness"]
+pytest_plugins = ["support.ros_harness", "support.depth_motion_harness"]
 
 
 def test_every_topic_arrives_with_the_inputs_stamp_and_frame(node: Node) -> None:

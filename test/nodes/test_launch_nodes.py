@@ -34,7 +34,7 @@ from support.ros_prefix import PATIENT_LAUNCH, ROOT, SMALL, add_executable, make
 if TYPE_CHECKING:
     from support.ros_harness import Ros
 
-pytest_plugins = ["ros_harness"]
+pytest_plugins = ["support.ros_harness"]
 
 TEXTURE = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
 

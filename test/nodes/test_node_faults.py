@@ -23,7 +23,7 @@ from std_msgs.msg import Header
 if TYPE_CHECKING:
     from support.ros_harness import NodeProcess, Ros
 
-pytest_plugins = ["ros_harness"]
+pytest_plugins = ["support.ros_harness"]
 
 # An engine of which a CUDA error is typical: once it has failed it fails for good. A file tells it
 # to fail ("break"), to fail one step alone ("once"), or to hang ("hang").

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from support.depth_motion_harness import Node
     from support.ros_harness import Ros
 
-pytest_plugins = ["ros_harness", "depth_motion_harness"]
+pytest_plugins = ["support.ros_harness", "support.depth_motion_harness"]
 
 
 def test_a_bag_in_a_loop_resets_the_motion_at_each_seam_and_nothing_else(

@@ -26,7 +26,7 @@ for _tool in ("ros2cli", "ros2run", "ros2launch", "ros2param", "ros2lifecycle", 
 if TYPE_CHECKING:
     from support.ros_harness import Ros
 
-pytest_plugins = ["ros_harness"]
+pytest_plugins = ["support.ros_harness"]
 
 ROS2 = [sys.executable, "-c", "import sys; from ros2cli.cli import main; sys.exit(main())"]
 NODE, CAMERA = "/depth_motion", "/camera"

@@ -23,7 +23,7 @@ from depth_motion_ros.nodes.weights_exchange.protocol import fingerprint, seal
 if TYPE_CHECKING:
     from support.depth_motion_harness import Node
 
-pytest_plugins = ["ros_harness", "depth_motion_harness"]
+pytest_plugins = ["support.ros_harness", "support.depth_motion_harness"]
 NODE = f"{NAMESPACE}/depth_motion"
 
 

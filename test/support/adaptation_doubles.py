@@ -1,6 +1,6 @@
 """adaptation_node with an adapter that does what is known: run in a process of its own.
 
-python -c "import sys; from adaptation_doubles import main; sys.exit(main())" --ros-args ...
+python -c "import sys; from support.adaptation_doubles import main; sys.exit(main())" --ros-args ...
 """
 
 from __future__ import annotations

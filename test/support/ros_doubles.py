@@ -1,6 +1,6 @@
 """depth_motion_node with an engine whose cost is known: run in a process of its own.
 
-python -c "import sys; from ros_doubles import main; sys.exit(main(0.2))" --ros-args ...
+python -c "import sys; from support.ros_doubles import main; sys.exit(main(0.2))" --ros-args ...
 """
 
 from __future__ import annotations
