@@ -11,7 +11,7 @@ from typing import Any
 
 from depth_motion_ros.adaptation.adapter import (
     AdaptationStatus,
-    Observation,
+    AdmissionResult,
     Release,
     StepReport,
 )
@@ -43,13 +43,13 @@ class KnownAdapter:
         self.seen: list[tuple[Any, ...]] = []
         self.saved = 0
 
-    def observe(self, image: Any, stamp_s: float, K: Any, displacement: Any) -> Observation:
+    def observe(self, image: Any, stamp_s: float, K: Any, displacement: Any) -> AdmissionResult:
         if self.failing is not None:
             raise self.failing
         self.seen.append((image.shape, stamp_s, K, displacement))
         self.frames += 1
         self.due = True
-        return Observation(True, "admitted")
+        return AdmissionResult(True, "admitted")
 
     def learn(self) -> StepReport | None:
         if not self.due:
