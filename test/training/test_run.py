@@ -338,12 +338,10 @@ def test_an_interrupt_before_the_first_step_says_that_nothing_was_kept(
     _run(tmp_path, _tiny(**{"schedule.steps": 1}))  # the folder is free
 
 
-def test_a_second_interrupt_ends_at_once(tmp_path: Path) -> None:
-    script = f"""
-import os, signal, time
-from pathlib import Path
+_HANGS = """
+import os, signal, sys, time
+from depth_motion_ros.cli.main import main
 from depth_motion_ros.training.module import DepthMotionModule
-from test_training_run import _run, _tiny
 
 def hangs(*_):
     os.kill(os.getpid(), signal.SIGINT)
@@ -351,12 +349,19 @@ def hangs(*_):
     time.sleep(600)
 
 DepthMotionModule.training_step = hangs
-_run(Path({str(tmp_path)!r}), _tiny())
+main(sys.argv[1:])
 """
-    environment = {**_environment(), "PYTHONPATH": f"{ROOT}:{ROOT / 'test'}"}
+
+
+def test_a_second_interrupt_ends_at_once(tmp_path: Path) -> None:
+    sequence = write_sequence(Room(6, 64, 32), tmp_path / "room")
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(TINY)
+    words = _command(sequence, tmp_path / "run", recipe, "--workers", "0")[3:]
     process = subprocess.Popen(
-        [sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True
-    )
+        [sys.executable, "-c", _HANGS, *words],
+        env=_environment(), stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
     assert process.stdout is not None
     assert any(line == "first\n" for line in process.stdout)
     process.send_signal(signal.SIGINT)
