@@ -201,7 +201,7 @@ def test_a_folder_serves_one_learner_at_a_time(tmp_path: Path) -> None:
 
 def test_each_node_and_weights_have_their_own_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROS_HOME", "/home/ros")
-    expected = f"/home/ros/depth_motion/robot_adaptation-lite-{fingerprint(BASE)[:12]}"
+    expected = f"/home/ros/depth_motion/robot.adaptation-lite-{fingerprint(BASE)[:12]}"
     assert str(default_folder("/robot/adaptation", BASE)) == expected
 
 

@@ -50,6 +50,7 @@ from depth_motion_ros.nodes.ros.messages import pose_from_message, stamp_from_me
 from depth_motion_ros.nodes.ros.parameters import ParameterError, ParameterServer
 from depth_motion_ros.nodes.ros.qos import LATCHED
 from depth_motion_ros.nodes.ros.shutdown import run_node
+from depth_motion_ros.nodes.ros.storage import file_name_of
 from depth_motion_ros.nodes.ros.transforms import base_from_optical
 from depth_motion_ros.nodes.ros.worker import LatestWorker
 from depth_motion_ros.nodes.weights_exchange.protocol import TOPIC
@@ -76,7 +77,9 @@ class AdaptationNode(Node):
         self._settings, self._base = self._read()
         self._folder = self._open_folder()
         directory = self._config["tensorboard"]
-        self._curves = LearningCurves(Path(directory).expanduser()) if directory else None
+        # Two learners with one parameter file would draw one curve.
+        curves = Path(directory).expanduser() / file_name_of(self.get_fully_qualified_name())
+        self._curves = LearningCurves(curves) if directory else None
         self._budget = Budget(self._settings.max_cpu_fraction, self._settings.max_rate)
         self._pairing = CameraPairing(self._report)
         self._odometry = CameraOdometry(

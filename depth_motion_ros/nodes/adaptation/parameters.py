@@ -122,7 +122,8 @@ _NODE = (
     Parameter(
         "tensorboard",
         "",
-        "folder for curves that TensorBoard shows (needs tensorboard); empty = none",
+        "folder for curves that TensorBoard shows (needs tensorboard), one folder for each node "
+        "inside; empty = none",
         START,
     ),
     Parameter(

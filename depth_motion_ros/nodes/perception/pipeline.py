@@ -37,10 +37,12 @@ from depth_motion_ros.nodes.ros.conversions import compressed_to_rgb, image_to_r
 from depth_motion_ros.nodes.ros.diagnostics import FrameCounters
 from depth_motion_ros.nodes.ros.messages import pose_from_message, stamp_from_message
 from depth_motion_ros.nodes.ros.staged_worker import StagedWorker
+from depth_motion_ros.nodes.ros.storage import HeldFiles
 from depth_motion_ros.nodes.ros.transforms import ExtrinsicFromTf, TfPublisher, base_from_optical
 from depth_motion_ros.nodes.weights_exchange.inbox import (
     WeightsInbox,
     default_adapted_path,
+    hold_adapted,
     read_adapted,
 )
 
@@ -117,6 +119,7 @@ class Pipeline:
             *(config[name] for name in ("engine", "precision", "device", "threads")),
             *(config[name] for name in ("input_width", "input_height")),
         )
+        self._files = HeldFiles()
         weights = self._first_weights()
         settings = estimator_settings(
             config, depth_error_of(weights.metadata), unit_of(weights.metadata)
@@ -127,6 +130,7 @@ class Pipeline:
                 "nothing. Set the parameter weights to a .safetensors file"
             )
         with ExitStack() as undo:
+            undo.callback(self._files.close)
             self._build(undo, settings, options, build, weights)
             self._undo = undo.pop_all()
 
@@ -202,8 +206,9 @@ class Pipeline:
             self._node.get_logger().info(f"no adapted weights in {path} yet")
             return weights
         try:
+            hold_adapted(path, self._files)
             return read_adapted(path, weights)
-        except WeightsError as error:
+        except (WeightsError, OSError) as error:
             self._tally.bad("weights saved")
             self._report("adapted weights refused", str(error))
             return weights
@@ -212,7 +217,8 @@ class Pipeline:
         given = self._config["adapted_weights"]
         if given:
             return Path(given).expanduser()
-        return default_adapted_path(weights.config.architecture)
+        name = self._node.get_fully_qualified_name()
+        return default_adapted_path(name, weights.config.architecture)
 
     def start(self) -> None:
         """Begin to hear and to serve."""
@@ -270,7 +276,7 @@ class Pipeline:
     def save_weights(self) -> tuple[Future[str], Path]:
         """Write the adapted weights in use: the future gives their version, or says why not."""
         path = self._adapted_path(self.deliveries.in_use)
-        return self.deliveries.save(path), path
+        return self.deliveries.save(path, self._files), path
 
     def _exchange(self, exchange: Callable[[], None], weights: Weights) -> Future[None]:
         depth_error = self._config["depth_error"] or depth_error_of(weights.metadata)
