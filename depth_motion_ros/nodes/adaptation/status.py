@@ -65,16 +65,21 @@ def learner_values(status: AdaptationStatus) -> dict[str, str]:
 
 
 def judge(
-    enabled: bool, problem: str, status: AdaptationStatus | None, silence: float, topic: str
+    enabled: bool,
+    problem: str,
+    status: AdaptationStatus | None,
+    silence: float,
+    topic: str,
+    preparation: str = "",
 ) -> tuple[bytes, str]:
     """Level and sentence: the worst that is to be said.
 
-    problem: why there is no learner. silence: seconds without an image.
+    problem: why there is no learner. silence: seconds without an image. preparation: how far it is.
     """
     if problem:
         return DiagnosticStatus.ERROR, problem
     if status is None:
-        return DiagnosticStatus.OK, "preparing what must not be forgotten"
+        return DiagnosticStatus.OK, f"preparing: {preparation or 'starting'}"
     if not enabled:
         return DiagnosticStatus.OK, "disabled"
     if status.state == OFF:
