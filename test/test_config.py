@@ -13,8 +13,7 @@ import yaml
 from depth_motion_ros.cli.demo_recording import TOPICS
 from depth_motion_ros.nodes.camera_parameters import CAMERA_PARAMETERS
 from depth_motion_ros.nodes.depth_motion_parameters import DEPTH_MOTION_PARAMETERS
-from depth_motion_ros.nodes.parameters import render_yaml
-from depth_motion_ros.nodes.render_parameters import render_reference
+from depth_motion_ros.nodes.render_parameters import render_reference, render_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "config"

@@ -16,10 +16,9 @@ from depth_motion_ros.geometry.warp import sample, transform_depth
 from depth_motion_ros.losses.objective import LossWeights
 from depth_motion_ros.training import pair_triangulation
 from depth_motion_ros.training.augment import Window, whole
-from depth_motion_ros.training.options import RecipeError
 from depth_motion_ros.training.pair_triangulation import PairTriangulation, Triangulated
 from depth_motion_ros.training.pairs import PairDataset, collate
-from depth_motion_ros.training.recipe import Recipe, parse_recipe
+from depth_motion_ros.training.recipe import Recipe, RecipeError, parse_recipe
 from depth_motion_ros.training.triangulated import KnownMotionObjective
 
 SIZE = (256, 128)

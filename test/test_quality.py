@@ -80,7 +80,11 @@ def judged(photometric, identity, valid=0.9, likeness=1.0, **how):
     return judge(
         WarpErrors(photometric, identity, valid, 1.0, 1.0, likeness),
         EstimatorSettings(
-            static_error=0.005, lost_error=0.15, lost_ratio=1.1, min_valid=0.25, min_likeness=0.28
+            static_error=0.005,
+            max_photometric_error=0.15,
+            lost_ratio=1.1,
+            min_valid=0.25,
+            min_image_correlation=0.28,
         ),
         **how,
     )

@@ -14,9 +14,10 @@ from depth_motion_ros.estimation.scale import UNKNOWN, FirstKnown, Observation, 
 from depth_motion_ros.estimation.scale_filter import ScaleFilter
 from depth_motion_ros.estimation.scale_height import CameraHeightScale, ground
 from depth_motion_ros.estimation.scale_odometry import OdometryScale
-from depth_motion_ros.estimation.settings import EstimatorSettings, SettingsError, unit_of
+from depth_motion_ros.estimation.settings import EstimatorSettings, unit_of
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.axes import BODY_FROM_OPTICAL
+from depth_motion_ros.settings import SettingsError
 
 # Metres per unit of the network in these tests.
 TRUE = 2.5
@@ -294,7 +295,7 @@ def test_the_estimator_turns_metric_with_odometry_and_stays_so():
 
 def test_silence_until_the_scale_is_known():
     estimator = Estimator(
-        ScriptedEngine().moving(2), EstimatorSettings(unknown_scale="silent", refine=False)
+        ScriptedEngine().moving(2), EstimatorSettings(publish_unscaled=False, refine=False)
     )
     for index in range(12):
         if index >= 3:
@@ -315,7 +316,9 @@ def test_a_height_that_nobody_knows_is_an_error_that_names_the_parameter():
     mount[2, 3] = 0.6
     settings = EstimatorSettings(scale_source="camera_height", base_from_camera=mount)
     assert settings.height == 0.6
-    with pytest.raises(SettingsError, match=r"scale_source must be one of .*, got 'wheels'"):
+    with pytest.raises(
+        SettingsError, match=r"scale_source is 'wheels'; .* one of auto, odometry, "
+    ):
         EstimatorSettings(scale_source="wheels")
 
 
@@ -336,5 +339,5 @@ def test_the_unit_that_weights_were_taught_serves_until_the_scale_is_known():
     assert never.update(seen(0, None)).value == 4.0
     assert unit_of({"unit": "10"}) == 10.0
     assert [unit_of(m) for m in ({}, {"unit": "m"}, {"unit": "-1"}, {"unit": "inf"})] == [1.0] * 4
-    with pytest.raises(SettingsError, match="unit must be positive and finite, got 0"):
+    with pytest.raises(SettingsError, match=r"unit is 0\.0; it must be a finite number from 1e-06"):
         EstimatorSettings(unit=0.0)

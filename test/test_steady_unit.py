@@ -254,7 +254,7 @@ def frames():
         return list(itertools.islice(source, 8))
 
 
-SETTINGS = EstimatorSettings(depth_error=DEPTH_ERROR, max_depth=1e5)
+SETTINGS = EstimatorSettings(depth_relative_std=DEPTH_ERROR, max_depth=1e5)
 
 
 def test_depth_and_motion_of_a_video_keep_one_unit(frames):

@@ -9,7 +9,6 @@ import pytest
 import torch
 from training_helpers import Room
 
-from depth_motion_ros.training.options import RecipeError
 from depth_motion_ros.training.pairs import (
     Order,
     PairDataset,
@@ -18,7 +17,7 @@ from depth_motion_ros.training.pairs import (
     find_pairs,
     slots_of,
 )
-from depth_motion_ros.training.recipe import DataSection, Recipe, parse_recipe
+from depth_motion_ros.training.recipe import DataSection, Recipe, RecipeError, parse_recipe
 
 
 class Shifted:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from depth_motion_ros.training.options import RecipeError
-from depth_motion_ros.training.recipe import Recipe, load_recipe, parse_recipe, shipped_recipes
+from depth_motion_ros.training.recipe import (
+    Recipe,
+    RecipeError,
+    load_recipe,
+    parse_recipe,
+    shipped_recipes,
+)
 
 
 @pytest.mark.parametrize("name", ["default", "depth", "joint", "li2020", "motion"])

@@ -10,9 +10,8 @@ import torch
 from training_helpers import Room
 
 from depth_motion_ros.training.datamodule import TrainingData
-from depth_motion_ros.training.options import RecipeError
 from depth_motion_ros.training.pairs import PairDataset, collate
-from depth_motion_ros.training.recipe import Recipe, parse_recipe
+from depth_motion_ros.training.recipe import Recipe, RecipeError, parse_recipe
 from depth_motion_ros.training.report import read_curves
 from depth_motion_ros.training.resident import PlanDataset, ResidentFrames, joined_plans
 from depth_motion_ros.training.run import RunOptions, train

@@ -60,7 +60,7 @@ def test_what_is_delivered_is_used_from_the_next_frame_on(
     learner.publish(message(adapted(base, 1).to_bytes()))
     node.wait_value("weights_version", "first+1")
     assert node.values["weights_parent"] == "first"
-    assert node.values["weights_before"] == "first"
+    assert node.values["weights_rollback_target"] == "first"
     node.serve()
     assert node.received["depth/image"][-1].data != before
     assert "'first+1' (of 'first') from the topic are in use" in node.process.log

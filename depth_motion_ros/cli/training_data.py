@@ -12,8 +12,7 @@ from depth_motion_ros.sources.sequence import is_sequence
 from depth_motion_ros.sources.simulator.families import FAMILIES
 from depth_motion_ros.training.datamodule import TrainingData
 from depth_motion_ros.training.frames import FrameSet, MemoryFrames, SequenceFrames
-from depth_motion_ros.training.options import RecipeError
-from depth_motion_ros.training.recipe import Recipe
+from depth_motion_ros.training.recipe import Recipe, RecipeError
 from depth_motion_ros.training.simulated import RenderedPairs
 
 SIMULATED = "sim:"

@@ -37,7 +37,7 @@ _FOLLOWED = 2
 # Share of the usual agreement below which a second start is tried.
 _FEW = 0.8
 # No depth map is more exact than this.
-_MIN_DEPTH_ERROR = 0.01
+_MIN_DEPTH_RELATIVE_STD = 0.01
 
 
 def align(
@@ -48,7 +48,7 @@ def align(
     starts: Sequence[Doubles],
     residual: Floats | None,
     camera: Camera,
-    depth_error: float,
+    depth_relative_std: float,
     usual_agreement: float = 0.0,
 ) -> Alignment | None:
     """Start from a motion; minimise the difference of the images over what is static.
@@ -64,9 +64,10 @@ def align(
     camera to the previous one's axes; the one that explains the coarsest level best.
     residual: (H, W, 3) the network's motion of what moves by itself, None = nothing does. camera:
     of the image, undistorted.
-    depth_error: standard deviation of the relative error of depth, of its smooth part over the
-        image and of the rest alike. usual_agreement: share of the corners that agreed on the motion
-        in earlier pairs; where much fewer do, they are also followed straight from the last start.
+    depth_relative_std: standard deviation of the relative error of depth, of its smooth part over
+        the image and of the rest alike. usual_agreement: share of the corners that agreed on the
+        motion in earlier pairs; where much fewer do, they are also followed straight from the last
+        start.
 
     None where the images share too little, or show too little.
     """
@@ -84,7 +85,7 @@ def align(
             found = search.follow(grey, previous_grey, rho, weight, camera)
             if search.agreement is not None and search.agreement < _FEW * usual_agreement:
                 # Something large may have taken the coarse levels with it.
-                second = Search(starts[-1], search.typical, search.depth_error)
+                second = Search(starts[-1], search.typical, search.depth_relative_std)
                 other = second.follow(grey, previous_grey, rho, weight, camera)
                 if other is not None and second.agrees_better(search):
                     return other
@@ -97,7 +98,9 @@ def align(
             continue
         if search is None:
             start = _best_start(starts, template, previous_greys[halvings])
-            search = Search(start, typical(rhos[-1]), max(depth_error, _MIN_DEPTH_ERROR))
+            search = Search(
+                start, typical(rhos[-1]), max(depth_relative_std, _MIN_DEPTH_RELATIVE_STD)
+            )
         seen = template.weight
         if previous_depth is not None:
             seen = seen * search.was_seen(template, previous_depth)

@@ -42,18 +42,22 @@ def depth_jacobian(
 
 
 def smooth_part(
-    error: Floats, variance: Floats, index: NDArray[np.intp], camera: Camera, depth_error: float
+    error: Floats,
+    variance: Floats,
+    index: NDArray[np.intp],
+    camera: Camera,
+    depth_relative_std: float,
 ) -> NDArray[np.float64]:
     """(WAVES,) the smooth part of an error that is known at some pixels; 0 if that is noise.
 
-    error, variance: (N,), index: (N,) flat pixel. depth_error: standard deviation of the smooth
-    part.
+    error, variance: (N,), index: (N,) flat pixel. depth_relative_std: of the
+    smooth part.
     """
     shapes = _maps(*camera.size).take(index, axis=1)
     rest = np.float32(1.4826 * median(np.abs(error))) ** 2
     weight = 1 / (_ALIKE * (variance + rest + error * error / _FREEDOM))
     H = ((shapes * weight) @ shapes.T).astype(np.float64)
-    H[np.diag_indices(WAVES)] += depth_error**-2
+    H[np.diag_indices(WAVES)] += depth_relative_std**-2
     b = (shapes @ (weight * error)).astype(np.float64)
     found = np.linalg.solve(H, b)
     # As much is gained on mere noise, by so many unknowns.

@@ -79,7 +79,7 @@ class Alignment:
     points: pixels used at the finest level. iterations: of all levels.
     is_better: whether this is another motion than the start; none that is clearly better may have
         been found.
-    depth_error: (WAVES,) the smooth error of depth that was found, for ``correction``.
+    smooth_depth_error: (WAVES,) the smooth error of depth that was found, for ``correction``.
     structure: the points that were followed and their depth, if corners were.
     agreement: share of the corners looked for that obey this motion; None = there are few corners.
     """
@@ -91,7 +91,7 @@ class Alignment:
     points: int
     iterations: int
     is_better: bool
-    depth_error: Doubles
+    smooth_depth_error: Doubles
     structure: Structure | None = None
     agreement: float | None = None
 
@@ -99,15 +99,15 @@ class Alignment:
 class Search:
     """The motion sought, from level to level, with the light and the smooth error of depth."""
 
-    def __init__(self, start: Doubles, inverse_depth: float, depth_error: float) -> None:
-        """start: (4, 4). inverse_depth: typical of the scene, > 0. depth_error: > 0."""
+    def __init__(self, start: Doubles, inverse_depth: float, depth_relative_std: float) -> None:
+        """start: (4, 4). inverse_depth: typical of the scene, > 0. depth_relative_std: > 0."""
         self._start = self._motion = start
         length = float(np.linalg.norm(start[:3, 3]))
         turn = _START_TURN + _START_SHARE * angle_of(start)
         step = _START_STEP / inverse_depth + _START_SHARE * length
         # Of the motion, gain and bias (nothing is known of them), and the waves.
         self._prior = np.array(
-            [step**-2] * 3 + [turn**-2] * 3 + [0.0] * 2 + [depth_error**-2] * WAVES
+            [step**-2] * 3 + [turn**-2] * 3 + [0.0] * 2 + [depth_relative_std**-2] * WAVES
         )
         # How far each of them has come from where the prior has it: motion = start · exp(offset),
         # to first order.
@@ -117,7 +117,7 @@ class Search:
         self._spread = _MIN_SPREAD
         self._iterations = 0
         self._last_step = np.zeros(6)
-        self.typical, self.depth_error = inverse_depth, depth_error
+        self.typical, self.depth_relative_std = inverse_depth, depth_relative_std
         self.agreement: float | None = None
 
     def agrees_better(self, other: Search) -> bool:
@@ -183,7 +183,7 @@ class Search:
         better_depth = inverse_depth / correction(self._offset[8:], *camera.size)
         tracks = follow(grey, previous, better_depth, weight, self._motion, camera)
         offset, prior = self._offset[:6], self._prior[:6]
-        found = solve(tracks, self._motion, offset, prior, camera, self.depth_error)
+        found = solve(tracks, self._motion, offset, prior, camera, self.depth_relative_std)
         if tracks.tried >= _MANY_CORNERS:
             self.agreement = 0.0 if found is None else found.agreement
         if found is None:
@@ -203,7 +203,7 @@ class Search:
             tracks.inverse_depth.size,
             self._iterations,
             is_better,
-            -smooth_error(as_told, tracks, found, camera, self.depth_error),
+            -smooth_error(as_told, tracks, found, camera, self.depth_relative_std),
             Structure.of(tracks, found, camera),
             self.agreement,
         )
@@ -251,7 +251,7 @@ class Search:
         # Motion · exp(e): in the axes of this camera.
         step = self._motion[:3, :3].T @ self._motion[:3, 3]
         along = np.outer(step, step)
-        covariance[:3, :3] += (WANDER * self.depth_error) ** 2 * along
+        covariance[:3, :3] += (WANDER * self.depth_relative_std) ** 2 * along
         across = np.trace(along) * np.eye(3) - along
         covariance[:3, :3] += (_CALIBRATION / focal) ** 2 * across
         return np.asarray(0.5 * (covariance + covariance.T), np.float64)
@@ -267,7 +267,7 @@ class Search:
 
     def _weight(self, difference: Floats, pull: Floats, seen: Floats) -> Floats:
         """Information by Student's t, less where depth moves the point along the gradient."""
-        by_depth = np.float32(_SHARED * self.depth_error) * pull
+        by_depth = np.float32(_SHARED * self.depth_relative_std) * pull
         variance = np.float32(self._spread**2) + by_depth * by_depth
         freedom = np.float32(_FREEDOM)
         return seen * (freedom + 1) / (freedom * variance + difference * difference)

@@ -92,7 +92,7 @@ def solve(
     offset: Doubles,
     prior: Doubles,
     camera: Camera,
-    depth_error: float,
+    depth_relative_std: float,
 ) -> TrackedMotion | None:
     """Gauss-Newton on the reprojection of the tracks over motion and each one's depth.
 
@@ -111,7 +111,7 @@ def solve(
     motion, error = start, np.zeros(count, np.float32)
     step, H = np.zeros(6), np.eye(6)
     spread = _FIRST_SPREAD
-    depth_variance, prior = np.float32(depth_error**2), _PRIOR * prior
+    depth_variance, prior = np.float32(depth_relative_std**2), _PRIOR * prior
     J, tied = np.empty((6, 2 * count), np.float32), True
     for iteration in range(_ITERATIONS):
         rho = tracks.inverse_depth * np.exp(error)
@@ -123,7 +123,7 @@ def solve(
             spread = max(_MIN_SPREAD, 1.4826 * median(np.abs(across)))
         noise = np.float32(spread**2)
         if not tied:
-            depth_variance = _doubt(depth_error, median(seen.pull))
+            depth_variance = _doubt(depth_relative_std, median(seen.pull))
         total = noise + depth_variance * seen.pull**2
         weight = _student(across**2 / noise + along**2 / total, tracks.weight)
         _jacobian(tracks, rho, seen, (K @ motion[:3, :3]).astype(np.float32), J)
@@ -150,7 +150,7 @@ def solve(
         shown, variance = along / seen.pull, noise / seen.pull**2
     known = seen.pull > spread
     longer, length_variance = _middle(
-        shown[known], variance[known] + depth_error**2, tracks.weight[known]
+        shown[known], variance[known] + depth_relative_std**2, tracks.weight[known]
     )
     motion = motion.copy()
     motion[:3, 3] *= np.exp(longer)
@@ -192,13 +192,13 @@ def loss_of(tracks: Tracks, motion: Doubles, camera: Camera, like: TrackedMotion
     return _loss(across**2 / noise + along**2 / total, tracks.weight)
 
 
-def _doubt(depth_error: float, parallax: float) -> np.float32:
+def _doubt(depth_relative_std: float, parallax: float) -> np.float32:
     """Variance of ln(depth) that a track has about the motion.
 
     parallax: pixels, of the tracks in the middle.
     """
     share = parallax**4 / (parallax**4 + _PARALLAX**4)
-    return np.float32((1 + (_ALIKE - 1) * share) * depth_error**2)
+    return np.float32((1 + (_ALIKE - 1) * share) * depth_relative_std**2)
 
 
 def _look(tracks: Tracks, inverse_depth: Floats, motion: Doubles, K: Doubles) -> _Seen:

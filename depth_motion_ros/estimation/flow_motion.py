@@ -31,7 +31,7 @@ _DOUBTFUL, _SURE, _SURE_PIXELS = 2.5, 7.0, 12
 # Depth is told too far (thin things are missed) further than too near: nothing is beyond infinity.
 _TOO_FAR = 5 / 3
 # However good depth is on the whole, at edges and thin things it is wrong by more.
-_LEAST_DEPTH_ERROR = 0.3
+_MIN_DEPTH_RELATIVE_STD = 0.3
 # What looks endlessly far above the horizon is taken to be so (sky), at the price of so many
 # standard deviations. Flow of clouds is uncertain by so many more pixels. Below the horizon is the
 # ground: what looks endlessly far there drives ahead, as fast as the camera.
@@ -76,7 +76,7 @@ class FlowMotion:
         pair: PairMotion,
         camera: Camera,
         stamps: tuple[int, int],
-        depth_error: float,
+        depth_relative_std: float,
         least: float,
         up: Doubles,
     ) -> Floats:
@@ -84,18 +84,18 @@ class FlowMotion:
         axes; one for each patch, zero where nothing moves or nothing is known.
 
         followed: the optical flow between the two frames. depth: (H, W) in the unit of the pair,
-        NaN = unknown. stamps: ns, of the previous frame and this one. depth_error: relative
+        NaN = unknown. stamps: ns, of the previous frame and this one. depth_relative_std: relative
         standard deviation of depth. least: length of T_res per second below which nothing counts
         as moving.
         """
-        depth_error = max(depth_error, _LEAST_DEPTH_ERROR)
+        depth_relative_std = max(depth_relative_std, _MIN_DEPTH_RELATIVE_STD)
         size = depth.shape[1::-1]
         flow = followed.flow.resized(size)
         known = ~np.isnan(depth)
         z = np.where(known, depth, np.float32(1))
         seen = rigid_flow(flow, z, pair.rotation, pair.translation, pair.covariance, camera)
         good = flow.good & known
-        seen = without_motion_error(seen, good, depth_error)
+        seen = without_motion_error(seen, good, depth_relative_std)
         dt = (stamps[1] - stamps[0]) * 1e-9
         x, y, frames = self._averaged(seen, flow, good, stamps, dt)
         length_x = x * seen.point[2] * np.float32(1 / camera.fx)
@@ -104,7 +104,7 @@ class FlowMotion:
         fast = length_x * length_x + length_y * length_y > slowest * slowest
         ray_x, ray_y = rays(camera)
         sky = ray_x * up[0] + ray_y * up[1] + up[2] > 0
-        sigmas = _significance(x, y, frames, seen, depth_error, sky)
+        sigmas = _significance(x, y, frames, seen, depth_relative_std, sky)
         judged = frames > 0
         moves = _patches(np.where(fast & judged, sigmas, np.float32(0)))
         if moves.any():
@@ -149,7 +149,7 @@ def _significance(
     y: Floats,
     frames: Floats,
     seen: RigidFlow,
-    depth_error: float,
+    depth_relative_std: float,
     sky: NDArray[np.bool_],
 ) -> Floats:
     """(H, W) standard deviations by which (x, y) is more than noise."""
@@ -161,7 +161,7 @@ def _significance(
     xx, yy, xy = seen.motion_variance()
     xx, yy, xy = independent * (xx + noise), independent * (yy + noise), independent * xy
     towards = np.where(x * jx + y * jy > 0, np.float32(1), np.float32(_TOO_FAR**2))
-    by_depth = np.float32(depth_error**2) * towards
+    by_depth = np.float32(depth_relative_std**2) * towards
     a, b, c = xx + by_depth * jx * jx, xy + by_depth * jx * jy, yy + by_depth * jy * jy
     squared = _squared(x, y, a, b, c)
     if not sky.any():

@@ -34,7 +34,7 @@ class Inference:
     camera: the frame's own, at the engine's size; None = the learned one is to serve. K: (3, 3),
     looked for where no pair shows the intrinsics yet. squeeze: fx / fy at the engine's size of a
     camera with square pixels. forgets_camera, new_weights: another camera, other weights began
-    here. depth_error: of those weights, where somebody said. with_flow: whether moving objects are
+    here. depth_relative_std: of those weights, if given. with_flow: whether moving objects are
     asked for. flow: the optical flow from this frame to the one before, to tell of them.
     """
 
@@ -47,7 +47,7 @@ class Inference:
     reset_reason: str
     forgets_camera: bool
     new_weights: bool
-    depth_error: float | None
+    depth_relative_std: float | None
     with_flow: bool
     flow: Future[Followed] | None
 
@@ -70,14 +70,14 @@ class Inferrer:
         self._input: tuple[tuple[int, ...], str] | None = None
         self._reset_reason = ""
         self._forgets_camera = self._new_weights = False
-        self._depth_error: float | None = None
+        self._depth_relative_std: float | None = None
 
     def reset(self, reason: str) -> None:
         """The next frame counts as the first."""
         self._previous = None
         self._reset_reason = reason
 
-    def use_engine(self, engine: Engine, depth_error: float | None) -> None:
+    def use_engine(self, engine: Engine, depth_relative_std: float | None) -> None:
         """See ``Estimator.use_engine``."""
         if engine.input_size != self._size:
             self._size = engine.input_size
@@ -88,7 +88,7 @@ class Inferrer:
             depth = engine.step(None, None, view.image).depth
             self._previous = replace(self._previous, view=replace(view, depth=depth))
         self.engine = engine
-        self._new_weights, self._depth_error = True, depth_error
+        self._new_weights, self._depth_relative_std = True, depth_relative_std
 
     def infer(
         self, frame: Frame, settings: EstimatorSettings, with_flow: bool, frame_id: str
@@ -109,11 +109,11 @@ class Inferrer:
         now = Seen(frame.stamp, View(image, raw.depth, detail))
         inference = Inference(
             now, raw, previous, camera, K, self._squeeze(frame.image), self._reset_reason,
-            self._forgets_camera, self._new_weights, self._depth_error, with_flow, flow,
+            self._forgets_camera, self._new_weights, self._depth_relative_std, with_flow, flow,
         )  # fmt: skip
         self._previous, self._reset_reason = now, ""
         self._forgets_camera = self._new_weights = False
-        self._depth_error = None
+        self._depth_relative_std = None
         return inference
 
     def _reset_if_discontinuous(self, frame: Frame, frame_id: str, max_gap: float) -> None:

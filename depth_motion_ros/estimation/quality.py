@@ -158,13 +158,16 @@ def judge(
         return "static", f"the images differ by {identity:.4f}, and no motion explains it"
     if errors.valid_fraction < settings.min_valid:
         return "lost", f"the frames share only {errors.valid_fraction:.0%} of the image"
-    if errors.likeness < settings.min_likeness:
+    if errors.likeness < settings.min_image_correlation:
         return "lost", (
             f"the two images do not show the same place: their details correlate by "
-            f"{errors.likeness:.2f}, less than {settings.min_likeness:g}"
+            f"{errors.likeness:.2f}, less than {settings.min_image_correlation:g}"
         )
-    if photometric > settings.lost_error:
-        return "lost", f"photometric error {photometric:.3f} exceeds {settings.lost_error:g}"
+    if photometric > settings.max_photometric_error:
+        return (
+            "lost",
+            f"photometric error {photometric:.3f} exceeds {settings.max_photometric_error:g}",
+        )
     if not is_aligned and photometric > settings.lost_ratio * max(identity, settings.static_error):
         return "lost", f"photometric error {photometric:.3f}, without any motion {identity:.3f}"
     return "ok", ""

@@ -138,13 +138,15 @@ def rigid_flow(
     return RigidFlow(point, left_x, left_y, by_depth, covariance, rotation, turned, focal)
 
 
-def without_motion_error(seen: RigidFlow, good: NDArray[np.bool_], depth_error: float) -> RigidFlow:
+def without_motion_error(
+    seen: RigidFlow, good: NDArray[np.bool_], depth_relative_std: float
+) -> RigidFlow:
     """The same with the camera's motion that most of the good flow agrees on.
 
     The motion was found by other means; where it is off by little, everything seems to move.
     It stays within its covariance, which becomes what both leave open.
 
-    depth_error: relative standard deviation of depth.
+    depth_relative_std: relative standard deviation of depth.
     """
     found = np.flatnonzero(good)
     if len(found) < _FEWEST:
@@ -157,7 +159,7 @@ def without_motion_error(seen: RigidFlow, good: NDArray[np.bool_], depth_error: 
     # Rotate to along and across the way depth moves the pixel: independent there.
     length = np.maximum(np.sqrt((d * d).sum(axis=0)), 1e-9)
     c, s = d / length
-    sigma = np.sqrt(np.stack((noise + (depth_error * length) ** 2, noise)))
+    sigma = np.sqrt(np.stack((noise + (depth_relative_std * length) ** 2, noise)))
     r = np.stack((c * r[0] + s * r[1], c * r[1] - s * r[0])) / sigma
     J = np.stack((c[:, None] * J[0] + s[:, None] * J[1], c[:, None] * J[1] - s[:, None] * J[0]))
     J /= sigma[..., None]

@@ -28,14 +28,14 @@ class SteadyUnit:
     mean unit stays, pulls it back.
     """
 
-    def __init__(self, depth_error: float) -> None:
-        """depth_error: relative standard deviation of the error of the network's depth."""
-        self.doubt(depth_error)
+    def __init__(self, depth_relative_std: float) -> None:
+        """depth_relative_std: relative standard deviation of the error of the network's depth."""
+        self.doubt(depth_relative_std)
         self.reset()
 
-    def doubt(self, depth_error: float) -> None:
-        """Another ``depth_error`` from now on."""
-        self._wander = max(WANDER * depth_error, _MIN_WANDER) ** 2
+    def doubt(self, depth_relative_std: float) -> None:
+        """Another ``depth_relative_std`` from now on."""
+        self._wander = max(WANDER * depth_relative_std, _MIN_WANDER) ** 2
 
     def reset(self) -> None:
         """The next frame's unit is the network's."""

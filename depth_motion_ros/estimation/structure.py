@@ -98,7 +98,7 @@ class Structure:
 
 
 def smooth_error(
-    as_told: Tracks, tracks: Tracks, found: TrackedMotion, camera: Camera, depth_error: float
+    as_told: Tracks, tracks: Tracks, found: TrackedMotion, camera: Camera, depth_relative_std: float
 ) -> NDArray[np.float64]:
     """(WAVES,) of ln(inverse depth) by the depth map.
 
@@ -110,4 +110,4 @@ def smooth_error(
     error = found.error[good] + np.log(tracks.inverse_depth[good] / as_told.inverse_depth[good])
     # The unit of length is no error.
     error -= np.float32(median(error))
-    return smooth_part(error, found.variance[good], tracks.index[good], camera, depth_error)
+    return smooth_part(error, found.variance[good], tracks.index[good], camera, depth_relative_std)

@@ -16,22 +16,21 @@ from rclpy.task import Future as RosFuture
 from std_srvs.srv import Trigger
 
 from depth_motion_ros.engines.engine import EngineError
-from depth_motion_ros.estimation.settings import SettingsError
-from depth_motion_ros.models.config import ConfigError
 from depth_motion_ros.models.weights import WeightsError
 from depth_motion_ros.nodes.depth_motion_parameters import DEPTH_MOTION_PARAMETERS
 from depth_motion_ros.nodes.diagnostics import OncePerCause, Tally, diagnostic_array
 from depth_motion_ros.nodes.log_bridge import LogBridge
 from depth_motion_ros.nodes.networks import EngineBuilder, EngineOptions
-from depth_motion_ros.nodes.parameters import ParameterServer, Value
+from depth_motion_ros.nodes.parameters import ParameterServer
 from depth_motion_ros.nodes.pipeline import Pipeline, estimator_settings
 from depth_motion_ros.nodes.shutdown import run_node
 from depth_motion_ros.nodes.status import StatusWriter
 from depth_motion_ros.nodes.transforms import TransformsMissingError
+from depth_motion_ros.settings import SettingsError, Value
 
 _FOLLOW_PERIOD = 0.5  # s between two looks at what the publishers offer
 _UNCONFIGURED, _ACTIVE = "unconfigured", "active"
-_EXPECTED = (ConfigError, EngineError, SettingsError, TransformsMissingError, WeightsError)
+_EXPECTED = (EngineError, SettingsError, TransformsMissingError, WeightsError)
 
 
 class BrokenEngineError(RuntimeError):

@@ -17,7 +17,7 @@ from depth_motion_ros.estimation.estimator import Estimator
 from depth_motion_ros.estimation.estimator import Outputs as Computed
 from depth_motion_ros.estimation.inference import Inference
 from depth_motion_ros.estimation.odometry import OdometryState
-from depth_motion_ros.estimation.settings import EstimatorSettings, SettingsError
+from depth_motion_ros.estimation.settings import EstimatorSettings
 from depth_motion_ros.estimation.stopwatch import NOTHING, Cost, Stopwatch
 from depth_motion_ros.geometry.camera import Camera, CameraError
 from depth_motion_ros.nodes.camera_info import CameraPairing
@@ -26,6 +26,7 @@ from depth_motion_ros.nodes.diagnostics import Served, Tally
 from depth_motion_ros.nodes.engine_slot import EngineSlot
 from depth_motion_ros.nodes.messages import stamp_from_message
 from depth_motion_ros.nodes.outputs import FLOW
+from depth_motion_ros.settings import SettingsError
 from depth_motion_ros.sources.frame import Frame
 
 # Failing frames in a row after which the engine is given up: one alone may be the memory of a GPU
@@ -135,13 +136,13 @@ class Perception:
         """New values of some of EstimatorSettings, from the next frame on."""
         self._estimator.settings = replace(self._estimator.settings, **changes)
 
-    def exchange_engine(self, exchange: Callable[[], None], depth_error: float) -> None:
+    def exchange_engine(self, exchange: Callable[[], None], depth_relative_std: float) -> None:
         """Go on with what ``exchange`` puts into the slot, without a jump in the motion.
 
-        depth_error: the setting of that name for the new weights.
+        depth_relative_std: the setting of that name for the new weights.
         """
         exchange()
-        self._estimator.use_engine(self._engine, depth_error)
+        self._estimator.use_engine(self._engine, depth_relative_std)
 
     def serve(self, arrival: Arrival) -> None:
         """Handle one image; whatever is wrong with it is counted, told once and survived."""
@@ -230,7 +231,8 @@ class Perception:
         self._note(estimate)
         if estimate.is_silent:
             self._report(
-                "scale unknown", "unknown_scale is silent: no output until a source knows the metre"
+                "scale unknown",
+                "publish_unscaled is false: nothing is published until a source knows the scale",
             )
             return estimate.refinement
         if knows_mount and estimate.motion is not None:

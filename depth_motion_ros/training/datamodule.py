@@ -13,7 +13,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from depth_motion_ros.training.frames import FrameSet
 from depth_motion_ros.training.module import Simulator
-from depth_motion_ros.training.options import RecipeError
 from depth_motion_ros.training.pairs import (
     PairDataset,
     ResumableLoader,
@@ -23,7 +22,7 @@ from depth_motion_ros.training.pairs import (
     collate,
     slots_of,
 )
-from depth_motion_ros.training.recipe import Recipe
+from depth_motion_ros.training.recipe import Recipe, RecipeError
 from depth_motion_ros.training.resident import PlanDataset, joined_plans
 
 

@@ -18,9 +18,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from depth_motion_ros.training.augment import Window, draw_jitter, draw_window, whole
 from depth_motion_ros.training.frames import FrameSet
-from depth_motion_ros.training.options import RecipeError
 from depth_motion_ros.training.pair_triangulation import PairTriangulation, Triangulated
-from depth_motion_ros.training.recipe import DataSection, Recipe
+from depth_motion_ros.training.recipe import DataSection, Recipe, RecipeError
 
 # Flow is only asked for its median, so a thumbnail is enough.
 _THUMBNAIL_WIDTH = 128
