@@ -79,6 +79,18 @@ def test_the_diagnostics_say_what_runs(node: Node) -> None:
     )
 
 
+def test_lengths_without_a_source_of_scale_are_a_warning_that_names_the_cure(node: Node) -> None:
+    def warned() -> bool:
+        node.serve()
+        values = node.values
+        return values["level"] == "1" and values["message"].startswith("no source of metric scale")
+
+    node.ros.wait(warned, "the warning")
+    assert node.values["metric"] == "false"
+    assert node.values["message"].endswith("publish odom_in, or set camera_height or scale")
+    assert node.process.log.count("no source of metric scale") == 1
+
+
 def test_parameters_are_refused_with_the_reason_or_change_the_output(node: Node) -> None:
     def put(name: str, value: Any) -> Any:
         return node.ros.set_parameter(f"{NAMESPACE}/depth_motion", name, value)
@@ -86,7 +98,7 @@ def test_parameters_are_refused_with_the_reason_or_change_the_output(node: Node)
     refused = {
         ("max_depth", -1.0): "max_depth",
         ("point_stride", 0): "Min: 1",
-        ("depth_encoding", "64FC1"): "32FC1 | 16UC1",
+        ("depth_encoding", "64FC1"): "one of 32FC1, 16UC1",
         ("min_depth", 500.0): "less than max_depth",
         ("engine", "cpu"): "clean up the node first",
         ("autostart", False): "restart the node",

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from depth_motion_ros.estimation.estimate import Scale
 from depth_motion_ros.estimation.estimator import Estimator
 from depth_motion_ros.estimation.point_cloud import rays
-from depth_motion_ros.estimation.scale import UNKNOWN, FirstKnown, Observation, UnitUntilKnown
+from depth_motion_ros.estimation.scale import UNKNOWN_SCALE, FirstKnown, Observation, UnitUntilKnown
 from depth_motion_ros.estimation.scale_filter import ScaleFilter
 from depth_motion_ros.estimation.scale_height import CameraHeightScale, ground
 from depth_motion_ros.estimation.scale_odometry import OdometryScale
@@ -42,7 +42,7 @@ def ahead(metres, scale=TRUE):
 def drive(source, count, noise=0.0, slip=(), seed=0):
     """A straight drive at 1 m/s. slip: frames whose odometry stands still."""
     rng = np.random.default_rng(seed)
-    x, scale = 0.0, UNKNOWN
+    x, scale = 0.0, UNKNOWN_SCALE
     source.add(0, moved())
     for index in range(1, count + 1):
         x += 0.0 if index in slip else 0.1
@@ -60,7 +60,7 @@ def test_a_straight_drive_tells_the_scale():
 
 
 def test_too_few_steps_tell_nothing():
-    assert drive(OdometryScale(BODY_FROM_OPTICAL), 4) == UNKNOWN
+    assert drive(OdometryScale(BODY_FROM_OPTICAL), 4) == UNKNOWN_SCALE
 
 
 def test_slipping_wheels_are_outliers():
@@ -87,7 +87,7 @@ def test_standing_still_tells_nothing_and_forgets_nothing():
 def test_a_unit_that_drifts_is_followed():
     source = OdometryScale(BODY_FROM_OPTICAL)
     source.add(0, moved())
-    scale = UNKNOWN
+    scale = UNKNOWN_SCALE
     for index in range(1, 101):
         source.add(index * PERIOD, moved(0.1 * index))
         # 3 % in a second, 30 % in all.
@@ -165,7 +165,7 @@ def test_a_change_of_unit_that_is_known_need_not_be_learnt():
 def test_odometry_may_come_late():
     source = OdometryScale(BODY_FROM_OPTICAL)
     for index in range(1, 11):
-        assert source.update(seen(index, ahead(0.1))) == UNKNOWN
+        assert source.update(seen(index, ahead(0.1))) == UNKNOWN_SCALE
     for index in range(11):
         source.add(index * PERIOD, moved(0.1 * index))
     assert source.update(Observation(11 * PERIOD, CAMERA_DEPTH, CAMERA)).value == pytest.approx(
@@ -226,7 +226,7 @@ def test_the_camera_s_height_makes_the_depth_metric():
     depth, _ = floor(1.4 / TRUE)
     scales = [source.update(Observation(i * PERIOD, depth, CAMERA)) for i in range(5)]
     # One bad frame must not set the scale: the first ones are heard and not told.
-    assert scales[0] == UNKNOWN
+    assert scales[0] == UNKNOWN_SCALE
     assert scales[-1].source == "camera_height"
     assert scales[-1].value == pytest.approx(TRUE, rel=1e-3)
     assert scales[-1].variance >= 0.05**2
@@ -275,8 +275,10 @@ class Saying:
 
 def test_the_first_that_knows_is_believed():
     height, constant = Scale(3.0, "camera_height"), Scale(2.0, "constant")
-    assert FirstKnown([Saying(UNKNOWN), Saying(height), Saying(constant)]).update(None) == height
-    assert FirstKnown([Saying(UNKNOWN)]).update(None) == UNKNOWN
+    assert (
+        FirstKnown([Saying(UNKNOWN_SCALE), Saying(height), Saying(constant)]).update(None) == height
+    )
+    assert FirstKnown([Saying(UNKNOWN_SCALE)]).update(None) == UNKNOWN_SCALE
 
 
 def test_the_estimator_turns_metric_with_odometry_and_stays_so():

@@ -12,16 +12,16 @@ from depth_motion_ros.geometry.camera import Camera
 
 # Seconds in which fewer corners become usual, and how fast more do: what hides them passes, what
 # shows more of them stays.
-_FORGETS, _LEARNS = 5.0, 0.3
+_FALL_TIME_S, _RISE_SHARE_PER_PAIR = 5.0, 0.3
 # Pixels by which all corners may be off together where none agree, and the power of the share that
 # is missing. Of 1,516 pairs of nine simulated scenes, errors were as large as claimed without it
 # where at least 90 % as many agreed as usually, larger by 2 where 70 to 80 % did, by 10 to 20
 # where 50 to 60 %.
-_OFF, _POWER = 4.0, 2
+_MOTION_ERROR_PX, _MOTION_ERROR_EXPONENT = 4.0, 2
 
 # Part of the usual below which another odometry is asked, radians by which its direction may
 # differ, and its shortest step, in metres, that has one.
-_FEWER, _ASIDE, _SHORTEST = 0.85, math.radians(15.0), 0.02
+_ASK_OTHER_RATIO, _MAX_DIRECTION_DIFFERENCE_RAD, _MIN_STEP_M = 0.85, math.radians(15.0), 0.02
 
 
 class Agreement:
@@ -68,7 +68,7 @@ class Agreement:
                 "something large moves before the camera, or the image is spoilt"
             )
         aside = _angle_between(pair.translation, other)
-        if least > 0 and part < _FEWER and aside > _ASIDE:
+        if least > 0 and part < _ASK_OTHER_RATIO and aside > _MAX_DIRECTION_DIFFERENCE_RAD:
             return pair.lost(
                 f"{share:.0%} of the corners agree on a motion, where usually {usual:.0%} do, and "
                 f"it goes {math.degrees(aside):.0f} degrees aside of what the odometry says: "
@@ -78,14 +78,14 @@ class Agreement:
         depth = view.depth[::4, ::4]
         known = depth[np.isfinite(depth)]
         focal = 0.5 * (camera.fx + camera.fy) * view.detail.shape[1] / camera.width
-        turn = _OFF * (1 - part) ** _POWER / focal
+        turn = _MOTION_ERROR_PX * (1 - part) ** _MOTION_ERROR_EXPONENT / focal
         return pair.doubted(turn, float(np.median(known)) if known.size else 1.0)
 
     def _compared(self, stamp: int, share: float) -> float:
         """As a part of what is usual, at most 1."""
         usual = share if self._usual is None else self._usual
         elapsed = max(0, stamp - self._stamp) * 1e-9
-        follow = _LEARNS if share > usual else 1 - math.exp(-elapsed / _FORGETS)
+        follow = _RISE_SHARE_PER_PAIR if share > usual else 1 - math.exp(-elapsed / _FALL_TIME_S)
         self._usual, self._stamp = usual + follow * (share - usual), stamp
         return min(1.0, share / usual) if usual > 0 else 1.0
 
@@ -95,7 +95,7 @@ def _angle_between(translation: NDArray[np.float64], other: NDArray[np.float64] 
     if other is None:
         return 0.0
     lengths = float(np.linalg.norm(translation)), float(np.linalg.norm(other[:3, 3]))
-    if lengths[0] == 0 or lengths[1] < _SHORTEST:
+    if lengths[0] == 0 or lengths[1] < _MIN_STEP_M:
         return 0.0
     cosine = float(translation @ other[:3, 3]) / (lengths[0] * lengths[1])
     return math.acos(min(1.0, max(-1.0, cosine)))

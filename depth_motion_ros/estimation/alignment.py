@@ -14,7 +14,7 @@ from depth_motion_ros.estimation.alignment_images import (
     static_weight,
     typical,
 )
-from depth_motion_ros.estimation.alignment_search import MIN_POINTS, Alignment, Search
+from depth_motion_ros.estimation.alignment_search import MIN_POINT_COUNT, Alignment, Search
 from depth_motion_ros.estimation.alignment_template import (
     Floats,
     Template,
@@ -30,12 +30,12 @@ Doubles = NDArray[np.float64]
 
 # (halvings of the image, pixels of a cell, most iterations, pixels of the level below which a step
 # is the last): few points and large steps first, and no more than the next level needs.
-_LEVELS = ((3, 1, 6, 0.05), (2, 2, 4, 0.05), (1, 4, 3, 0.05), (0, 4, 3, 0.03))
+_PYRAMID_LEVELS = ((3, 1, 6, 0.05), (2, 2, 4, 0.05), (1, 4, 3, 0.05), (0, 4, 3, 0.03))
 # From less halvings on, corners can be followed, which says more than the differences do: the finer
 # levels are for images that have too few.
-_FOLLOWED = 2
+_TRACKING_MIN_HALVINGS = 2
 # Share of the usual agreement below which a second start is tried.
-_FEW = 0.8
+_SECOND_START_RATIO = 0.8
 # No depth map is more exact than this.
 _MIN_DEPTH_RELATIVE_STD = 0.01
 
@@ -71,7 +71,7 @@ def align(
 
     None where the images share too little, or show too little.
     """
-    count = 1 + max(halvings for halvings, *_ in _LEVELS)
+    count = 1 + max(halvings for halvings, *_ in _PYRAMID_LEVELS)
     grey, previous_grey = grey_of(image), grey_of(previous_image)
     greys, previous_greys = (pyramid(denoised(each), count) for each in (grey, previous_grey))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -80,10 +80,13 @@ def align(
     rhos, weights = pyramid(edges_to_the_foreground(rho), count), pyramid(weight, count)
     search: Search | None = None
     template, seen = None, None
-    for halvings, cell, most, enough in _LEVELS:
-        if halvings < _FOLLOWED and search is not None:
+    for halvings, cell, most, enough in _PYRAMID_LEVELS:
+        if halvings < _TRACKING_MIN_HALVINGS and search is not None:
             found = search.follow(grey, previous_grey, rho, weight, camera)
-            if search.agreement is not None and search.agreement < _FEW * usual_agreement:
+            if (
+                search.agreement is not None
+                and search.agreement < _SECOND_START_RATIO * usual_agreement
+            ):
                 # Something large may have taken the coarse levels with it.
                 second = Search(starts[-1], search.typical, search.depth_relative_std)
                 other = second.follow(grey, previous_grey, rho, weight, camera)
@@ -93,7 +96,7 @@ def align(
                 return found
         level = camera.resized(*greys[halvings].shape[::-1])
         template = make_template(greys[halvings], rhos[halvings], weights[halvings], level, cell)
-        if template.x.size < MIN_POINTS:
+        if template.x.size < MIN_POINT_COUNT:
             # A coarse level may be empty where depth has gaps.
             continue
         if search is None:
@@ -105,7 +108,7 @@ def align(
         if previous_depth is not None:
             seen = seen * search.was_seen(template, previous_depth)
         search.descend(template, previous_greys[halvings], seen, most, enough)
-    if search is None or template is None or seen is None or template.x.size < MIN_POINTS:
+    if search is None or template is None or seen is None or template.x.size < MIN_POINT_COUNT:
         return None
     return search.result(template, previous_greys[0], seen)
 
@@ -118,6 +121,6 @@ def _best_start(starts: Sequence[Doubles], template: Template, previous: Floats)
     for start in starts:
         at = look(template, template.inverse_depth, start)
         difference = np.abs(sample(previous, at) - template.intensity)[at.valid]
-        enough = difference.size > max(MIN_POINTS, template.x.size // 4)
+        enough = difference.size > max(MIN_POINT_COUNT, template.x.size // 4)
         differences.append(median(difference) if enough else np.inf)
     return starts[int(np.argmin(differences))]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.estimation.alignment_depth import (
-    WAVES,
+    DEPTH_COSINES,
     correction,
     depth_jacobian,
     waves,
@@ -30,43 +30,43 @@ from depth_motion_ros.geometry.camera import Camera
 
 Doubles = NDArray[np.float64]
 
-WANDER = 0.4
+MEAN_DEPTH_ERROR_SHARE = 0.4
 """Share of what depth is off by, by which the mean of an image's depth wanders."""
 
 # Degrees of freedom of Student's t: its heavy tails are what moves, glitters or is occluded.
-_FREEDOM = 4.0
+_STUDENT_T_DOF = 4.0
 # Intensity, of 255: no camera is better than its quantisation.
-_MIN_SPREAD = 1.0
+_MIN_RESIDUAL_STD_GREY = 1.0
 # Residuals of neighbours are not independent (interpolation, aliasing, shading): so many points
 # say as much as one.
-_CORRELATED = 5.0
+_CORRELATED_POINTS = 5.0
 # What is left of depth's error when its smooth part is found is still alike over many neighbours:
 # so many times as uncertain as if it were each point's own.
-_SHARED = 3.0
+_SHARED_DEPTH_ERROR_FACTOR = 3.0
 # Where the search ends before it converges, what the last step was may come so many times again.
-_STEPS_LEFT = 1.0
+_REMAINING_STEPS = 1.0
 # Share of what remains unexplained, as image displacement, that all points may have in common:
 # interpolation, aliasing and edges; and a wrong minimum, which leaves much unexplained.
-_COMMON = 0.2
+_COMMON_RESIDUAL_SHARE = 0.2
 # Where fewer corners are looked for, how many were found says nothing.
-_MANY_CORNERS = 120
+_MIN_CORNERS_FOR_RATIO = 120
 # Tracked corners are off together by this share of how far each is off its epipolar line.
-_TRACKED_COMMON = 0.25
+_COMMON_TRACK_ERROR_SHARE = 0.25
 # Pixels by which the principal point is unknown, after a good calibration and the crop: so much the
 # direction of travel is turned.
-_CALIBRATION = 1.0
+_PRINCIPAL_POINT_STD_PX = 1.0
 # Fewer points, or less certain ones, are left out of the robust spread.
-MIN_POINTS = 50
-_MIN_WEIGHT = 0.2
+MIN_POINT_COUNT = 50
+_MIN_POINT_WEIGHT = 0.2
 # A point this much behind the previous frame's surface, by ratio, was hidden then.
-_HIDDEN_RATIO = 1.15
+_OCCLUSION_DEPTH_RATIO = 1.15
 # What the start is worth during the search, as a standard deviation: a share of itself, and a part
 # that it always has, in rad and in units of the median depth. It matters only where the image shows
 # nothing.
-_START_SHARE = 0.5
-_START_TURN, _START_STEP = 0.02, 0.02
+_START_STD_SHARE = 0.5
+_START_ROTATION_STD_RAD, _START_TRANSLATION_STD_DEPTHS = 0.02, 0.02
 # Keeps the equations solvable where nothing is seen of a direction.
-_DAMPING = 1e-6
+_DAMPING_RATIO = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +79,7 @@ class Alignment:
     points: pixels used at the finest level. iterations: of all levels.
     is_better: whether this is another motion than the start; none that is clearly better may have
         been found.
-    smooth_depth_error: (WAVES,) the smooth error of depth that was found, for ``correction``.
+    smooth_depth_error: (DEPTH_COSINES,) the smooth error of depth found, for ``correction``.
     structure: the points that were followed and their depth, if corners were.
     agreement: share of the corners looked for that obey this motion; None = there are few corners.
     """
@@ -103,18 +103,18 @@ class Search:
         """start: (4, 4). inverse_depth: typical of the scene, > 0. depth_relative_std: > 0."""
         self._start = self._motion = start
         length = float(np.linalg.norm(start[:3, 3]))
-        turn = _START_TURN + _START_SHARE * angle_of(start)
-        step = _START_STEP / inverse_depth + _START_SHARE * length
+        turn = _START_ROTATION_STD_RAD + _START_STD_SHARE * angle_of(start)
+        step = _START_TRANSLATION_STD_DEPTHS / inverse_depth + _START_STD_SHARE * length
         # Of the motion, gain and bias (nothing is known of them), and the waves.
         self._prior = np.array(
-            [step**-2] * 3 + [turn**-2] * 3 + [0.0] * 2 + [depth_relative_std**-2] * WAVES
+            [step**-2] * 3 + [turn**-2] * 3 + [0.0] * 2 + [depth_relative_std**-2] * DEPTH_COSINES
         )
         # How far each of them has come from where the prior has it: motion = start · exp(offset),
         # to first order.
-        self._offset = np.zeros(8 + WAVES)
+        self._offset = np.zeros(8 + DEPTH_COSINES)
         self._information = np.diag(self._prior)
-        self._shapes = np.empty((WAVES, 0), np.float32)
-        self._spread = _MIN_SPREAD
+        self._shapes = np.empty((DEPTH_COSINES, 0), np.float32)
+        self._spread = _MIN_RESIDUAL_STD_GREY
         self._iterations = 0
         self._last_step = np.zeros(6)
         self.typical, self.depth_relative_std = inverse_depth, depth_relative_std
@@ -140,7 +140,7 @@ class Search:
             behind = at.ratio / (there * template.inverse_depth)
         usual = median(behind[at.valid]) if at.valid.any() else np.nan
         # Where depth is unknown this is NaN, and nothing hides.
-        hidden = at.valid & (behind > _HIDDEN_RATIO * usual)
+        hidden = at.valid & (behind > _OCCLUSION_DEPTH_RATIO * usual)
         return np.asarray(~hidden, np.float32)
 
     def descend(
@@ -153,15 +153,15 @@ class Search:
         focal = 0.5 * (template.camera.fx + template.camera.fy)
         reach = np.array([focal * self.typical] * 3 + [focal] * 3)
         self._shapes = shapes = waves(template)
-        J = np.empty((8 + WAVES, template.x.size), np.float32)
+        J = np.empty((8 + DEPTH_COSINES, template.x.size), np.float32)
         J[:8] = template.jacobian
-        surely = seen > _MIN_WEIGHT
+        surely = seen > _MIN_POINT_WEIGHT
         for _ in range(most):
             inverse_depth = self._corrected(template)
             at = look(template, inverse_depth, self._motion)
             difference = self._difference(template, previous, at)
             counts = at.valid & surely
-            if np.count_nonzero(counts) < MIN_POINTS:
+            if np.count_nonzero(counts) < MIN_POINT_COUNT:
                 return
             self._spread = _robust_spread(difference[counts])
             pull = depth_jacobian(template, inverse_depth, at, self._motion)
@@ -184,7 +184,7 @@ class Search:
         tracks = follow(grey, previous, better_depth, weight, self._motion, camera)
         offset, prior = self._offset[:6], self._prior[:6]
         found = solve(tracks, self._motion, offset, prior, camera, self.depth_relative_std)
-        if tracks.tried >= _MANY_CORNERS:
+        if tracks.tried >= _MIN_CORNERS_FOR_RATIO:
             self.agreement = 0.0 if found is None else found.agreement
         if found is None:
             return None
@@ -198,7 +198,7 @@ class Search:
         return Alignment(
             rotation_of(self._motion),
             self._motion[:3, 3].copy(),
-            self._covariance(_TRACKED_COMMON * found.spread, camera),
+            self._covariance(_COMMON_TRACK_ERROR_SHARE * found.spread, camera),
             found.spread,
             tracks.inverse_depth.size,
             self._iterations,
@@ -218,22 +218,22 @@ class Search:
         both = seen * (at.valid & before.valid)
         gain = self._loss(of_start, both) - self._loss(difference, both)
         # As much is gained on mere noise, by so many unknowns.
-        is_better = gain > 0.5 * _CORRELATED * len(self._offset)
+        is_better = gain > 0.5 * _CORRELATED_POINTS * len(self._offset)
         if not is_better:
             self._motion, at, difference = self._start, before, of_start
-        surely = at.valid & (seen > _MIN_WEIGHT)
-        if np.count_nonzero(surely) < MIN_POINTS:
+        surely = at.valid & (seen > _MIN_POINT_WEIGHT)
+        if np.count_nonzero(surely) < MIN_POINT_COUNT:
             return None
         unexplained = _robust_spread(difference[surely]) / gradient_of(template)
         return Alignment(
             rotation_of(self._motion),
             self._motion[:3, 3].copy(),
-            self._covariance(_COMMON * unexplained, template.camera),
+            self._covariance(_COMMON_RESIDUAL_SHARE * unexplained, template.camera),
             unexplained,
             template.x.size,
             self._iterations,
             is_better,
-            self._offset[8:].copy() if is_better else np.zeros(WAVES),
+            self._offset[8:].copy() if is_better else np.zeros(DEPTH_COSINES),
             agreement=self.agreement,
         )
 
@@ -243,7 +243,7 @@ class Search:
         the step; and an error of the intrinsics, across it."""
         covariance = np.linalg.inv(self._information)[:6, :6]
         # Still moving when the steps were spent: as many lie ahead.
-        left = _STEPS_LEFT * self._last_step
+        left = _REMAINING_STEPS * self._last_step
         covariance += np.outer(left, left)
         focal = 0.5 * (camera.fx + camera.fy)
         turn = common / focal
@@ -251,9 +251,9 @@ class Search:
         # Motion · exp(e): in the axes of this camera.
         step = self._motion[:3, :3].T @ self._motion[:3, 3]
         along = np.outer(step, step)
-        covariance[:3, :3] += (WANDER * self.depth_relative_std) ** 2 * along
+        covariance[:3, :3] += (MEAN_DEPTH_ERROR_SHARE * self.depth_relative_std) ** 2 * along
         across = np.trace(along) * np.eye(3) - along
-        covariance[:3, :3] += (_CALIBRATION / focal) ** 2 * across
+        covariance[:3, :3] += (_PRINCIPAL_POINT_STD_PX / focal) ** 2 * across
         return np.asarray(0.5 * (covariance + covariance.T), np.float64)
 
     def _corrected(self, template: Template) -> Floats:
@@ -267,23 +267,27 @@ class Search:
 
     def _weight(self, difference: Floats, pull: Floats, seen: Floats) -> Floats:
         """Information by Student's t, less where depth moves the point along the gradient."""
-        by_depth = np.float32(_SHARED * self.depth_relative_std) * pull
+        by_depth = np.float32(_SHARED_DEPTH_ERROR_FACTOR * self.depth_relative_std) * pull
         variance = np.float32(self._spread**2) + by_depth * by_depth
-        freedom = np.float32(_FREEDOM)
+        freedom = np.float32(_STUDENT_T_DOF)
         return seen * (freedom + 1) / (freedom * variance + difference * difference)
 
     def _loss(self, difference: Floats, seen: Floats) -> float:
         """Negative logarithm of the likelihood, of points that are independent."""
         ratio = difference * np.float32(1 / self._spread)
-        return 0.5 * (_FREEDOM + 1) * float(seen @ np.log1p(ratio * ratio / np.float32(_FREEDOM)))
+        return (
+            0.5
+            * (_STUDENT_T_DOF + 1)
+            * float(seen @ np.log1p(ratio * ratio / np.float32(_STUDENT_T_DOF)))
+        )
 
     def _step(self, J: Floats, difference: Floats, weight: Floats) -> Doubles:
         """One step; (6,) what it changed of the motion."""
         weighted = J * weight
-        H = (weighted @ J.T).astype(np.float64) / _CORRELATED
-        b = (weighted @ difference).astype(np.float64) / _CORRELATED
+        H = (weighted @ J.T).astype(np.float64) / _CORRELATED_POINTS
+        b = (weighted @ difference).astype(np.float64) / _CORRELATED_POINTS
         every = np.arange(len(H))
-        H[every, every] = H[every, every] * (1 + _DAMPING) + _DAMPING + self._prior
+        H[every, every] = H[every, every] * (1 + _DAMPING_RATIO) + _DAMPING_RATIO + self._prior
         # The motion goes against the step, all others with it.
         b[:6] += self._prior[:6] * self._offset[:6]
         b[6:] -= self._prior[6:] * self._offset[6:]
@@ -309,4 +313,4 @@ def _gain_in_length(start: Doubles, found: TrackedMotion) -> float:
 
 def _robust_spread(difference: Floats) -> float:
     """Standard deviation, by the median absolute deviation, of intensities."""
-    return max(_MIN_SPREAD, 1.4826 * median(np.abs(difference)))
+    return max(_MIN_RESIDUAL_STD_GREY, 1.4826 * median(np.abs(difference)))

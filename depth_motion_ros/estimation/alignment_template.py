@@ -15,10 +15,10 @@ from depth_motion_ros.geometry.camera import Camera
 Floats = NDArray[np.float32]
 
 # Intensity per pixel, of 255. Weaker gradients are sensor noise and say nothing.
-_MIN_GRADIENT = 1.5
+_MIN_GRADIENT_GREY_PER_PX = 1.5
 # A neighbour this much nearer, by ratio, is another surface.
-_EDGE_RATIO = 1.15
-_NEIGHBOURS = np.ones((3, 3), np.uint8)
+_EDGE_DEPTH_RATIO = 1.15
+_NEIGHBOUR_KERNEL = np.ones((3, 3), np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ def make_template(
     # False for NaN too.
     strength[~((inverse_depth >= 0) & (weight > 0))] = 0
     index = _strongest(strength, cell)
-    index = index[strength.ravel()[index] > _MIN_GRADIENT**2]
+    index = index[strength.ravel()[index] > _MIN_GRADIENT_GREY_PER_PX**2]
     gx, gy, rho, intensity, weight = (
         values.ravel()[index] for values in (gx, gy, inverse_depth, grey, weight)
     )
@@ -129,8 +129,8 @@ def edges_to_the_foreground(inverse_depth: Floats) -> Floats:
     """
     # OpenCV does not say what it makes of NaN.
     known = np.where(np.isnan(inverse_depth), np.float32(0), inverse_depth)
-    nearest = np.asarray(cv2.dilate(known, _NEIGHBOURS), np.float32)
-    return np.where(nearest > _EDGE_RATIO * inverse_depth, nearest, inverse_depth)
+    nearest = np.asarray(cv2.dilate(known, _NEIGHBOUR_KERNEL), np.float32)
+    return np.where(nearest > _EDGE_DEPTH_RATIO * inverse_depth, nearest, inverse_depth)
 
 
 def _strongest(strength: Floats, cell: int) -> NDArray[np.intp]:

@@ -16,12 +16,12 @@ Bytes = NDArray[np.uint8]
 # Dense inverse search (Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016) at
 # full size, without its variational smoothing: the presets stop at a half or a quarter of it, and
 # what is small and moves is smoothed away (false to found, docs/object_motion.md).
-_THERE = {"FinestScale": 0, "PatchStride": 5, "GradientDescentIterations": 5}
+_FORWARD_DIS_OPTIONS = {"FinestScale": 0, "PatchStride": 5, "GradientDescentIterations": 5}
 # The way back only has to tell where the way there is wrong.
-_BACK = {"FinestScale": 1, "PatchStride": 4, "GradientDescentIterations": 6}
+_BACKWARD_DIS_OPTIONS = {"FinestScale": 1, "PatchStride": 4, "GradientDescentIterations": 6}
 # Pixels, and share of the flow, by which the way there and back may miss (Sundaram, Brox, Keutzer,
 # Dense Point Trajectories by GPU-Accelerated Large Displacement Optical Flow, ECCV 2010).
-_FLOW_ERROR, _FLOW_SHARE = 0.7, 0.1
+_MAX_RETURN_ERROR_PX, _MAX_RETURN_ERROR_SHARE = 0.7, 0.1
 
 
 class DenseFlow(NamedTuple):
@@ -62,7 +62,10 @@ def follow(image: Bytes, previous: Bytes) -> Followed:
 
 def dense_flow(grey: Bytes, previous: Bytes) -> DenseFlow:
     """Follow every pixel of a gray image (H, W) back into the previous one."""
-    there, back = _search(_THERE, grey, previous), _search(_BACK, previous, grey)
+    there, back = (
+        _search(_FORWARD_DIS_OPTIONS, grey, previous),
+        _search(_BACKWARD_DIS_OPTIONS, previous, grey),
+    )
     height, width = grey.shape
     x, y = cv2.split(there)
     column, row = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
@@ -72,7 +75,9 @@ def dense_flow(grey: Bytes, previous: Bytes) -> DenseFlow:
     )
     missed_x, missed_y = cv2.split(np.asarray(there + returned))
     miss = missed_x * missed_x + missed_y * missed_y
-    good = miss < np.float32(_FLOW_ERROR**2) + np.float32(_FLOW_SHARE**2) * (x * x + y * y)
+    good = miss < np.float32(_MAX_RETURN_ERROR_PX**2) + np.float32(_MAX_RETURN_ERROR_SHARE**2) * (
+        x * x + y * y
+    )
     good &= has_texture(grey)
     good &= (target_x >= 0) & (target_x <= width - 1) & (target_y >= 0) & (target_y <= height - 1)
     return DenseFlow(np.asarray(x, np.float32), np.asarray(y, np.float32), np.asarray(good, bool))

@@ -17,36 +17,36 @@ Doubles = NDArray[np.float64]
 
 # At most; and pixels (root mean square over the tracks), a step shorter than which is the last.
 # Three will do where all is static; what is large and moves by itself is let go step by step.
-_ITERATIONS, _ENOUGH = 8, 0.02
+_MAX_ITERATIONS, _CONVERGED_STEP_PX = 8, 0.02
 # Fewer tracks, a smaller share of the corners looked for, or tracks so many pixels off their
 # epipolar lines show no motion.
-_FEWEST, _LEAST_SHARE, _MAX_SPREAD = 60, 0.2, 0.5
+_MIN_TRACKS, _MIN_TRACKED_SHARE, _MAX_TRACK_STD_PX = 60, 0.2, 0.5
 # Pixels: of tracks before anything is known of them, and at best.
-_FIRST_SPREAD, _MIN_SPREAD = 0.15, 0.06
+_INITIAL_TRACK_STD_PX, _MIN_TRACK_STD_PX = 0.15, 0.06
 # Pixels.
-_NO_PARALLAX = np.float32(1e-6)
+_MIN_PARALLAX_PX = np.float32(1e-6)
 # Degrees of freedom of Student's t.
-_FREEDOM = 4.0
+_STUDENT_T_DOF = 4.0
 # Errors of a depth map are alike over so many neighbouring corners, which together say about the
 # motion what one of them does. As if they were independent, a smooth error turned the camera: by
 # 0.02 degrees a frame on a street, with depth wrong by 30 %.
-_ALIKE = 144.0
+_CORRELATED_DEPTHS = 144.0
 # Pixels of parallax in the middle, below which depth is believed after all. What hardly moves would
 # else be explained by any motion: a robot that stops, or one that people pass, seemed to travel.
 # And steps in which depth is believed at most, before the parallax is known.
-_PARALLAX, _TIED = 0.7, 3
+_DEPTH_TRUST_PARALLAX_PX, _MAX_DEPTH_TRUST_ITERATIONS = 0.7, 3
 # ln(depth) may be this wrong; more is a wrong track.
-_MOST = 2.0
+_MAX_LOG_DEPTH_ERROR = 2.0
 # Windows of neighbouring tracks overlap, and what biases one biases the next.
-_CORRELATED = 10.0
-_DAMPING = 1e-6
+_CORRELATED_TRACKS = 10.0
+_DAMPING_RATIO = 1e-6
 # The network's motion, from which a prior is made, is much less certain than what tracks show.
-_PRIOR = 0.05
+_PRIOR_WEIGHT = 0.05
 # Standard deviations off the epipolar line, beyond which a track is wrong.
-_OUTLIER = 3.0
+_OUTLIER_STDS = 3.0
 # A track agrees with a motion within so many pixels, however small the spread, with an error of
 # ln(depth) that is not unusual.
-_NEAR, _USUAL_ERROR = 0.5, 0.6
+_INLIER_DISTANCE_PX, _USUAL_LOG_DEPTH_ERROR = 0.5, 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,22 +105,22 @@ def solve(
     of what was expected; it decides only what no track shows. None where the tracks show no motion.
     """
     count = tracks.inverse_depth.size
-    if count < max(_FEWEST, _LEAST_SHARE * tracks.tried):
+    if count < max(_MIN_TRACKS, _MIN_TRACKED_SHARE * tracks.tried):
         return None
     K = camera.K
     motion, error = start, np.zeros(count, np.float32)
     step, H = np.zeros(6), np.eye(6)
-    spread = _FIRST_SPREAD
-    depth_variance, prior = np.float32(depth_relative_std**2), _PRIOR * prior
+    spread = _INITIAL_TRACK_STD_PX
+    depth_variance, prior = np.float32(depth_relative_std**2), _PRIOR_WEIGHT * prior
     J, tied = np.empty((6, 2 * count), np.float32), True
-    for iteration in range(_ITERATIONS):
+    for iteration in range(_MAX_ITERATIONS):
         rho = tracks.inverse_depth * np.exp(error)
         seen = _look(tracks, rho, motion, K)
         du, dv = tracks.target[0] - seen.u, tracks.target[1] - seen.v
         across = seen.x * dv - seen.y * du
         along = seen.x * du + seen.y * dv + seen.pull * error
         if iteration:
-            spread = max(_MIN_SPREAD, 1.4826 * median(np.abs(across)))
+            spread = max(_MIN_TRACK_STD_PX, 1.4826 * median(np.abs(across)))
         noise = np.float32(spread**2)
         if not tied:
             depth_variance = _doubt(depth_relative_std, median(seen.pull))
@@ -129,21 +129,23 @@ def solve(
         _jacobian(tracks, rho, seen, (K @ motion[:3, :3]).astype(np.float32), J)
         weights = np.concatenate((weight / noise, weight / total))
         weighted = J * weights
-        H = (weighted @ J.T).astype(np.float64) / _CORRELATED
-        b = (weighted @ np.concatenate((across, along))).astype(np.float64) / _CORRELATED
-        H[np.diag_indices(6)] = H.diagonal() * (1 + _DAMPING) + prior
+        H = (weighted @ J.T).astype(np.float64) / _CORRELATED_TRACKS
+        b = (weighted @ np.concatenate((across, along))).astype(np.float64) / _CORRELATED_TRACKS
+        H[np.diag_indices(6)] = H.diagonal() * (1 + _DAMPING_RATIO) + prior
         step = np.linalg.solve(H, b - prior * offset)
         offset = offset + step
         motion = moved(motion, step)
         moved_by = step.astype(np.float32) @ J
         across -= moved_by[:count]
         along -= moved_by[count:]
-        error = np.clip(depth_variance * seen.pull * along / total, -_MOST, _MOST)
-        is_short = iteration > 0 and moved_by @ moved_by < 2 * count * _ENOUGH**2
+        error = np.clip(
+            depth_variance * seen.pull * along / total, -_MAX_LOG_DEPTH_ERROR, _MAX_LOG_DEPTH_ERROR
+        )
+        is_short = iteration > 0 and moved_by @ moved_by < 2 * count * _CONVERGED_STEP_PX**2
         if is_short and not tied:
             break
-        tied = tied and not is_short and iteration + 1 < _TIED
-    if spread > _MAX_SPREAD:
+        tied = tied and not is_short and iteration + 1 < _MAX_DEPTH_TRUST_ITERATIONS
+    if spread > _MAX_TRACK_STD_PX:
         return None
     loss = _loss(across**2 / noise + along**2 / total, tracks.weight)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -155,7 +157,9 @@ def solve(
     motion = motion.copy()
     motion[:3, 3] *= np.exp(longer)
     shown -= np.float32(longer)
-    good = known & (np.abs(shown) < _MOST) & (np.abs(across) < _OUTLIER * spread)
+    good = (
+        known & (np.abs(shown) < _MAX_LOG_DEPTH_ERROR) & (np.abs(across) < _OUTLIER_STDS * spread)
+    )
     return TrackedMotion(
         motion=motion,
         information=H,
@@ -174,8 +178,8 @@ def solve(
 
 def _agree(across: Floats, along: Floats, pull: Floats, spread: float) -> int:
     """How many tracks lie where the motion and a depth that is not quite the map's have them."""
-    left = np.maximum(np.abs(along) - np.float32(_USUAL_ERROR) * pull, 0)
-    near = max(_NEAR, _OUTLIER * spread)
+    left = np.maximum(np.abs(along) - np.float32(_USUAL_LOG_DEPTH_ERROR) * pull, 0)
+    near = max(_INLIER_DISTANCE_PX, _OUTLIER_STDS * spread)
     return int(np.count_nonzero(across**2 + left**2 < near**2))
 
 
@@ -197,8 +201,8 @@ def _doubt(depth_relative_std: float, parallax: float) -> np.float32:
 
     parallax: pixels, of the tracks in the middle.
     """
-    share = parallax**4 / (parallax**4 + _PARALLAX**4)
-    return np.float32((1 + (_ALIKE - 1) * share) * depth_relative_std**2)
+    share = parallax**4 / (parallax**4 + _DEPTH_TRUST_PARALLAX_PX**4)
+    return np.float32((1 + (_CORRELATED_DEPTHS - 1) * share) * depth_relative_std**2)
 
 
 def _look(tracks: Tracks, inverse_depth: Floats, motion: Doubles, K: Doubles) -> _Seen:
@@ -212,9 +216,9 @@ def _look(tracks: Tracks, inverse_depth: Floats, motion: Doubles, K: Doubles) ->
     du, dv = (k[0] - u * k[2]) * near, (k[1] - v * k[2]) * near
     pull = np.sqrt(du * du + dv * dv)
     # Where there is no parallax any direction will do.
-    none = pull < _NO_PARALLAX
-    pull[none] = _NO_PARALLAX
-    du[none], dv[none] = _NO_PARALLAX, 0
+    none = pull < _MIN_PARALLAX_PX
+    pull[none] = _MIN_PARALLAX_PX
+    du[none], dv[none] = _MIN_PARALLAX_PX, 0
     return _Seen(u, v, over_w, pull, du / pull, dv / pull)
 
 
@@ -236,14 +240,14 @@ def _jacobian(tracks: Tracks, inverse_depth: Floats, seen: _Seen, KR: Floats, J:
 
 def _student(squared: Floats, weight: Floats) -> Floats:
     """Of two numbers each, whose normalised squares add up to ``squared``."""
-    freedom = np.float32(_FREEDOM)
+    freedom = np.float32(_STUDENT_T_DOF)
     return weight * (freedom + 2) / (freedom + squared)
 
 
 def _loss(squared: Floats, weight: Floats) -> float:
     """Of Student's t, for tracks that share their errors with neighbours."""
-    terms = np.log1p(squared * np.float32(1 / _FREEDOM))
-    return 0.5 * (_FREEDOM + 2) / _CORRELATED * float(weight @ terms)
+    terms = np.log1p(squared * np.float32(1 / _STUDENT_T_DOF))
+    return 0.5 * (_STUDENT_T_DOF + 2) / _CORRELATED_TRACKS * float(weight @ terms)
 
 
 def _middle(values: Floats, variance: Floats, weight: Floats) -> tuple[float, float]:
@@ -252,7 +256,7 @@ def _middle(values: Floats, variance: Floats, weight: Floats) -> tuple[float, fl
         return 0.0, np.inf
     middle, total = median(values), 0.0
     for _ in range(3):
-        w = weight / (np.float32(_FREEDOM) * variance + (values - np.float32(middle)) ** 2)
+        w = weight / (np.float32(_STUDENT_T_DOF) * variance + (values - np.float32(middle)) ** 2)
         total = max(float(w.sum()), 1e-12)
         middle = float(w @ values) / total
-    return middle, _CORRELATED / (total * (_FREEDOM + 1))
+    return middle, _CORRELATED_TRACKS / (total * (_STUDENT_T_DOF + 1))

@@ -12,8 +12,8 @@ from depth_motion_ros.estimation.dense_flow import DenseFlow, Followed
 from depth_motion_ros.estimation.pair import PairMotion
 from depth_motion_ros.estimation.point_cloud import rays
 from depth_motion_ros.estimation.rigid_flow import (
-    FLOW_ERROR,
-    FLOW_SHARE,
+    FLOW_STD_PARALLAX_SHARE,
+    FLOW_STD_PX,
     Doubles,
     Floats,
     RigidFlow,
@@ -23,30 +23,30 @@ from depth_motion_ros.estimation.rigid_flow import (
 from depth_motion_ros.geometry.camera import Camera
 
 # Pixels of a square over which flow is averaged, and the share of them that must be good.
-_POOL, _ENOUGH = 5, 0.5
+_POOL_SIDE_PX, _MIN_GOOD_SHARE = 5, 0.5
 # What was left over a frame ago counts so much now: flow's noise averages out, motion does not.
-_MEMORY = 0.6
+_MEMORY_PER_FRAME = 0.6
 # Standard deviations: grown into from something sure, and so many sure pixels at least.
-_DOUBTFUL, _SURE, _SURE_PIXELS = 2.5, 7.0, 12
+_GROW_STDS, _SEED_STDS, _MIN_SEED_PIXELS = 2.5, 7.0, 12
 # Depth is told too far (thin things are missed) further than too near: nothing is beyond infinity.
-_TOO_FAR = 5 / 3
+_TOO_FAR_ERROR_FACTOR = 5 / 3
 # However good depth is on the whole, at edges and thin things it is wrong by more.
 _MIN_DEPTH_RELATIVE_STD = 0.3
 # What looks endlessly far above the horizon is taken to be so (sky), at the price of so many
 # standard deviations. Flow of clouds is uncertain by so many more pixels. Below the horizon is the
 # ground: what looks endlessly far there drives ahead, as fast as the camera.
-_ENDLESS, _CLOUDS = 2.0, 0.15
+_SKY_PENALTY_STDS, _CLOUD_FLOW_STD_PX = 2.0, 0.15
 # Pixels of the rim of a patch that are compared, and gray levels by which the camera's motion must
 # explain them worse than flow does: flow is carried over outlines.
-_RIM, _WORSE = 4, 1.0
+_RIM_WIDTH_PX, _MIN_RIM_DIFFERENCE_GREY = 4, 1.0
 # What a pixel shows is its motion across the ray of sight: this much of the slowest that counts.
-_ACROSS = 0.5
+_ACROSS_SPEED_SHARE = 0.5
 # Pixels by which a patch grows into what was not judged: flow is lost at outlines and on limbs.
-_GROWTH = 2
+_GROWTH_PX = 2
 # Fitting a patch: rounds, degrees of freedom of Student's t, neighbours that err alike,
 # and how much faster than the slowest that counts a thing usually is, as a standard deviation.
-_FITS, _FREEDOM, _ALIKE, _USUAL = 3, 4.0, 5.0, 5.0
-_SQUARE = np.ones((3, 3), np.uint8)
+_FIT_ITERATIONS, _STUDENT_T_DOF, _CORRELATED_PIXELS, _USUAL_SPEED_FACTOR = 3, 4.0, 5.0, 5.0
+_SQUARE_KERNEL = np.ones((3, 3), np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +100,7 @@ class FlowMotion:
         x, y, frames = self._averaged(seen, flow, good, stamps, dt)
         length_x = x * seen.point[2] * np.float32(1 / camera.fx)
         length_y = y * seen.point[2] * np.float32(1 / camera.fy)
-        slowest = _ACROSS * least * dt
+        slowest = _ACROSS_SPEED_SHARE * least * dt
         fast = length_x * length_x + length_y * length_y > slowest * slowest
         ray_x, ray_y = rays(camera)
         sky = ray_x * up[0] + ray_y * up[1] + up[2] > 0
@@ -124,7 +124,7 @@ class FlowMotion:
         share = _pooled(good.astype(np.float32))
         weight = np.float32(1 / dt) / np.maximum(share, np.float32(1e-3))
         x, y = (_pooled(np.where(good, part, np.float32(0))) * weight for part in (seen.x, seen.y))
-        now = (share > _ENOUGH).astype(np.float32)
+        now = (share > _MIN_GOOD_SHARE).astype(np.float32)
         memory, frames = self._memory, now
         if memory is not None and memory.stamp == stamps[0] and memory.left.shape[:2] == x.shape:
             height, width = x.shape
@@ -136,10 +136,12 @@ class FlowMotion:
                 borderValue=(0, 0, 0),
             )
             past_x, past_y, past_frames = cv2.split(past)
-            old = np.float32(_MEMORY) * np.where(good, past_frames, np.float32(0))
+            old = np.float32(_MEMORY_PER_FRAME) * np.where(good, past_frames, np.float32(0))
             total = np.maximum(now + old, np.float32(1e-6))
             x, y = (x * now + old * past_x) / total, (y * now + old * past_y) / total
-            frames = np.where(now > 0, np.minimum(now + old, np.float32(1 / (1 - _MEMORY))), now)
+            frames = np.where(
+                now > 0, np.minimum(now + old, np.float32(1 / (1 - _MEMORY_PER_FRAME))), now
+            )
         self._memory = _Memory(stamps[1], np.asarray(cv2.merge((x, y, frames)), np.float32))
         return x * np.float32(dt), y * np.float32(dt), frames
 
@@ -156,18 +158,18 @@ def _significance(
     jx, jy = seen.by_depth
     parallax = np.maximum((x - jx) ** 2 + (y - jy) ** 2, jx * jx + jy * jy)
     # Noise averages out: 1 / sum of squared weights.
-    independent = 1 / np.maximum(np.float32(1), frames * np.float32(1 + _MEMORY))
-    noise = np.float32(FLOW_ERROR**2) + np.float32(FLOW_SHARE**2) * parallax
+    independent = 1 / np.maximum(np.float32(1), frames * np.float32(1 + _MEMORY_PER_FRAME))
+    noise = np.float32(FLOW_STD_PX**2) + np.float32(FLOW_STD_PARALLAX_SHARE**2) * parallax
     xx, yy, xy = seen.motion_variance()
     xx, yy, xy = independent * (xx + noise), independent * (yy + noise), independent * xy
-    towards = np.where(x * jx + y * jy > 0, np.float32(1), np.float32(_TOO_FAR**2))
+    towards = np.where(x * jx + y * jy > 0, np.float32(1), np.float32(_TOO_FAR_ERROR_FACTOR**2))
     by_depth = np.float32(depth_relative_std**2) * towards
     a, b, c = xx + by_depth * jx * jx, xy + by_depth * jx * jy, yy + by_depth * jy * jy
     squared = _squared(x, y, a, b, c)
     if not sky.any():
         return np.sqrt(squared)
-    soft = np.float32(_CLOUDS**2)
-    endless = _squared(x - jx, y - jy, xx + soft, xy, yy + soft) + np.float32(_ENDLESS**2)
+    soft = np.float32(_CLOUD_FLOW_STD_PX**2)
+    endless = _squared(x - jx, y - jy, xx + soft, xy, yy + soft) + np.float32(_SKY_PENALTY_STDS**2)
     return np.sqrt(np.where(sky, np.minimum(squared, endless), squared))
 
 
@@ -178,19 +180,19 @@ def _squared(x: Floats, y: Floats, a: Floats, b: Floats, c: Floats) -> Floats:
 
 def _patches(sigmas: Floats) -> NDArray[np.bool_]:
     """Connected doubtful pixels with enough sure ones among them."""
-    mask = (sigmas > _DOUBTFUL).astype(np.uint8)
-    mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _SQUARE), np.uint8)
+    mask = (sigmas > _GROW_STDS).astype(np.uint8)
+    mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _SQUARE_KERNEL), np.uint8)
     count, labels = cv2.connectedComponents(mask, connectivity=4)
-    keep = np.bincount(labels[sigmas > _SURE], minlength=count) >= _SURE_PIXELS
+    keep = np.bincount(labels[sigmas > _SEED_STDS], minlength=count) >= _MIN_SEED_PIXELS
     keep[0] = False
     return np.asarray(keep[labels], bool)
 
 
 def _grown(moves: NDArray[np.bool_], where: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """moves, and what borders on it ``where``, _GROWTH pixels far."""
+    """moves, and what borders on it ``where``, _GROWTH_PX pixels far."""
     mask, allowed = moves.astype(np.uint8), where.astype(np.uint8)
-    for _ in range(_GROWTH):
-        mask |= np.asarray(cv2.dilate(mask, _SQUARE), np.uint8) & allowed
+    for _ in range(_GROWTH_PX):
+        mask |= np.asarray(cv2.dilate(mask, _SQUARE_KERNEL), np.uint8) & allowed
     return mask > 0
 
 
@@ -213,8 +215,10 @@ def _explained(moves: NDArray[np.bool_], followed: Followed, seen: RigidFlow) ->
         )
         difference = cv2.blur(cv2.absdiff(there, followed.grey).astype(np.float32), (3, 3))
         differences.append(cv2.resize(difference, moves.shape[1::-1], interpolation=cv2.INTER_AREA))
-    inner = cv2.erode(moves.view(np.uint8), np.ones((2 * _RIM + 1,) * 2, np.uint8)) > 0
-    return np.asarray(moves & ~inner & (differences[1] < differences[0] + _WORSE), bool)
+    inner = cv2.erode(moves.view(np.uint8), np.ones((2 * _RIM_WIDTH_PX + 1,) * 2, np.uint8)) > 0
+    return np.asarray(
+        moves & ~inner & (differences[1] < differences[0] + _MIN_RIM_DIFFERENCE_GREY), bool
+    )
 
 
 def _translations(
@@ -234,7 +238,7 @@ def _translations(
     x, y: (H, W) left over, as lengths across the optical axis, where it is judged. least: a patch
     that is displaced by less is zero.
     """
-    usual = _USUAL * least
+    usual = _USUAL_SPEED_FACTOR * least
     field = np.zeros((*moves.shape, 3), np.float32)
     count, labels = cv2.connectedComponents(moves.view(np.uint8), connectivity=4)
     ray_x, ray_y = rays(camera)
@@ -250,16 +254,18 @@ def _translations(
         seen = np.concatenate((x[inside], y[inside])).astype(np.float64)
         prior = np.eye(3) / usual**2
         weight = np.full(len(seen), 1 / np.maximum(np.median(np.abs(seen)), 1e-9) ** 2)
-        for _ in range(_FITS):
+        for _ in range(_FIT_ITERATIONS):
             weighted = J * weight[:, None]
-            motion = np.linalg.solve(prior + weighted.T @ J / _ALIKE, weighted.T @ seen / _ALIKE)
+            motion = np.linalg.solve(
+                prior + weighted.T @ J / _CORRELATED_PIXELS, weighted.T @ seen / _CORRELATED_PIXELS
+            )
             off = seen - J @ motion
             spread = max(1.4826 * float(np.median(np.abs(off))), 1e-3 * usual)
-            weight = (_FREEDOM + 1) / (_FREEDOM * spread**2 + off * off)
+            weight = (_STUDENT_T_DOF + 1) / (_STUDENT_T_DOF * spread**2 + off * off)
         if motion @ motion >= least * least:
             field[patch] = motion
     return field
 
 
 def _pooled(values: Floats) -> Floats:
-    return np.asarray(cv2.boxFilter(values, -1, (_POOL, _POOL)), np.float32)
+    return np.asarray(cv2.boxFilter(values, -1, (_POOL_SIDE_PX, _POOL_SIDE_PX)), np.float32)

@@ -13,7 +13,7 @@ from depth_motion_ros.geometry.camera import Camera
 
 # The camera in use follows the median only when it has moved by more than this: a cloud that
 # breathes with every frame is worse than a focal length that is a little off.
-_HYSTERESIS = 0.01
+_FOCAL_HYSTERESIS_SHARE = 0.01
 
 
 class LearnedIntrinsics:
@@ -43,7 +43,9 @@ class LearnedIntrinsics:
         # Principal points are compared in units of the focal length, which is never near 0.
         if (
             self._used is None
-            or (np.abs(median - self._used) > _HYSTERESIS * np.tile(self._used[:2], 2)).any()
+            or (
+                np.abs(median - self._used) > _FOCAL_HYSTERESIS_SHARE * np.tile(self._used[:2], 2)
+            ).any()
         ):
             self._used = median
 

@@ -14,14 +14,14 @@ from depth_motion_ros.estimation.object_patches import Patch, moving_patches
 Doubles = NDArray[np.float64]
 
 # Frames in a row that an object must be seen before it is told, and may then be missed.
-_APPEAR, _VANISH = 3, 3
+_FRAMES_TO_APPEAR, _FRAMES_TO_VANISH = 3, 3
 # Filtered speed in standard deviations: more to be told for the first time than to go on.
-_SURE, _DOUBTFUL = 3.0, 1.0
+_APPEAR_SPEED_STDS, _KEEP_SPEED_STDS = 3.0, 1.0
 # Standard deviation of the acceleration of people and cars, m/s².
-_ACCELERATION = 2.0
+_ACCELERATION_STD_MPS2 = 2.0
 # Squared distance of a patch from a track, in variances of both (chi-square, 3 degrees, 99.9 %).
-_GATE = 16.3
-_FAR = 1e6
+_GATE_SQUARED_STDS = 16.3
+_NO_MATCH_COST = 1e6
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ class ObjectTracker:
     def _associate(self, patches: list[Patch]) -> set[int]:
         """Give each track its patch; which patches found one."""
         used: set[int] = set()
-        cost = np.full((len(self._tracks), len(patches)), _FAR)
+        cost = np.full((len(self._tracks), len(patches)), _NO_MATCH_COST)
         for row, track in enumerate(self._tracks):
             for column, patch in enumerate(patches):
                 apart = patch.position - track.state[:3]
@@ -90,13 +90,13 @@ class ObjectTracker:
                 shape = np.diag((0.25 * patch.size) ** 2)
                 spread = track.covariance[:3, :3] + patch.covariance[:3, :3] + shape
                 distance = float(apart @ np.linalg.solve(spread, apart))
-                if distance < _GATE:
+                if distance < _GATE_SQUARED_STDS:
                     cost[row, column] = distance
         found = dict(zip(*linear_sum_assignment(cost), strict=True)) if cost.size else {}
         for row, track in enumerate(self._tracks):
             track.age += 1
             wanted = found.get(row)
-            if wanted is None or cost[row, wanted] >= _FAR:
+            if wanted is None or cost[row, wanted] >= _NO_MATCH_COST:
                 track.misses += 1
                 track.hits = 0
                 continue
@@ -112,7 +112,7 @@ def _new_track(number: int, patch: Patch) -> _Track:
 
 def _lives(track: _Track) -> int:
     """What was never told may go at once."""
-    return _VANISH if track.told else 1
+    return _FRAMES_TO_VANISH if track.told else 1
 
 
 def _predict(track: _Track, motion: Motion) -> None:
@@ -124,7 +124,7 @@ def _predict(track: _Track, motion: Motion) -> None:
     turn[:3, :3] = turn[3:, 3:] = back
     track.state = turn @ step @ track.state
     track.state[:3] -= back @ motion.translation
-    dt, variance = motion.dt, _ACCELERATION**2
+    dt, variance = motion.dt, _ACCELERATION_STD_MPS2**2
     noise = np.kron([[dt**4 / 4, dt**3 / 2], [dt**3 / 2, dt**2]], variance * np.eye(3))
     full = turn @ step
     track.covariance = full @ track.covariance @ full.T + noise
@@ -145,9 +145,9 @@ def _is_told(track: _Track) -> bool:
     velocity = track.state[3:]
     sigmas = float(np.sqrt(velocity @ np.linalg.solve(track.covariance[3:, 3:], velocity)))
     if track.told:
-        track.told = sigmas > _DOUBTFUL
+        track.told = sigmas > _KEEP_SPEED_STDS
     else:
-        track.told = track.hits >= _APPEAR and sigmas > _SURE
+        track.told = track.hits >= _FRAMES_TO_APPEAR and sigmas > _APPEAR_SPEED_STDS
     return track.told
 
 

@@ -16,18 +16,18 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
 # Samples by which the camera's motion is corrected, and rounds of reweighting.
-_SAMPLES, _ROUNDS, _FEWEST = 1000, 4, 100
+_MAX_SAMPLES, _FIT_ITERATIONS, _MIN_SAMPLES = 1000, 4, 100
 # Degrees of freedom of Student's t: its heavy tails are what moves.
-_FREEDOM = 2.0
+_STUDENT_T_DOF = 2.0
 # Flow of neighbours errs alike: so many samples say as much as one.
-_CORRELATED = 5.0
+_CORRELATED_SAMPLES = 5.0
 # Standard deviation of flow: pixels, and a share of the parallax, where surfaces are cut and
 # foreshortened.
-FLOW_ERROR, FLOW_SHARE = 0.07, 0.04
+FLOW_STD_PX, FLOW_STD_PARALLAX_SHARE = 0.07, 0.04
 # What comes to lie behind the previous camera was not seen by it.
-_NEAREST = np.float32(1e-6)
+_MIN_DEPTH_UNITS = np.float32(1e-6)
 # Rows and columns between those whose variance by the camera's motion is computed.
-_EVERY = 4
+_SAMPLE_STRIDE_PX = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ class RigidFlow:
         point, turned = (part.reshape(3, -1)[:, index] for part in (self.point, self.turned))
         R = self.rotation.astype(np.float32)
         X = R.T @ turned
-        inverse = 1 / np.maximum(point[2], _NEAREST)
+        inverse = 1 / np.maximum(point[2], _MIN_DEPTH_UNITS)
         rows = []
         for axis, focal in enumerate(self.focal):
             # d pixel / d point is (s, 0, -k s) or (0, s, -k s); the point moves by R (t + r x X).
@@ -70,7 +70,9 @@ class RigidFlow:
         """(H, W) each: variances of x and y, and their covariance, by the camera's motion; of every
         fourth row and column, and between them interpolated."""
         height, width = self.x.shape
-        grid = np.arange(height * width).reshape(height, width)[::_EVERY, ::_EVERY]
+        grid = np.arange(height * width).reshape(height, width)[
+            ::_SAMPLE_STRIDE_PX, ::_SAMPLE_STRIDE_PX
+        ]
         root = np.linalg.cholesky(self.covariance + 1e-12 * np.eye(6)).astype(np.float32)
         u, v = (part @ root for part in self.by_motion(grid.ravel()))
         xx, yy, xy = (
@@ -87,21 +89,21 @@ class RigidFlow:
         affine = np.column_stack((R @ cross @ R.T, R @ t)).astype(np.float32)
         shift = cv2.transform(np.moveaxis(self.turned, 0, -1), affine)
         dx, dy, dz = cv2.split(shift)
-        inverse = 1 / np.maximum(self.point[2], _NEAREST)
+        inverse = 1 / np.maximum(self.point[2], _MIN_DEPTH_UNITS)
         fx, fy = (np.float32(focal) * inverse for focal in self.focal)
         slope_x, slope_y = self.point[0] * inverse, self.point[1] * inverse
         return self.x - fx * (dx - slope_x * dz), self.y - fy * (dy - slope_y * dz)
 
 
 def _between(values: Floats, shape: tuple[int, int]) -> Floats:
-    """Values of every _EVERY-th row and column, on all of them."""
+    """Values of every _SAMPLE_STRIDE_PX-th row and column, on all of them."""
     height, width = shape
     return np.asarray(
         cv2.remap(
             np.asarray(values, np.float32),
             *np.meshgrid(
-                np.arange(width, dtype=np.float32) / _EVERY,
-                np.arange(height, dtype=np.float32) / _EVERY,
+                np.arange(width, dtype=np.float32) / _SAMPLE_STRIDE_PX,
+                np.arange(height, dtype=np.float32) / _SAMPLE_STRIDE_PX,
             ),
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
@@ -125,7 +127,7 @@ def rigid_flow(
     R, t = rotation.astype(np.float32), translation.astype(np.float32)
     turned = np.einsum("ij,jhw->ihw", R, X)
     point = turned + t[:, None, None]
-    inverse = 1 / np.maximum(point[2], _NEAREST)
+    inverse = 1 / np.maximum(point[2], _MIN_DEPTH_UNITS)
     fx, fy = np.float32(camera.fx), np.float32(camera.fy)
     u, v = point[0] * inverse, point[1] * inverse
     left_x = flow.x + fx * (ray_x - u)
@@ -149,13 +151,13 @@ def without_motion_error(
     depth_relative_std: relative standard deviation of depth.
     """
     found = np.flatnonzero(good)
-    if len(found) < _FEWEST:
+    if len(found) < _MIN_SAMPLES:
         return seen
-    picked = found[:: max(1, len(found) // _SAMPLES)]
+    picked = found[:: max(1, len(found) // _MAX_SAMPLES)]
     J = seen.by_motion(picked).astype(np.float64)
     r = np.stack([part.ravel()[picked] for part in (seen.x, seen.y)]).astype(np.float64)
     d = np.stack([part.ravel()[picked] for part in seen.by_depth]).astype(np.float64)
-    noise = FLOW_ERROR**2 + FLOW_SHARE**2 * (d * d).sum(axis=0)
+    noise = FLOW_STD_PX**2 + FLOW_STD_PARALLAX_SHARE**2 * (d * d).sum(axis=0)
     # Rotate to along and across the way depth moves the pixel: independent there.
     length = np.maximum(np.sqrt((d * d).sum(axis=0)), 1e-9)
     c, s = d / length
@@ -165,9 +167,11 @@ def without_motion_error(
     J /= sigma[..., None]
     prior = np.linalg.inv(seen.covariance + 1e-12 * np.eye(6))
     error, H = np.zeros(6), prior
-    for _ in range(_ROUNDS):
+    for _ in range(_FIT_ITERATIONS):
         off = r - J @ error
-        weight = (_FREEDOM + 2) / (_FREEDOM + (off * off).sum(axis=0)) / _CORRELATED
+        weight = (
+            (_STUDENT_T_DOF + 2) / (_STUDENT_T_DOF + (off * off).sum(axis=0)) / _CORRELATED_SAMPLES
+        )
         weighted = (J * weight[:, None]).reshape(-1, 6).T
         H = prior + weighted @ J.reshape(-1, 6)
         error = np.linalg.solve(H, weighted @ r.ravel())

@@ -33,6 +33,14 @@ from depth_motion_ros.sources.frame import Frame
 # that another process has filled for a moment.
 FAILURES_BORNE = 3
 
+# What makes lengths metric, by scale_source.
+_SCALE_CURES = {
+    "auto": "publish odom_in, or set camera_height or scale",
+    "odometry": "publish odom_in",
+    "camera_height": "the camera must see the ground and move; or set another scale_source",
+    "constant": "set scale",
+}
+
 Report = Callable[[str, str], None]
 # base_link <- camera for a frame_id; None while it is not known.
 Extrinsic = Callable[[str], "NDArray[np.float64] | None"]
@@ -122,6 +130,19 @@ class Perception:
         if self._failures < FAILURES_BORNE:
             return ""
         return f"the engine failed {self._failures} times in a row: {self.failing}"
+
+    @property
+    def unscaled(self) -> str:
+        """Why lengths are not metric, and the cure; empty while they are, or nothing is known."""
+        if self.last is None or self.last.scale.is_metric:
+            return ""
+        settings = self._estimator.settings
+        effect = (
+            "lengths are in the network's unit and may be wrong by a factor of three"
+            if settings.publish_unscaled
+            else "nothing is published until there is one (publish_unscaled is false)"
+        )
+        return f"no source of metric scale: {effect}; {_SCALE_CURES[settings.scale_source]}"
 
     def begin_anew(self, reason: str) -> None:
         """The next frame counts as the first; pose, scale and intrinsics go on."""
@@ -230,10 +251,6 @@ class Perception:
         self.camera_is_given = inferred.inference.camera is not None
         self._note(estimate)
         if estimate.is_silent:
-            self._report(
-                "scale unknown",
-                "publish_unscaled is false: nothing is published until a source knows the scale",
-            )
             return estimate.refinement
         if knows_mount and estimate.motion is not None:
             # First, because a filter waits for it; the rest is for maps and eyes.
@@ -270,6 +287,8 @@ class Perception:
 
     def _note(self, estimate: Estimate) -> None:
         self.last = estimate
+        if not estimate.scale.is_metric:
+            self._report("scale unknown", self.unscaled)
         if estimate.quality.tracking == "first" and estimate.quality.reason:
             cause = _cause_of_reset(estimate.quality.reason)
             self._tally.reset(cause)
