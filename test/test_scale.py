@@ -303,11 +303,11 @@ def test_silence_until_the_scale_is_known():
         if index >= 3:
             estimator.add_odometry(round(0.1 * index * SECOND), moved(y=TRUE * 2 * STEP * index))
         estimate = estimator.process(frame(0.1 * index, shift=2 * index))
-        assert estimate.is_silent == (estimate.scale.source == "unit")
-        if estimate.is_silent:
+        assert estimate.is_withheld == (estimate.scale.source == "unit")
+        if estimate.is_withheld:
             # A pose in an unknown unit would stay wrong for ever.
             np.testing.assert_array_equal(estimator.pose.pose, np.eye(4))
-    assert not estimate.is_silent
+    assert not estimate.is_withheld
     assert estimator.pose.pose[1, 3] > 0
 
 

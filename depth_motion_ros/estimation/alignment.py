@@ -28,15 +28,15 @@ from depth_motion_ros.geometry.camera import Camera
 
 Doubles = NDArray[np.float64]
 
-# (halvings of the image, pixels of a cell, most iterations, pixels of the level below which a step
-# is the last): few points and large steps first, and no more than the next level needs.
+# (halvings of the image, cell size in pixels, iterations at most, update in pixels that counts as
+# converged): few points and large updates first, no more precise than the next level needs.
 _PYRAMID_LEVELS = ((3, 1, 6, 0.05), (2, 2, 4, 0.05), (1, 4, 3, 0.05), (0, 4, 3, 0.03))
-# From less halvings on, corners can be followed, which says more than the differences do: the finer
-# levels are for images that have too few.
+# Below this many halvings corners are tracked, which is more precise than direct alignment: the
+# finer levels are for images with too few corners.
 _TRACKING_MIN_HALVINGS = 2
-# Share of the usual agreement below which a second start is tried.
+# Share of the usual inlier ratio below which a second start is tried.
 _SECOND_START_RATIO = 0.8
-# No depth map is more exact than this.
+# No depth map is more precise than this.
 _MIN_DEPTH_RELATIVE_STD = 0.01
 
 
@@ -56,20 +56,20 @@ def align(
     Gauss-Newton on SE(3), coarse to fine, inverse compositional, with gain and bias of the
     brightness and Student's t for what does not fit (Kerl, Sturm, Cremers, Robust Odometry
     Estimation for RGB-D Cameras, 2013). Smooth errors of depth are unknowns beside the motion:
-    left out, a turn and a sidestep would stand in for them. What remains of depth's error makes a
-    point's residual uncertain in the direction in which depth moves it, and only there.
+    without them, a rotation and a sideways translation would compensate for them. The remaining
+    error of depth makes a point's residual uncertain along its epipolar line only.
 
     Images (H, W, 3) uint8 RGB. depth, previous_depth: (H, W), NaN = unknown, in the unit of the
-    motion; the previous one shows what was hidden. starts: (4, 4) each, points of the current
-    camera to the previous one's axes; the one that explains the coarsest level best.
-    residual: (H, W, 3) the network's motion of what moves by itself, None = nothing does. camera:
-    of the image, undistorted.
+    motion; the previous one shows what was occluded. starts: (4, 4) each, points of the current
+    camera to the previous one's axes; the best one at the coarsest level is used.
+    residual: (H, W, 3) the network's motion of objects, None = nothing moves. camera: of the image,
+    undistorted.
     depth_relative_std: standard deviation of the relative error of depth, of its smooth part over
-        the image and of the rest alike. usual_agreement: share of the corners that agreed on the
-        motion in earlier pairs; where much fewer do, they are also followed straight from the last
-        start.
+        the image and of the rest alike.
+    usual_agreement: the usual inlier ratio; far below it, corners are also tracked directly from
+        the last start.
 
-    None where the images share too little, or show too little.
+    None where the images overlap too little or have too little texture.
     """
     count = 1 + max(halvings for halvings, *_ in _PYRAMID_LEVELS)
     grey, previous_grey = grey_of(image), grey_of(previous_image)
@@ -87,7 +87,7 @@ def align(
                 search.agreement is not None
                 and search.agreement < _SECOND_START_RATIO * usual_agreement
             ):
-                # Something large may have taken the coarse levels with it.
+                # Something large that moves may have misled the coarse levels.
                 second = Search(starts[-1], search.typical, search.depth_relative_std)
                 other = second.follow(grey, previous_grey, rho, weight, camera)
                 if other is not None and second.agrees_better(search):

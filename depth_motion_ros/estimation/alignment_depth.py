@@ -12,12 +12,12 @@ from depth_motion_ros.estimation.alignment_template import Floats, Look, Templat
 from depth_motion_ros.estimation.gauss_newton import median
 from depth_motion_ros.geometry.camera import Camera
 
-# Errors of neighbours are alike: so many say as much as one; and some are far off (Student's t).
+# Number of neighbours whose errors are correlated; Student's t allows for outliers.
 _CORRELATED_POINTS, _STUDENT_T_DOF = np.float32(5), np.float32(4)
-# Cosines along x and y by which smooth errors of depth are described.
+# Number of cosines along x and y that describe smooth errors of depth.
 _COSINES_XY = 4, 3
 DEPTH_COSINES = _COSINES_XY[0] * _COSINES_XY[1] - 1
-"""How many there are. The constant is not among them: the images do not show the unit of length."""
+"""Number of cosines, without the constant: the images do not show the unit of length."""
 
 
 def waves(template: Template) -> Floats:
@@ -31,7 +31,7 @@ def depth_jacobian(
 ) -> Floats:
     """(N,) d residual / d ln(depth): nearer things move more between the images.
 
-    inverse_depth: (N,) at which the points were looked at.
+    inverse_depth: (N,), of the points as projected.
     """
     k = (template.camera.K @ motion[:3, 3]).astype(np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -50,8 +50,7 @@ def smooth_part(
 ) -> NDArray[np.float64]:
     """(DEPTH_COSINES,) the smooth part of an error that some pixels show; 0 if that is noise.
 
-    error, variance: (N,), index: (N,) flat pixel. depth_relative_std: of the
-    smooth part.
+    error, variance: (N,), index: (N,) flat pixel. depth_relative_std: of the smooth part.
     """
     shapes = _maps(*camera.size).take(index, axis=1)
     rest = np.float32(1.4826 * median(np.abs(error))) ** 2
@@ -60,14 +59,14 @@ def smooth_part(
     H[np.diag_indices(DEPTH_COSINES)] += depth_relative_std**-2
     b = (shapes @ (weight * error)).astype(np.float64)
     found = np.linalg.solve(H, b)
-    # As much is gained on mere noise, by so many unknowns.
+    # Noise alone gains as much with this many unknowns.
     return found if b @ found > DEPTH_COSINES else np.zeros(DEPTH_COSINES)
 
 
 def correction(error: NDArray[np.float64], width: int, height: int) -> Floats:
     """(height, width) factor that takes the smooth error out of a depth map.
 
-    error: (DEPTH_COSINES,), d ln(depth) by the waves.
+    error: (DEPTH_COSINES,), coefficients of ln(depth).
     """
     # Smooth as it is, an eighth of the size shows all of it.
     small = max(2, width // 8), max(2, height // 8)

@@ -1,4 +1,4 @@
-"""Sizes in which a frame is looked at: the network's, and one with more detail."""
+"""Image sizes: the network's, and one with more detail for the alignment."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-# Motion is refined with so many pixels where the frame has them, however few the network takes:
-# half the pixels along a side make a turn half as certain. Fewer than so many times the network's
-# are not worth an image of their own.
+# Motion is refined on an image of this many pixels if the frame has them, whatever the network's
+# size: half the pixels along a side double the error of rotation. It must have at least this many
+# times the network's pixels to be worth it.
 _DETAIL_PIXELS = 416 * 128
 _MIN_PIXEL_RATIO = 1.5
 

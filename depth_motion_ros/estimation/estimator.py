@@ -223,7 +223,7 @@ class Estimator:
             learned_camera=self._learned.camera(*size),
             scale=scale,
             quality=Quality("first", reason=inference.reset_reason),
-            is_silent=not scale.is_metric and not self.settings.publish_unscaled,
+            is_withheld=not scale.is_metric and not self.settings.publish_unscaled,
         )
         if previous is not None and raw.motion is not None and pair is not None:
             estimate = self._with_motion(estimate, inference, previous, raw.motion, pair)
@@ -254,7 +254,7 @@ class Estimator:
         estimate = replace(estimate, refinement=pair.refinement)
         if quality.tracking == "lost":
             holds = self.settings.on_lost == EXTRAPOLATE
-            motion = self._gone_on(estimate.stamp, dt) if holds else None
+            motion = self._extrapolated(estimate.stamp, dt) if holds else None
             return replace(estimate, motion=motion, quality=quality)
         self._learn(raw.K, inference)
         flow = None
@@ -304,7 +304,7 @@ class Estimator:
         speed = settings.object_flow_threshold
         return object_flow(residual, pair.rotation, estimate.depth, scale, dt, speed, ratio)
 
-    def _gone_on(self, stamp: int, dt: float) -> Motion | None:
+    def _extrapolated(self, stamp: int, dt: float) -> Motion | None:
         """The last motion seen, gone on with for ``dt`` s; None where it was too long ago."""
         if self._last_motion is None:
             return None
@@ -318,19 +318,21 @@ class Estimator:
         return Motion(step[:3, :3], step[:3, 3], np.diag(unseen), dt)
 
     def _integrate(self, estimate: Estimate) -> None:
-        if estimate.is_silent:
+        if estimate.is_withheld:
             # Odometry begins where it begins to be told.
             return
         if estimate.motion is not None:
             self._odometry.integrate(estimate.motion)
         elif self._last_stamp is not None:
             elapsed = max(0.0, (estimate.stamp - self._last_stamp) * 1e-9)
-            gone_on = None
+            extrapolated = None
             if estimate.quality.tracking == "lost":
                 # Told or not: most of what is lost for a moment goes on.
-                gone_on = self._gone_on(estimate.stamp, elapsed)
+                extrapolated = self._extrapolated(estimate.stamp, elapsed)
             settings = self.settings
-            self._odometry.coast(elapsed, settings.lost_speed, settings.lost_turn_rate, gone_on)
+            self._odometry.coast(
+                elapsed, settings.lost_speed, settings.lost_turn_rate, extrapolated
+            )
 
 
 def _observation(

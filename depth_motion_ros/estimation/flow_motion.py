@@ -22,48 +22,51 @@ from depth_motion_ros.estimation.rigid_flow import (
 )
 from depth_motion_ros.geometry.camera import Camera
 
-# Pixels of a square over which flow is averaged, and the share of them that must be good.
+# Square over which flow is averaged, and the share of its pixels that must be good.
 _POOL_SIDE_PX, _MIN_GOOD_SHARE = 5, 0.5
-# What was left over a frame ago counts so much now: flow's noise averages out, motion does not.
+# Weight of the residual flow of the frame before: noise averages out, motion does not.
 _MEMORY_PER_FRAME = 0.6
-# Standard deviations: grown into from something sure, and so many sure pixels at least.
+# Hysteresis: a patch grows to the lower threshold from enough pixels above the higher one.
 _GROW_STDS, _SEED_STDS, _MIN_SEED_PIXELS = 2.5, 7.0, 12
-# Depth is told too far (thin things are missed) further than too near: nothing is beyond infinity.
+# Depth is too far more often than too near (thin things are missed): the error is larger that way.
 _TOO_FAR_ERROR_FACTOR = 5 / 3
-# However good depth is on the whole, at edges and thin things it is wrong by more.
+# At edges and thin things depth is worse than on average.
 _MIN_DEPTH_RELATIVE_STD = 0.3
-# What looks endlessly far above the horizon is taken to be so (sky), at the price of so many
-# standard deviations. Flow of clouds is uncertain by so many more pixels. Below the horizon is the
-# ground: what looks endlessly far there drives ahead, as fast as the camera.
+# What appears infinitely far above the horizon may be sky, at this penalty, and the flow of clouds
+# is less certain. Below the horizon it is something that drives ahead as fast as the camera.
 _SKY_PENALTY_STDS, _CLOUD_FLOW_STD_PX = 2.0, 0.15
-# Pixels of the rim of a patch that are compared, and gray levels by which the camera's motion must
-# explain them worse than flow does: flow is carried over outlines.
+# Width of the compared rim of a patch, and how much worse ego-motion must explain it than flow does
+# (gray levels): flow spreads over outlines.
 _RIM_WIDTH_PX, _MIN_RIM_DIFFERENCE_GREY = 4, 1.0
-# What a pixel shows is its motion across the ray of sight: this much of the slowest that counts.
+# A pixel shows only motion across its ray: threshold as a share of the slowest speed that counts.
 _ACROSS_SPEED_SHARE = 0.5
-# Pixels by which a patch grows into what was not judged: flow is lost at outlines and on limbs.
+# A patch grows this far into pixels without good flow, which is lost at outlines and on limbs.
 _GROWTH_PX = 2
-# Fitting a patch: rounds, degrees of freedom of Student's t, neighbours that err alike,
-# and how much faster than the slowest that counts a thing usually is, as a standard deviation.
+# Fit of a patch: iterations, Student's t, neighbours with correlated errors, and the standard
+# deviation of speed in units of the slowest that counts.
 _FIT_ITERATIONS, _STUDENT_T_DOF, _CORRELATED_PIXELS, _USUAL_SPEED_FACTOR = 3, 4.0, 5.0, 5.0
 _SQUARE_KERNEL = np.ones((3, 3), np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
 class _Memory:
-    """left: (H, W, 3): x and y in pixels per second, and how many frames count in them."""
+    """The residual flow so far.
+
+    stamp: of the last frame, ns.
+    left: (H, W, 3): x and y in pixels per second, and their weight in frames.
+    """
 
     stamp: int
     left: Floats
 
 
 class FlowMotion:
-    """Finds what flow shows and neither the camera's motion nor errors of depth explain.
+    """Finds optical flow that neither ego-motion nor errors of depth explain.
 
-    Across the epipolar line depth moves no pixel: what deviates there by more than the noise of
-    flow and motion moves. Along it, what depth would have to be wrong by is weighed by how wrong
-    depth usually is; behind infinity it cannot be. Averaged over a few frames that follow each
-    other, joined to patches that grow from what is sure.
+    Across the epipolar line depth moves no pixel: a deviation above the noise of flow and
+    ego-motion is an object's motion. Along the line, the deviation is compared with the usual error of depth,
+    which cannot lie beyond infinity. The residual is averaged over a few frames and joined to
+    patches by hysteresis.
     """
 
     def __init__(self) -> None:
@@ -81,12 +84,12 @@ class FlowMotion:
         up: Doubles,
     ) -> Floats:
         """(H, W, 3) T_res: a point X of this frame lies at R X + t + T_res in the previous camera's
-        axes; one for each patch, zero where nothing moves or nothing is known.
+        axes; one per patch, zero where nothing moves or nothing is known.
 
         followed: the optical flow between the two frames. depth: (H, W) in the unit of the pair,
         NaN = unknown. stamps: ns, of the previous frame and this one. depth_relative_std: relative
-        standard deviation of depth. least: length of T_res per second below which nothing counts
-        as moving.
+        standard deviation of depth. least: length of T_res per second below which a pixel
+        counts as static.
         """
         depth_relative_std = max(depth_relative_std, _MIN_DEPTH_RELATIVE_STD)
         size = depth.shape[1::-1]
@@ -120,7 +123,7 @@ class FlowMotion:
         stamps: tuple[int, int],
         dt: float,
     ) -> tuple[Floats, Floats, Floats]:
-        """What is left over, pixels of one frame (H, W), and how many frames' worth; 0 = none."""
+        """Residual flow in pixels of one frame, x and y (H, W), and its weight in frames."""
         share = _pooled(good.astype(np.float32))
         weight = np.float32(1 / dt) / np.maximum(share, np.float32(1e-3))
         x, y = (_pooled(np.where(good, part, np.float32(0))) * weight for part in (seen.x, seen.y))
@@ -154,7 +157,7 @@ def _significance(
     depth_relative_std: float,
     sky: NDArray[np.bool_],
 ) -> Floats:
-    """(H, W) standard deviations by which (x, y) is more than noise."""
+    """(H, W) significance of (x, y), in standard deviations of its noise."""
     jx, jy = seen.by_depth
     parallax = np.maximum((x - jx) ** 2 + (y - jy) ** 2, jx * jx + jy * jy)
     # Noise averages out: 1 / sum of squared weights.
@@ -179,7 +182,7 @@ def _squared(x: Floats, y: Floats, a: Floats, b: Floats, c: Floats) -> Floats:
 
 
 def _patches(sigmas: Floats) -> NDArray[np.bool_]:
-    """Connected doubtful pixels with enough sure ones among them."""
+    """Connected pixels above the lower threshold with enough above the higher one."""
     mask = (sigmas > _GROW_STDS).astype(np.uint8)
     mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _SQUARE_KERNEL), np.uint8)
     count, labels = cv2.connectedComponents(mask, connectivity=4)
@@ -189,7 +192,7 @@ def _patches(sigmas: Floats) -> NDArray[np.bool_]:
 
 
 def _grown(moves: NDArray[np.bool_], where: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """moves, and what borders on it ``where``, _GROWTH_PX pixels far."""
+    """``moves``, grown by _GROWTH_PX pixels within ``where``."""
     mask, allowed = moves.astype(np.uint8), where.astype(np.uint8)
     for _ in range(_GROWTH_PX):
         mask |= np.asarray(cv2.dilate(mask, _SQUARE_KERNEL), np.uint8) & allowed
@@ -197,7 +200,7 @@ def _grown(moves: NDArray[np.bool_], where: NDArray[np.bool_]) -> NDArray[np.boo
 
 
 def _explained(moves: NDArray[np.bool_], followed: Followed, seen: RigidFlow) -> NDArray[np.bool_]:
-    """The pixels of the rims that the camera's motion alone explains as well as flow does."""
+    """Pixels of the rims that ego-motion alone explains as well as flow does."""
     fine = followed.flow
     height, width = followed.grey.shape
     column, row = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
@@ -230,13 +233,13 @@ def _translations(
     camera: Camera,
     least: float,
 ) -> Floats:
-    """(H, W, 3): every patch is one thing that is displaced without turning.
+    """(H, W, 3) translation of every patch, taken as one rigid object without rotation.
 
-    A pixel alone cannot tell what goes along its ray of sight; a patch can, by growing or
-    shrinking. Robust least squares over its pixels; what they leave open is near zero.
+    A single pixel cannot show motion along its ray; a patch can, by growing or shrinking. Robust
+    least squares over its pixels, with zero as the prior mean.
 
-    x, y: (H, W) left over, as lengths across the optical axis, where it is judged. least: a patch
-    that is displaced by less is zero.
+    x, y: (H, W) residual flow as lengths across the optical axis, where ``judged``. least: patches
+    that move by less count as static.
     """
     usual = _USUAL_SPEED_FACTOR * least
     field = np.zeros((*moves.shape, 3), np.float32)

@@ -9,38 +9,41 @@ from numpy.typing import NDArray
 
 Doubles = NDArray[np.float64]
 
-# Points this much higher or lower than expected, as a share of the height, are not asked.
+# Points higher or lower than expected by more, as a share of the height, are ignored.
 _MAX_HEIGHT_DEVIATION_SHARE = 0.4
-# Fewer points are no plane.
+# Fewest points of a plane.
 _MIN_POINTS = 20
-# Standard deviation, as a share of the height, beyond which a point says nothing about the ground,
-# and the least that one has: ground is rough.
+# Largest standard deviation of a point that counts, and the least of any point, since ground is
+# rough; as shares of the height.
 _MAX_POINT_STD_SHARE, _ROUGHNESS_STD_SHARE = 0.15, 0.02
-# Radians: what lies beside the way of the robot is as much higher or lower (camber, kerbs, verges).
+# Slope of the ground to the sides of the path (camber, kerbs, verges).
 _CAMBER_RAD = 0.04
-# Of the search for the height at which most points lie: steps over the reach, and their width.
+# Search for the height of most points: number of candidates, and width of the kernel.
 _HEIGHT_CANDIDATES, _KERNEL_WIDTH_SHARE = 41, 0.03
 _FIT_ITERATIONS = 6
-# Tracks of neighbouring points share their errors: so many say as much as one.
+# Number of neighbouring points with correlated errors.
 _CORRELATED_POINTS = 30.0
-# Radians: how far ground tilts against what the mount says; how far that changes in a second (a
-# slope, the suspension); and more than which it is no ground (ALGORITHM: Metric scale).
+# Tilt of the ground against the mount; its change over time (slopes, suspension); and the largest
+# tilt of what counts as ground.
 _TILT_STD_RAD, _TILT_DRIFT_RAD_PER_SQRT_S, _MAX_TILT_RAD = 0.03, 0.01, float(np.radians(5.0))
 
 
 class Plane(NamedTuple):
-    """height: distance of the camera from the ground, in the unit of the points. variance:
-    relative, of it."""
+    """The ground.
+
+    height: distance of the camera from it, in the unit of the points.
+    variance: relative, of ``height``.
+    """
 
     height: float
     variance: float
 
 
 class GroundPlane:
-    """Finds the plane and remembers its tilt, which changes less than it is uncertain in one pair.
+    """Finds the plane, and filters its tilt over time.
 
-    Ground is the level near the expected height at which most points lie; what rises from it
-    (kerbs, grass, walls) lies beside that level and is left out, as by Geman and McClure (1987).
+    Ground is the level near the expected height with most points; what rises from it (kerbs,
+    grass, walls) is rejected as an outlier (Geman and McClure, 1987).
     """
 
     def __init__(self, base_from_camera: Doubles) -> None:
@@ -99,7 +102,7 @@ class GroundPlane:
 
 
 def _crowded(level: Doubles, noise: Doubles) -> float:
-    """Where most points lie."""
+    """The level of most points."""
     candidates = np.linspace(
         1 - _MAX_HEIGHT_DEVIATION_SHARE, 1 + _MAX_HEIGHT_DEVIATION_SHARE, _HEIGHT_CANDIDATES
     )

@@ -1,4 +1,4 @@
-"""The first half of a frame: what the networks say of it, paired with the frame before."""
+"""First stage of a frame: the networks, on the frame and its pair with the previous one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ from depth_motion_ros.sources.rectify import Rectifier
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """A frame as the engine took it. stamp: ns."""
+    """A frame at the engine's size.
+
+    stamp: ns.
+    view: its images and depth.
+    """
 
     stamp: int
     view: View
@@ -28,14 +32,20 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class Inference:
-    """raw: what the networks say of the frame and, after a first one, of the pair.
+    """Result of the first stage.
 
-    previous: the frame it is paired with; None for a first one, and ``reset_reason`` says why.
-    camera: the frame's own, at the engine's size; None = the learned one is to serve. K: (3, 3),
-    looked for where no pair shows the intrinsics yet. squeeze: fx / fy at the engine's size of a
-    camera with square pixels. forgets_camera, new_weights: another camera, other weights began
-    here. depth_relative_std: of those weights, if given. with_flow: whether moving objects are
-    asked for. flow: the optical flow from this frame to the one before, to tell of them.
+    now: the frame.
+    raw: the networks' prediction for the frame and, if there is one, its pair.
+    previous: the other frame of the pair; None for a first frame.
+    camera: the frame's own, at the engine's size; None = use the learned intrinsics.
+    K: (3, 3) intrinsics predicted for a first frame without a camera.
+    squeeze: fx / fy at the engine's size of a camera with square pixels.
+    reset_reason: why this is a first frame.
+    forgets_camera: another camera starts with this frame.
+    new_weights: other weights start with this frame.
+    depth_relative_std: of those weights, if given.
+    with_flow: whether object flow is requested.
+    flow: optical flow to the previous frame, being computed; None = not yet.
     """
 
     now: Seen
@@ -52,14 +62,14 @@ class Inference:
     flow: Future[Followed] | None
 
     def flow_to(self, previous: Seen) -> Followed:
-        """The optical flow to the frame before; waits for it."""
+        """The optical flow to the previous frame; waits for it."""
         if self.flow is not None:
             return self.flow.result()
         return follow(self.now.view.detail, previous.view.detail)
 
 
 class Inferrer:
-    """Runs the engine and remembers the last frame that it saw."""
+    """Runs the engine and keeps the previous frame."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -103,7 +113,7 @@ class Inferrer:
                 K = self._look_for_intrinsics(image, raw)
         else:
             if with_flow and settings.object_motion == FLOW:
-                # Beside the engine: flow needs neither depth nor motion.
+                # In parallel with the engine: flow needs neither depth nor motion.
                 flow = self._flow_thread.submit(follow, detail, previous.view.detail)
             raw = self.engine.step(previous.view.image, previous.view.depth, image)
         now = Seen(frame.stamp, View(image, raw.depth, detail))
@@ -135,8 +145,8 @@ class Inferrer:
     def _prepare(
         self, frame: Frame, with_detail: bool
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Camera | None]:
-        """The image at the engine's size, with the detail for refinement, and the camera of the
-        former if the frame has one."""
+        """The image at the engine's size, the more detailed one for refinement, and the camera of
+        the former if the frame has one."""
         image, camera = frame.image, frame.camera
         if camera is not None:
             image, camera = self._rectifier(image, camera)

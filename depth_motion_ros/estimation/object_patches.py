@@ -11,23 +11,30 @@ from numpy.typing import NDArray
 from depth_motion_ros.estimation.point_cloud import rays
 from depth_motion_ros.geometry.camera import Camera
 
-# Smaller patches are the noise of the residual field; 1/800 of 416x128 is a patch of 8x8.
+# Smaller patches are noise; 1/800 of 416x128 is a patch of 8x8.
 _MIN_PATCH_SHARE = 1 / 800
-# Neighbours whose depths differ by more, as a ratio, are two surfaces.
+# Neighbours whose depths have a larger ratio belong to two surfaces.
 _EDGE_DEPTH_RATIO = 1.25
 _NEIGHBOUR_KERNEL = np.ones((3, 3), np.uint8)
-# Relative standard deviations of a patch's depth, and of its speed, that all its pixels share.
+# Errors of a patch's depth and speed that are common to all its pixels.
 _DEPTH_RELATIVE_STD, _SPEED_RELATIVE_STD = 0.1, 0.2
-# Pixels by which the outline of a patch is uncertain.
+# Uncertainty of the outline of a patch.
 _OUTLINE_STD_PX = 2.0
-# Percentiles between which a patch extends: its rim mixes with the background.
+# Extent of a patch, without its rim, which mixes with the background.
 _EXTENT_PERCENTILES = 5.0, 95.0
 
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """position (3,) m, velocity (3,) m/s: medians, optical axes. size (3,): m. covariance (6, 6):
-    position before velocity. box: x, y, width, height in pixels. pixels: how many."""
+    """A patch of moving pixels, in the camera's optical axes.
+
+    position: (3,) m, the median.
+    velocity: (3,) m/s, the median.
+    size: (3,) m, extent along the axes.
+    covariance: (6, 6), position before velocity.
+    box: x, y, width, height in pixels.
+    pixels: number of pixels.
+    """
 
     position: NDArray[np.float64]
     velocity: NDArray[np.float64]

@@ -200,9 +200,9 @@ def _lost(reason: str) -> PairMotion:
 
 
 def _judge_alignment(alignment: Alignment, settings: EstimatorSettings) -> tuple[str, str]:
-    if alignment.unexplained > settings.max_residual_px:
+    if alignment.residual_px > settings.max_residual_px:
         return "lost", (
-            f"the best motion leaves {alignment.unexplained:.2f} pixels unexplained, more than "
+            f"the best motion leaves {alignment.residual_px:.2f} pixels unexplained, more than "
             f"{settings.max_residual_px:g}"
         )
     return "ok", ""

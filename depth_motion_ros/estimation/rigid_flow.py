@@ -1,4 +1,4 @@
-"""What optical flow shows that the camera's motion and depth do not explain, and how surely."""
+"""Optical flow minus the rigid flow of ego-motion and depth, with its uncertainty."""
 
 from __future__ import annotations
 
@@ -15,29 +15,32 @@ from depth_motion_ros.geometry.camera import Camera
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
-# Samples by which the camera's motion is corrected, and rounds of reweighting.
+# Correction of the ego-motion: samples at most, iterations of reweighting, fewest samples.
 _MAX_SAMPLES, _FIT_ITERATIONS, _MIN_SAMPLES = 1000, 4, 100
-# Degrees of freedom of Student's t: its heavy tails are what moves.
+# Its heavy tails stand for what moves.
 _STUDENT_T_DOF = 2.0
-# Flow of neighbours errs alike: so many samples say as much as one.
+# Number of neighbouring samples with correlated errors of flow.
 _CORRELATED_SAMPLES = 5.0
-# Standard deviation of flow: pixels, and a share of the parallax, where surfaces are cut and
-# foreshortened.
+# Error of flow: a constant, and a share of the parallax, where surfaces are cut and foreshortened.
 FLOW_STD_PX, FLOW_STD_PARALLAX_SHARE = 0.07, 0.04
-# What comes to lie behind the previous camera was not seen by it.
+# Points behind the previous camera were not in its view.
 _MIN_DEPTH_UNITS = np.float32(1e-6)
-# Rows and columns between those whose variance by the camera's motion is computed.
+# The variance due to ego-motion is computed on every Nth row and column, and interpolated.
 _SAMPLE_STRIDE_PX = 4
 
 
 @dataclass(frozen=True, eq=False)
 class RigidFlow:
-    """Every pixel of a frame as the camera's motion lets it move.
+    """Residual flow of every pixel of a frame, and its derivatives.
 
-    point: (3, H, W) in the previous camera's axes. x, y: (H, W) flow left over, in pixels.
-    by_depth: (2, H, W) pixels that flow changes by, for each unit of ln(depth).
+    point: (3, H, W) in the previous camera's axes.
+    x: (H, W) residual flow along x, in pixels.
+    y: (H, W) residual flow along y, in pixels.
+    by_depth: (2, H, W) pixels of flow per unit of ln(depth).
     covariance: (6, 6) of e in motion · exp(e), translation before rotation.
-    rotation: (3, 3). turned: (3, H, W) point without the translation. focal: fx, fy.
+    rotation: (3, 3), of the ego-motion.
+    turned: (3, H, W), ``point`` without the translation.
+    focal: fx, fy in pixels.
     """
 
     point: Floats
@@ -50,7 +53,7 @@ class RigidFlow:
     focal: tuple[float, float]
 
     def by_motion(self, index: NDArray[np.intp] | slice) -> Floats:
-        """(2, N, 6) pixels that flow changes by for e, at flat indices."""
+        """(2, N, 6) derivative of flow by e, in pixels, at flat indices."""
         point, turned = (part.reshape(3, -1)[:, index] for part in (self.point, self.turned))
         R = self.rotation.astype(np.float32)
         X = R.T @ turned
@@ -67,8 +70,8 @@ class RigidFlow:
         return np.stack(rows)
 
     def motion_variance(self) -> tuple[Floats, Floats, Floats]:
-        """(H, W) each: variances of x and y, and their covariance, by the camera's motion; of every
-        fourth row and column, and between them interpolated."""
+        """(H, W) each: variances of x and y and their covariance due to ego-motion; computed on
+        every fourth row and column, and interpolated."""
         height, width = self.x.shape
         grid = np.arange(height * width).reshape(height, width)[
             ::_SAMPLE_STRIDE_PX, ::_SAMPLE_STRIDE_PX
@@ -82,7 +85,7 @@ class RigidFlow:
         return xx, yy, xy
 
     def moved(self, error: Doubles) -> tuple[Floats, Floats]:
-        """(H, W) each: x and y less what e = ``error`` (6,) moves them by."""
+        """(H, W) each: x and y after a correction of the motion by e = ``error`` (6,)."""
         t, r = error[:3], error[3:]
         cross = np.array([[0, -r[2], r[1]], [r[2], 0, -r[0]], [-r[1], r[0], 0]])
         R = self.rotation
@@ -96,7 +99,7 @@ class RigidFlow:
 
 
 def _between(values: Floats, shape: tuple[int, int]) -> Floats:
-    """Values of every _SAMPLE_STRIDE_PX-th row and column, on all of them."""
+    """Interpolate values of every _SAMPLE_STRIDE_PX-th row and column."""
     height, width = shape
     return np.asarray(
         cv2.remap(
@@ -143,10 +146,10 @@ def rigid_flow(
 def without_motion_error(
     seen: RigidFlow, good: NDArray[np.bool_], depth_relative_std: float
 ) -> RigidFlow:
-    """The same with the camera's motion that most of the good flow agrees on.
+    """The same with the ego-motion corrected to fit most of the good flow.
 
-    The motion was found by other means; where it is off by little, everything seems to move.
-    It stays within its covariance, which becomes what both leave open.
+    With a slightly wrong ego-motion everything seems to move. The given motion and its covariance
+    are the prior; the result has the posterior covariance.
 
     depth_relative_std: relative standard deviation of depth.
     """
@@ -158,7 +161,7 @@ def without_motion_error(
     r = np.stack([part.ravel()[picked] for part in (seen.x, seen.y)]).astype(np.float64)
     d = np.stack([part.ravel()[picked] for part in seen.by_depth]).astype(np.float64)
     noise = FLOW_STD_PX**2 + FLOW_STD_PARALLAX_SHARE**2 * (d * d).sum(axis=0)
-    # Rotate to along and across the way depth moves the pixel: independent there.
+    # Rotate to the directions along and across the epipolar line, where errors are independent.
     length = np.maximum(np.sqrt((d * d).sum(axis=0)), 1e-9)
     c, s = d / length
     sigma = np.sqrt(np.stack((noise + (depth_relative_std * length) ** 2, noise)))

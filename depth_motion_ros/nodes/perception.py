@@ -250,7 +250,7 @@ class Perception:
         estimate = self._estimator.complete(inferred.inference)
         self.camera_is_given = inferred.inference.camera is not None
         self._note(estimate)
-        if estimate.is_silent:
+        if estimate.is_withheld:
             return estimate.refinement
         if knows_mount and estimate.motion is not None:
             # First, because a filter waits for it; the rest is for maps and eyes.
