@@ -210,7 +210,7 @@ class AlignmentSearch:
         )
 
     def result(self, template: Template, previous: Floats, seen: Floats) -> Alignment | None:
-        """The motion found, or the start if the motion is not clearly better at the finest level."""
+        """The motion found, or the start if the motion is not clearly better."""
         inverse_depth = self._corrected(template)
         at = look(template, inverse_depth, self._motion)
         before = look(template, template.inverse_depth, self._start)

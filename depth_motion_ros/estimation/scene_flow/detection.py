@@ -64,9 +64,9 @@ class FlowMotionDetector:
     """Finds optical flow that neither ego-motion nor errors of depth explain.
 
     Across the epipolar line depth moves no pixel: a deviation above the noise of flow and
-    ego-motion is an object's motion. Along the line, the deviation is compared with the usual error of depth,
-    which cannot lie beyond infinity. The residual is averaged over a few frames and joined to
-    patches by hysteresis.
+    ego-motion is an object's motion. Along the line, the deviation is compared with the usual error
+    of depth, which cannot lie beyond infinity. The residual is averaged over a few frames and
+    joined to patches by hysteresis.
     """
 
     def __init__(self) -> None:

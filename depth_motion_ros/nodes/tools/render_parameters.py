@@ -24,9 +24,9 @@ PREFACE = """# Parameters
 
 Each parameter is declared once: those of the estimator in
 `depth_motion_ros/estimation/settings.py`, those of the learner in
-`depth_motion_ros/adaptation/settings.py`, the others in `depth_motion_ros/nodes/*_parameters.py`.
-`python -m depth_motion_ros.nodes.tools.render_parameters` generates these tables and `config/*.yaml`
-from there.
+`depth_motion_ros/adaptation/settings.py`, the others in
+`depth_motion_ros/nodes/*/parameters.py`. `python -m depth_motion_ros.nodes.tools.render_parameters`
+generates these tables and `config/*.yaml` from there.
 """
 
 
