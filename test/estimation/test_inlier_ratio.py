@@ -94,7 +94,7 @@ def test_where_fewer_agree_another_odometry_is_asked(share, other, least, tracki
     pair = agreement.judged(moved(share), SECOND // 10, VIEW, CAMERA, least, other)
     assert pair.quality.tracking == tracking
     if tracking == "lost":
-        assert "30 degrees aside of what the odometry says" in pair.quality.reason
+        assert "differs from the odometry by 30 degrees" in pair.quality.reason
 
 
 def test_what_stays_becomes_usual():
