@@ -1,4 +1,4 @@
-"""Writes config/*.yaml and docs/reference/parameters.md from the parameter tables, or prints a table.
+"""Writes config/*.yaml and docs/reference/parameters.md, or prints a table as Markdown.
 
 python -m depth_motion_ros.nodes.tools.render_parameters                 # writes the files
 python -m depth_motion_ros.nodes.tools.render_parameters depth_motion    # prints Markdown
