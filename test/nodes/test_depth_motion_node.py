@@ -83,12 +83,12 @@ def test_lengths_without_a_source_of_scale_are_a_warning_that_names_the_cure(nod
     def warned() -> bool:
         node.serve()
         values = node.values
-        return values["level"] == "1" and values["message"].startswith("no source of metric scale")
+        return values["level"] == "1" and values["message"].startswith("lengths are not metric")
 
     node.ros.wait(warned, "the warning")
     assert node.values["metric"] == "false"
     assert node.values["message"].endswith("publish odom_in, or set camera_height or scale")
-    assert node.process.log.count("no source of metric scale") == 1
+    assert node.process.log.count("lengths are not metric") == 1
 
 
 def test_parameters_are_refused_with_the_reason_or_change_the_output(node: Node) -> None:

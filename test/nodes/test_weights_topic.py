@@ -126,7 +126,7 @@ def test_adapted_weights_are_saved_and_begun_with_if_wanted(
     damaged.kill()
 
 
-def test_the_weights_before_come_back_and_stay(node: Node, base: Weights, learner: Any) -> None:
+def test_earlier_weights_come_back_and_stay(node: Node, base: Weights, learner: Any) -> None:
     answer = node.ros.service(Trigger, f"{NODE}/rollback")
     assert answer.success, answer.message
     assert "'first+1' are in use" in answer.message

@@ -15,7 +15,7 @@ Bytes = NDArray[np.uint8]
 
 # Dense inverse search (Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016) at
 # full size, without its variational smoothing: the presets stop at a half or a quarter of it, and
-# smoothing removes what is small and moves (docs/object_motion.md).
+# smoothing removes what is small and moves (research/object_motion.md).
 _FORWARD_DIS_OPTIONS = {"FinestScale": 0, "PatchStride": 5, "GradientDescentIterations": 5}
 # The backward flow only has to show where the forward flow is wrong.
 _BACKWARD_DIS_OPTIONS = {"FinestScale": 1, "PatchStride": 4, "GradientDescentIterations": 6}

@@ -138,11 +138,12 @@ class FrameProcessor:
             return ""
         settings = self._estimator.settings
         effect = (
-            "lengths are in the network's unit and may be wrong by a factor of three"
+            "they may be wrong by a factor of three"
             if settings.publish_unscaled
-            else "nothing is published until there is one (publish_unscaled is false)"
+            else "nothing is published (publish_unscaled is false)"
         )
-        return f"no source of metric scale: {effect}; {_SCALE_CURES[settings.scale_source]}"
+        cure = _SCALE_CURES[settings.scale_source]
+        return f"lengths are not metric: no source of scale, so {effect}; {cure}"
 
     def begin_anew(self, reason: str) -> None:
         """The next frame counts as the first; pose, scale and intrinsics go on."""
