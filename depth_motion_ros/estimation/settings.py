@@ -108,8 +108,8 @@ class EstimatorSettings(Settings):
     object_flow_threshold: float = setting(
         0.3, "slower object motion counts as static", 0.0, 1000.0, "m/s", changes=LIVE
     )
-    # Measured with weights of a short training (research/odometry.md): at 0.02, up to 6 % of the pixels
-    # of static streets are said to move; at 0.1, up to 1.6 %; at 0.15 less than 1 %.
+    # Measured with weights of a short training (research/odometry.md): at 0.02, up to 6 % of the
+    # pixels of static streets count as moving; at 0.1, up to 1.6 %; at 0.15 less than 1 %.
     object_flow_ratio: float = setting(
         0.15,
         "with object_motion network: object motion slower than this times the depth counts as "
