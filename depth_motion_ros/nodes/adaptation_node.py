@@ -38,7 +38,7 @@ from depth_motion_ros.nodes.adaptation_learning import (
 from depth_motion_ros.nodes.adaptation_parameters import ADAPTATION_PARAMETERS, SETTINGS
 from depth_motion_ros.nodes.adaptation_state import StateFolder, default_folder
 from depth_motion_ros.nodes.adaptation_status import AdaptationTally, judge, learner_values
-from depth_motion_ros.nodes.camera_info import CameraPairing
+from depth_motion_ros.nodes.camera_info import CameraPairing, images_are_rectified
 from depth_motion_ros.nodes.conversions import BadImageError, compressed_to_rgb, image_to_rgb
 from depth_motion_ros.nodes.delivery import TOPIC
 from depth_motion_ros.nodes.depth_motion_parameters import COMPRESSED
@@ -74,7 +74,10 @@ class AdaptationNode(Node):
         directory = self._config["tensorboard"]
         self._curves = Curves(Path(directory).expanduser()) if directory else None
         self._budget = Budget(self._settings.max_cpu_fraction, self._settings.max_rate)
-        self._pairing = CameraPairing(self._report)
+        rectified = images_are_rectified(
+            self, self._config["rectify"], self._config["image_transport"]
+        )
+        self._pairing = CameraPairing(self._report, rectified=rectified)
         self._odometry = CameraOdometry(
             base_from_optical(self._config["camera_xyz"], self._config["camera_rpy"])
         )
@@ -83,7 +86,6 @@ class AdaptationNode(Node):
             compressed_to_rgb if compressed else image_to_rgb,
             self._pairing,
             self._odometry,
-            self._config["rectify"],
             self._report,
         )
         self._inputs: AdaptationInputs | None = None

@@ -19,7 +19,7 @@ from depth_motion_ros.estimation.settings import (
 )
 from depth_motion_ros.models.find import UNTRAINED, find_weights
 from depth_motion_ros.models.weights import Weights, WeightsError
-from depth_motion_ros.nodes.camera_info import CameraPairing
+from depth_motion_ros.nodes.camera_info import CameraPairing, images_are_rectified
 from depth_motion_ros.nodes.conversions import compressed_to_rgb, image_to_rgb
 from depth_motion_ros.nodes.deliveries import Deliveries, default_adapted_path, read_adapted
 from depth_motion_ros.nodes.depth_motion_parameters import COMPRESSED
@@ -132,7 +132,8 @@ class Pipeline:
         node, config = self._node, self._config
         self.engine = EngineSlot(build(options, weights))
         undo.callback(self.engine.close)
-        self.pairing = CameraPairing(self._report_info)
+        rectified = images_are_rectified(node, config["rectify"], config["image_transport"])
+        self.pairing = CameraPairing(self._report_info, rectified=rectified)
         tf = TfPublisher(node) if config["publish_tf"] else None
         if tf is not None:
             undo.callback(tf.close)
@@ -159,7 +160,6 @@ class Pipeline:
             self._tally,
             self._report,
             camera_frame=config["camera_frame"],
-            rectify=config["rectify"],
         )
         self.worker: StagedWorker[Arrival, Inferred] = StagedWorker(
             self.perception.infer, self.perception.complete, self._on_error
