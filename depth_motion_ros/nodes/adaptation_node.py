@@ -39,7 +39,12 @@ from depth_motion_ros.nodes.adaptation_parameters import ADAPTATION_PARAMETERS, 
 from depth_motion_ros.nodes.adaptation_state import StateFolder, default_folder
 from depth_motion_ros.nodes.adaptation_status import AdaptationTally, judge, learner_values
 from depth_motion_ros.nodes.camera_info import CameraPairing, images_are_rectified
-from depth_motion_ros.nodes.conversions import BadImageError, compressed_to_rgb, image_to_rgb
+from depth_motion_ros.nodes.conversions import (
+    BadImageError,
+    StreamDecoder,
+    compressed_to_rgb,
+    image_to_rgb,
+)
 from depth_motion_ros.nodes.delivery import TOPIC
 from depth_motion_ros.nodes.depth_motion_parameters import COMPRESSED
 from depth_motion_ros.nodes.diagnostics import OncePerCause, diagnostic_array
@@ -83,7 +88,7 @@ class AdaptationNode(Node):
         )
         compressed = self._config["image_transport"] == COMPRESSED
         self._eye = Eye(
-            compressed_to_rgb if compressed else image_to_rgb,
+            StreamDecoder(compressed_to_rgb if compressed else image_to_rgb),
             self._pairing,
             self._odometry,
             self._report,

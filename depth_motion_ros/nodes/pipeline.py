@@ -20,7 +20,7 @@ from depth_motion_ros.estimation.settings import (
 from depth_motion_ros.models.find import UNTRAINED, find_weights
 from depth_motion_ros.models.weights import Weights, WeightsError
 from depth_motion_ros.nodes.camera_info import CameraPairing, images_are_rectified
-from depth_motion_ros.nodes.conversions import compressed_to_rgb, image_to_rgb
+from depth_motion_ros.nodes.conversions import StreamDecoder, compressed_to_rgb, image_to_rgb
 from depth_motion_ros.nodes.deliveries import Deliveries, default_adapted_path, read_adapted
 from depth_motion_ros.nodes.depth_motion_parameters import COMPRESSED
 from depth_motion_ros.nodes.diagnostics import Tally
@@ -156,7 +156,7 @@ class Pipeline:
             self.outputs,
             self.pairing,
             self._extrinsic(settings),
-            compressed_to_rgb if compressed else image_to_rgb,
+            StreamDecoder(compressed_to_rgb if compressed else image_to_rgb),
             self._tally,
             self._report,
             camera_frame=config["camera_frame"],

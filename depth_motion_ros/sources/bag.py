@@ -27,7 +27,7 @@ from depth_motion_ros.sources.bag_messages import (
 )
 from depth_motion_ros.sources.bag_odometry import OdometryTrack
 from depth_motion_ros.sources.base import SECOND, Source
-from depth_motion_ros.sources.encodings import EncodingError
+from depth_motion_ros.sources.encodings import BitDepth, EncodingError
 from depth_motion_ros.sources.frame import Frame, GroundTruth, SourceError
 from depth_motion_ros.sources.rectify import is_rectified_topic
 
@@ -76,6 +76,7 @@ class BagSource(Source):
         self.failures = 0
         self._told_size = False
         self._told_camera: set[str] = set()
+        self._bit_depth = BitDepth()
         self._pose = pose
         self._base_from_camera = BODY_FROM_OPTICAL if base_from_camera is None else base_from_camera
         with self._open() as reader:
@@ -98,6 +99,7 @@ class BagSource(Source):
         waiting: deque[tuple[int, int, Any, str, Camera | None]] = deque()
         camera = self._first_camera(reader)
         delivered, self.failures, reason = 0, 0, ""
+        self._bit_depth = BitDepth(f"{self.path}: {self.topic}")
         for connection, recorded, message in self._messages(reader):
             if connection.topic == self.topic:
                 stamp = stamp_of(message, recorded)
@@ -135,7 +137,7 @@ class BagSource(Source):
         """(frame, reason): no frame, and the reason, where the image is damaged."""
         stamp, _, message, kind, camera = image
         try:
-            pixels = pixels_of(message, kind)
+            pixels = pixels_of(message, kind, self._bit_depth)
         except EncodingError as error:
             if error.unknown_encoding:
                 raise SourceError(f"{self.path}: {self.topic}: {error}") from error

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from depth_motion_ros.geometry.camera import Camera, is_given
-from depth_motion_ros.sources.encodings import decode_compressed, decode_image
+from depth_motion_ros.sources.encodings import BitDepth, decode_compressed, decode_image
 
 IMAGE_TYPE = "sensor_msgs/msg/Image"
 COMPRESSED_TYPE = "sensor_msgs/msg/CompressedImage"
@@ -25,10 +25,10 @@ def stamp_of(message: Any, recorded: int) -> int:
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec) or recorded
 
 
-def pixels_of(message: Any, kind: str) -> NDArray[np.uint8]:
+def pixels_of(message: Any, kind: str, bit_depth: BitDepth | None = None) -> NDArray[np.uint8]:
     """(H, W, 3) RGB of an Image or CompressedImage. Raises EncodingError."""
     if kind == COMPRESSED_TYPE:
-        return decode_compressed(message.data, message.format)
+        return decode_compressed(message.data, message.format, bit_depth=bit_depth)
     return decode_image(
         message.data,
         int(message.width),
@@ -36,6 +36,7 @@ def pixels_of(message: Any, kind: str) -> NDArray[np.uint8]:
         int(message.step),
         message.encoding,
         bool(message.is_bigendian),
+        bit_depth,
     )
 
 
