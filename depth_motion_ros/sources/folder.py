@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from depth_motion_ros.geometry.camera import Camera
@@ -10,7 +11,9 @@ from depth_motion_ros.sources.base import Source, check_rate, stamp_of_index
 from depth_motion_ros.sources.encodings import BitDepth
 from depth_motion_ros.sources.files import read_image, read_stamps
 from depth_motion_ros.sources.frame import Frame, SourceError
-from depth_motion_ros.sources.series import pictures_of
+from depth_motion_ros.sources.series import is_deep, pictures_of
+
+_SAMPLES = 8
 
 
 class FolderSource(Source):
@@ -40,7 +43,7 @@ class FolderSource(Source):
         self.stamps = self._read_stamps()
 
     def __iter__(self) -> Iterator[Frame]:
-        bit_depth = BitDepth(str(self.path))
+        bit_depth = self._bit_depth()
         for stamp, path in zip(self.stamps, self.images, strict=True):
             image = read_image(path, bit_depth=bit_depth, upright=True)
             if self.camera is not None and image.shape[1::-1] != self.camera.size:
@@ -51,6 +54,15 @@ class FolderSource(Source):
                     f"is for {self.camera.width}x{self.camera.height}"
                 )
             yield Frame(stamp, image, self.camera)
+
+    def _bit_depth(self) -> BitDepth:
+        """Of all images: the first ones may be dark."""
+        bit_depth = BitDepth(str(self.path))
+        if is_deep(self.images[0]):
+            for path in self.images[:: max(1, len(self.images) // _SAMPLES)]:
+                with suppress(SourceError):  # named when it is its turn
+                    read_image(path, bit_depth=bit_depth)
+        return bit_depth
 
     def _read_stamps(self) -> list[int]:
         for folder in (self.path, self.path.parent):

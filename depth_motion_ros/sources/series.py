@@ -31,7 +31,7 @@ def pictures_of(folder: Path) -> list[Path]:
     Raises SourceError where more than one series remains (left and right, a JPEG of every PNG).
     """
     images = list_images(folder)
-    deep = {path for path in images if _is_deep_gray(path)}
+    deep = {path for path in images if is_deep(path, gray=True)}
     if deep and len(deep) < len(images):
         images = [path for path in images if path not in deep]
         _report(folder, len(images), len(deep), "one-channel PNG files of 16 bits (depth maps?)")
@@ -74,8 +74,8 @@ def _series(images: list[Path]) -> dict[str, list[Path]]:
     return {"": images}
 
 
-def _is_deep_gray(path: Path) -> bool:
-    """Whether this is a PNG of one channel of 16 bits, by its header."""
+def is_deep(path: Path, gray: bool = False) -> bool:
+    """Whether this is a PNG of 16 bits, by its header. gray: and of one channel."""
     if path.suffix.lower() != ".png":
         return False
     try:
@@ -83,4 +83,5 @@ def _is_deep_gray(path: Path) -> bool:
             header = file.read(26)
     except OSError:
         return False  # reading the picture will say so
-    return header.startswith(_PNG) and len(header) == 26 and header[24:] == bytes((16, _GRAY))
+    is_png = header.startswith(_PNG) and len(header) == 26
+    return is_png and header[24] == 16 and (not gray or header[25] == _GRAY)
