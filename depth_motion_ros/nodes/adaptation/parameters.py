@@ -27,7 +27,8 @@ _INPUT = (
     Parameter(
         "rectify",
         True,
-        "undo the lens distortion that CameraInfo describes; false = the images are without it",
+        "undo the lens distortion that CameraInfo describes; false = the images are rectified "
+        "already, and P of CameraInfo holds (as for a topic image_rect in any case)",
         START,
     ),
     Parameter(

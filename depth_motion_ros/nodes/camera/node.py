@@ -86,7 +86,7 @@ class CameraNode(Node):
             raise ParameterError("source is empty: say what to play, for example source:=clip.mp4")
         options = {
             name: self._config[name]
-            for name in ("topic", "odometry_topic", "rate", "width", "height")
+            for name in ("topic", "odometry_topic", "rate", "rectified", "width", "height")
         }
         options["pose"] = self._config["publish_truth"]
         return open_source(spec, **{name: value for name, value in options.items() if value})

@@ -25,6 +25,13 @@ CAMERA_PARAMETERS = (
     ),
     Parameter("topic", "", "image topic of a bag; empty = its only one", START),
     Parameter("odometry_topic", "", "odometry topic of a bag; empty = its only one", START),
+    Parameter(
+        "rectified",
+        False,
+        "the images are rectified already: P of the source's CameraInfo holds, without distortion "
+        "(of a topic image_rect that is known)",
+        START,
+    ),
     Parameter("loop", False, "begin anew at the end; otherwise the node ends there", START),
     Parameter("reliable", True, "reliable instead of best-effort delivery", START),
     Parameter(

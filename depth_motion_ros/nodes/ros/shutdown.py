@@ -47,7 +47,11 @@ def run_node(
     """
     sys.setswitchinterval(_SWITCH_INTERVAL)
     # No `with`: rclpy.init is no context manager on Humble.
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except UnicodeEncodeError as error:
+        print(f"cannot start: ROS 2 takes UTF-8 only, {_not_utf8(error)}", file=sys.stderr)
+        return CANNOT_START
     node: N | None = None
     executor = SingleThreadedExecutor()
     status = 0
@@ -72,6 +76,14 @@ def run_node(
             executor.shutdown(timeout_sec=1.0)
             rclpy.try_shutdown()
     return status
+
+
+def _not_utf8(error: UnicodeEncodeError) -> str:
+    """What to do about a path of another encoding, as old disks and zip files hold them."""
+    return (
+        f"and this is none: {error.object!a}. Rename the file or folder, or make a link with "
+        "another name to it (ln -s)"
+    )
 
 
 class _Signals:
