@@ -23,6 +23,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
 from depth_motion_ros.nodes.ros.parameters import ParameterError
+from depth_motion_ros.nodes.ros.text import to_ros
 from depth_motion_ros.sources.frame import SourceError
 
 CANNOT_START = 2
@@ -47,11 +48,8 @@ def run_node(
     """
     sys.setswitchinterval(_SWITCH_INTERVAL)
     # No `with`: rclpy.init is no context manager on Humble.
-    try:
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    except UnicodeEncodeError as error:
-        print(f"cannot start: ROS 2 takes UTF-8 only, {_not_utf8(error)}", file=sys.stderr)
-        return CANNOT_START
+    words = [to_ros(word) for word in (sys.argv if args is None else args)]
+    rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
     node: N | None = None
     executor = SingleThreadedExecutor()
     status = 0
@@ -76,14 +74,6 @@ def run_node(
             executor.shutdown(timeout_sec=1.0)
             rclpy.try_shutdown()
     return status
-
-
-def _not_utf8(error: UnicodeEncodeError) -> str:
-    """What to do about a path of another encoding, as old disks and zip files hold them."""
-    return (
-        f"and this is none: {error.object!a}. Rename the file or folder, or make a link with "
-        "another name to it (ln -s)"
-    )
 
 
 class _Signals:
