@@ -64,7 +64,7 @@ def _matroska(file: BinaryIO) -> int | None:
     for name in (_EBML, _SEGMENT):
         file.seek(at)
         header = file.read(12)
-        if header[:4] != name:
+        if header[:4] != name or len(header) < 12 or header[4] == 0:
             return None
         length = 9 - header[4].bit_length()
         size = int.from_bytes(header[4 : 4 + length], "big") & ((1 << 7 * length) - 1)
