@@ -67,26 +67,16 @@ def read_camera_file(path: str | Path, *, rectified: bool = False) -> Camera:
         raise SourceError(f"{path}: no valid camera: {error}") from error
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that knows OpenCV's matrices."""
-
-
-def _opencv_matrix(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
-    assert isinstance(node, yaml.MappingNode)
-    return loader.construct_mapping(node, deep=True)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:opencv-matrix", _opencv_matrix)
-
-
 def _parse(path: Path) -> dict[str, Any]:
     text = path.read_text(encoding="utf-8-sig")
     if text.lstrip().startswith("<"):
+        if "<!ENTITY" in text:
+            raise ValueError("an XML file with entities is not read")
         content = _of_xml(ElementTree.fromstring(text))
     else:
-        # OpenCV's own first line, %YAML:1.0, is not YAML.
+        # OpenCV's own first line, %YAML:1.0, is not YAML; its matrices are plain mappings.
         lines = (line for line in text.splitlines() if not line.startswith("%"))
-        content = yaml.load("\n".join(lines), _Loader)
+        content = yaml.safe_load("\n".join(lines).replace("!!opencv-matrix", ""))
     if not isinstance(content, dict):
         raise ValueError(f"this is no list of keys and values; {_READ}")
     return content

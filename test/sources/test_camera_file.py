@@ -198,6 +198,7 @@ def test_an_opencv_file_that_says_it_is_no_fisheye_is_plumb_bob(tmp_path: Path) 
         ("# COLMAP\n1 OPENCV 640 480 400 401 320.5 240.5 0 0 0 0\n", "no list of keys and values"),
         ("a: [1\n", "cannot read this camera file"),
         ("<opencv_storage><a>", "cannot read this camera file"),
+        ('<!DOCTYPE a [<!ENTITY b "c">]><opencv_storage/>', "with entities is not read"),
         ("image_width: 640\nimage_height: 480\n", "no camera_matrix, intrinsics, or fx"),
         (
             ROS.format(lens="").replace("[400.0, 0, 320.5, 0, 401.0", "[0.6, 0, 0.5, 0, 0.8"),

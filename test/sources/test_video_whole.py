@@ -1,4 +1,4 @@
-"""Of a video what arrived counts: whole files are whole, cut-off ones are named, stamps are even."""
+"""Of a video what arrived counts: whole files are whole, cut-off ones named, stamps even."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ def test_an_mp4_with_its_index_in_front_is_named_when_cut(tmp_path: Path) -> Non
         container.mux(stream.encode(None))
     whole = path.read_bytes()
     path.write_bytes(whole[:-2000])
-    with pytest.raises(SourceError, match="truncated: it should have|decoding broke"):
+    with pytest.raises(SourceError, match=r"truncated: it should have|decoding broke"):
         list(VideoSource(path))
 
 
