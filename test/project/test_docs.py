@@ -47,10 +47,7 @@ PARAMETERS = {
 # Values of /diagnostics, and parameters of other packages.
 NOT_OURS = {"metric", "tracking", "weights_version", "engine_reason", "enable_odom_tf"}
 # Described already, and on their way.
-AWAITED = {
-    "publish_unscaled", "on_lost", "min_inlier_ratio", "rollback_target", "weights_received",
-    "weights_accepted", "bench", "--report", "stamps",
-}  # fmt: skip
+AWAITED = {"bench", "--report", "stamps"}
 LAUNCH_FILES = {
     path.name: path.read_text(encoding="utf-8") for path in (ROOT / "launch").glob("*.py")
 }
