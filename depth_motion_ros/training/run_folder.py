@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from depth_motion_ros.training.checkpoint import SUFFIX, newest_checkpoint
-from depth_motion_ros.training.options import RecipeError
+from depth_motion_ros.training.recipe import RecipeError
 
 FAST_DEV_RUN = "fast_dev_run"
 _LOCK = ".lock"
