@@ -182,7 +182,7 @@ def test_a_folder_beside_the_images_of_a_drive_is_answered(tmp_path: Path) -> No
     drive = make_drive(tmp_path)
     with pytest.raises(SourceError, match="no frames in this folder, which holds 2011_09_26_drive"):
         open_source(drive.parent)
-    with pytest.raises(SourceError, match="no such folder|no images"):
+    with pytest.raises(SourceError, match=r"no such folder|no images"):
         open_source(drive / "oxts")
 
 
