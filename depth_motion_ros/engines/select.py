@@ -17,7 +17,7 @@ from depth_motion_ros.models.weights import Weights
 
 _LOG = logging.getLogger(__name__)
 ENGINES = ("auto", "tensorrt", "cpu", "openvino", "onnxruntime", "torch")
-PRECISIONS = ("auto", "fp32", "fp16", "int8")
+PRECISIONS = ("auto", "fp32", "fp16")
 
 
 def create_engine(
@@ -47,12 +47,6 @@ def create_engine(
         raise EngineError(f"unknown engine {engine!r}; use one of {', '.join(ENGINES)}")
     if precision not in PRECISIONS:
         raise EngineError(f"unknown precision {precision!r}; use one of {', '.join(PRECISIONS)}")
-    if precision == "int8":
-        raise EngineError(
-            "precision 'int8' is not offered: with trained weights it does not keep depth within "
-            "2 % on real frames (depth_motion bench int8 measures it); use 'fp16' on a GPU, or "
-            "'fp32'"
-        )
     if threads is not None and threads < 1:
         raise EngineError(f"threads must be at least 1, got {threads}")
     if engine not in ("auto", "tensorrt", "torch"):

@@ -6,7 +6,7 @@ from depth_motion_ros.nodes.parameters import LIVE, START, Parameter
 
 # As engines/select.py takes them; named here too because that module loads PyTorch.
 ENGINES = ("auto", "tensorrt", "cpu", "openvino", "onnxruntime", "torch")
-PRECISIONS = ("auto", "fp32", "fp16", "int8")
+PRECISIONS = ("auto", "fp32", "fp16")
 RAW, COMPRESSED = "raw", "compressed"
 
 _INPUT = (

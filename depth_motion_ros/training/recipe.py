@@ -119,15 +119,12 @@ class AugmentSection:
 
 @dataclass(frozen=True)
 class OptimiserSection:
-    """Adam, or Muon for the convolutions."""
+    """Adam."""
 
     learning_rate: float = option(2e-4, "after the warm-up", 1e-8, 1.0)
     warmup_steps: int = option(0, "steps of linear rise to learning_rate", 0)
     decay_from: float = option(
         1.0, "fraction of the run after which a cosine takes the rate to a tenth; 1 = never", 0, 1
-    )
-    muon_rate: float = option(
-        0.0, "rate of Muon for convolutions, warmed up and decayed alike; 0 = Adam for all", 0, 1.0
     )
     clip_norm: float = option(10.0, "largest gradient norm", 1e-6)
     ema_decay: float = option(
