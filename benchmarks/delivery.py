@@ -1,4 +1,4 @@
-"""``depth_motion bench delivery``: whether images arrive whole and in time between two processes.
+"""Whether images arrive whole and in time between two processes: rgb8 and JPEG at 30 Hz.
 
 The sender is camera_node, the receiver subscribes as depth_motion_node does; both run under what
 the launch files and the demo set.
@@ -7,11 +7,10 @@ the launch files and the demo set.
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import json
 import os
+import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,31 +18,27 @@ from typing import Any
 import cv2
 import numpy as np
 
-from depth_motion_ros.cli.demo_processes import (
-    DemoError,
-    Monitor,
-    Node,
-    environment,
-    stopped_at_exit,
-    wait_until,
-    write_parameters,
-)
-from depth_motion_ros.cli.demo_statistics import machine
+from benchmarks.harness import Rig, rate_of
+from benchmarks.report import Verdict, number, table, verdict_table, write
+from depth_motion_ros.cli.demo_processes import DemoError, environment
+from depth_motion_ros.cli.demo_statistics import percentiles
 from depth_motion_ros.cli.image_size import image_size
+from depth_motion_ros.cli.main import run_command
 from depth_motion_ros.share import transport_environment
 
-HELP = "rgb8 and JPEG at 30 Hz between two processes: what arrives, and how late"
-
-NODES = "depth_motion_ros.nodes"
 SIZES = ("640x480", "1280x720")
 PICTURES = 8  # that differ; a longer clip shows them again and again
 TARGET_MS = 10.0
 # What is under way when the camera has ended is told in the next reports.
-LAST_WORDS = 2  # reports
+LAST_REPORTS = 2
+RAW, COMPRESSED = "image", "image/compressed"
+TYPES = {RAW: "sensor_msgs/msg/Image", COMPRESSED: "sensor_msgs/msg/CompressedImage"}
 
 
 @dataclass(frozen=True)
-class Case:
+class DeliveryCase:
+    """size: (width, height) in pixels."""
+
     size: tuple[int, int]
     compressed: bool
     reliable: bool
@@ -59,10 +54,10 @@ class Case:
 
 
 @dataclass
-class CaseResult:
+class DeliveryResult:
     """sent: images published. stamps (ns) and latency_ms: of those that came."""
 
-    case: Case
+    case: DeliveryCase
     sent: int
     stamps: list[int] = field(default_factory=list)
     latency_ms: list[float] = field(default_factory=list)
@@ -72,17 +67,6 @@ class CaseResult:
     def is_complete(self) -> bool:
         return len(set(self.stamps)) == self.sent
 
-    def percentile(self, percent: float) -> float:
-        """ms; NaN where nothing came."""
-        return float(np.percentile(self.latency_ms, percent)) if self.latency_ms else float("nan")
-
-    @property
-    def rate(self) -> float:
-        """Hz, by the stamps."""
-        if len(self.stamps) < 2:
-            return 0.0
-        return (len(self.stamps) - 1) * 1e9 / (max(self.stamps) - min(self.stamps))
-
     def summary(self) -> dict[str, Any]:
         """JSON-ready."""
         return {
@@ -91,10 +75,8 @@ class CaseResult:
             "sent": self.sent,
             "arrived": len(set(self.stamps)),
             "complete": self.is_complete,
-            "rate_hz": round(self.rate, 2),
-            "median_ms": round(self.percentile(50), 2),
-            "p95_ms": round(self.percentile(95), 2),
-            "max_ms": round(self.percentile(100), 2),
+            "rate_hz": round(rate_of(self.stamps), 2),
+            "latency_ms": percentiles(self.latency_ms),
             "kilobytes": round(self.bytes / max(1, len(self.stamps)) / 1e3, 1),
             "samples_ms": self.latency_ms,
         }
@@ -116,13 +98,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 where every image of every case arrived."""
-    if importlib.util.find_spec("rclpy") is None:
-        raise DemoError("bench delivery needs ROS 2's rclpy: pip install 'depth_motion_ros[ros]'")
     if args.frames < 2 or args.rate <= 0:
         raise DemoError(f"--frames {args.frames} --rate {args.rate:g}: at least 2, and above 0")
     sizes = args.size or [image_size(size) for size in SIZES]
     cases = [
-        Case(size, compressed, reliable)
+        DeliveryCase(size, compressed, reliable)
         for compressed in (False, True)
         for size in sizes
         for reliable in (False, True)
@@ -133,35 +113,33 @@ def run(args: argparse.Namespace) -> int:
             env.pop(name, None)
     with tempfile.TemporaryDirectory(prefix="depth_motion_delivery_") as name:
         results = bench(cases, args.frames, args.rate, env, Path(name), print)
-    print(verdict(results))
-    if args.json is not None:
-        content = {
-            "machine": machine(),
-            "load_average": os.getloadavg()[0],
-            "rate_hz": args.rate,
-            "transport": "defaults" if args.defaults else "as shipped",
-            "cases": [result.summary() for result in results],
-        }
-        args.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    answers = verdicts(results)
+    print(results_table(results))
+    print(verdict_table(answers))
+    content = {
+        "rate_hz": args.rate,
+        "transport": "defaults" if args.defaults else "as shipped",
+        "cases": [result.summary() for result in results],
+    }
+    write(args.json, content)
     return int(not all(result.is_complete for result in results))
 
 
 def bench(
-    cases: list[Case],
+    cases: Sequence[DeliveryCase],
     frames: int,
     rate: float,
     env: Mapping[str, str],
     folder: Path,
     say: Callable[[str], object],
-) -> list[CaseResult]:
+) -> list[DeliveryResult]:
     """Run it. folder: for pictures and logs. Raises DemoError where a process ends."""
     clips = {size: _clip(size, frames, folder) for size in {case.size for case in cases}}
-    say(HEADING)
     results = []
     for case in cases:
-        result = _deliver(case, clips[case.size], frames, rate, env, folder)
-        results.append(result)
-        say(row(result))
+        say(f"sending {case.name}, {case.quality}")
+        with Rig(folder, env) as rig:
+            results.append(_deliver(case, clips[case.size], frames, rate, rig))
     return results
 
 
@@ -180,62 +158,61 @@ def _clip(size: tuple[int, int], frames: int, folder: Path) -> Path:
     return path
 
 
-def _deliver(
-    case: Case, clip: Path, frames: int, rate: float, env: Mapping[str, str], folder: Path
-) -> CaseResult:
-    values = {
-        "source": str(clip), "rate": rate, "stamps": "now", "reliable": case.reliable,
-        "compressed": case.compressed, "wait_for_subscribers": 1,
-    }  # fmt: skip
-    given = write_parameters(folder / "camera.yaml", values)
-    hears = ["--compressed"] if case.compressed else []
-    with stopped_at_exit([]) as running:
-        receiver = Monitor(f"{NODES}.delivery_receiver", hears, env, folder / "receiver.txt")
-        running.append(receiver)
-        wait_until(receiver.reports, running, "the receiver")
-        camera = Node(f"{NODES}.camera_node", given, env, folder / "camera.txt")
-        running.append(camera)
-        wait_until(lambda: not camera.running, running, "the end of the clip")
-        camera.check()
-        heard = len(receiver.reports())
-        wait_until(
-            lambda: len(receiver.reports()) >= heard + LAST_WORDS, (receiver,), "the last words"
-        )
-        reports = receiver.reports()
-    result = CaseResult(case, frames)
-    for report in reports:
-        result.stamps += report["stamps"]
-        result.latency_ms += report["latency_ms"]
-        result.bytes += report["bytes"]
+def _deliver(case: DeliveryCase, clip: Path, frames: int, rate: float, rig: Rig) -> DeliveryResult:
+    topic = COMPRESSED if case.compressed else RAW
+    listener = rig.listener({topic: TYPES[topic]}, as_input=True)
+    rig.wait_until(listener.reports, "the listener")
+    camera = rig.camera(clip, rate, loop=False, reliable=case.reliable, compressed=case.compressed)
+    rig.wait_until(lambda: not camera.running, "the end of the clip")
+    camera.check()
+    rig.wait_for_reports(listener, LAST_REPORTS)
+    result = DeliveryResult(case, frames)
+    for report in listener.reports():
+        result.stamps += report["stamps"][topic]
+        result.latency_ms += report["latency_ms"][topic]
+        result.bytes = report["bytes"][topic]
     return result
 
 
-HEADING = (
-    f"{'images':<16}{'quality':<12}{'sent':>6}{'arrived':>8}{'Hz':>6}"
-    f"{'p50':>8}{'p95':>8}{'max ms':>9}{'kB each':>9}"
-)
+def results_table(results: Sequence[DeliveryResult]) -> str:
+    """A row for each case."""
+    rows = []
+    for result in results:
+        said = result.summary()
+        late = said["latency_ms"]
+        rows.append(
+            (
+                said["case"], said["quality"], said["sent"], said["arrived"],
+                number(said["rate_hz"]), *(number(late.get(p)) for p in ("p50", "p95", "max")),
+                number(said["kilobytes"], ".0f"),
+            )
+        )  # fmt: skip
+    headings = (
+        "images", "quality", "sent", "arrived", "Hz", "median ms", "p95 ms", "max ms", "kB each"
+    )  # fmt: skip
+    return table(headings, rows)
 
 
-def row(result: CaseResult) -> str:
-    """One line under ``HEADING``."""
-    said = result.summary()
-    return (
-        f"{said['case']:<16}{said['quality']:<12}{said['sent']:>6}{said['arrived']:>8}"
-        f"{said['rate_hz']:>6.1f}{said['median_ms']:>8.2f}{said['p95_ms']:>8.2f}"
-        f"{said['max_ms']:>9.2f}{said['kilobytes']:>9.0f}"
-    )
-
-
-def verdict(results: list[CaseResult]) -> str:
-    """Two lines: what is missing, and what is late."""
+def verdicts(results: Sequence[DeliveryResult]) -> list[Verdict]:
+    """What is missing, and what is late."""
     missing = [f"{r.case.name} {r.case.quality}" for r in results if not r.is_complete]
     late = [
         f"{r.case.name} {r.case.quality}"
         for r in results
-        if not r.case.compressed and not r.percentile(95) <= TARGET_MS
+        if not r.case.compressed
+        and not percentiles(r.latency_ms).get("p95", float("inf")) <= TARGET_MS
     ]
-    return (
-        f"every image arrived: {'NO: ' + ', '.join(missing) if missing else 'yes'}\n"
-        f"rgb8 with p95 below {TARGET_MS:g} ms: {'NO: ' + ', '.join(late) if late else 'yes'}"
-        f" (load average {os.getloadavg()[0]:.1f}; JPEG includes its coding)"
-    )
+    return [
+        Verdict("every image arrived", not missing, ", ".join(missing)),
+        # The latency of a JPEG includes its coding.
+        Verdict(f"rgb8 with p95 below {TARGET_MS:g} ms", not late, ", ".join(late)),
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point. Returns the exit status."""
+    return run_command("benchmarks.delivery", __doc__, add_arguments, run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,31 +1,37 @@
-"""``depth_motion bench engine``: every engine that is here, in one run, side by side."""
+"""Every engine that is here, in one run, side by side: latency, memory, build and swap, parity."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 
+from benchmarks.bound import Machine, Work, measure_machine, work_of
+from benchmarks.process import resident_bytes
+from benchmarks.report import computer, computer_text, table, write
+from depth_motion_ros.cli.demo_statistics import percentiles
 from depth_motion_ros.cli.image_size import image_size
-
-if TYPE_CHECKING:
-    from depth_motion_ros.engines.bound import Machine
-    from depth_motion_ros.engines.engine import Engine
-    from depth_motion_ros.engines.parity import Pair
-    from depth_motion_ros.models.weights import Weights
-
-HELP = "latency, memory, build and swap time and parity of every engine here, side by side"
+from depth_motion_ros.cli.main import run_command
+from depth_motion_ros.engines.engine import Engine, EngineError
+from depth_motion_ros.engines.inputs import engine_config
+from depth_motion_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from depth_motion_ros.engines.openvino_engine import OpenVinoEngine
+from depth_motion_ros.engines.parity import Pair, compare, textured_pair
+from depth_motion_ros.engines.tensorrt_engine import TensorRTEngine
+from depth_motion_ros.engines.torch_engine import TorchEngine
+from depth_motion_ros.models.config import NetworkConfig
+from depth_motion_ros.models.network import DepthMotionNet
+from depth_motion_ros.models.weights import Weights, weights_of
 
 _NOTE = (
     "bound: the larger of FLOPs over the matrix product measured here and bytes over the copy "
@@ -45,13 +51,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    import torch
-
-    from depth_motion_ros.engines.bound import work_of
-    from depth_motion_ros.engines.engine import EngineError
-    from depth_motion_ros.engines.inputs import engine_config
-    from depth_motion_ros.engines.parity import textured_pair
-
     if args.steps < 1 or args.warmup < 0:
         raise EngineError(f"--steps {args.steps} --warmup {args.warmup}: at least 1 and 0")
     threads = args.threads or min(len(os.sched_getaffinity(0)), 4)
@@ -79,14 +78,6 @@ def run(args: argparse.Namespace) -> int:
     for row in rows.values():
         _add_bound(row, work)
     result = {
-        "machine": {
-            "processor": _processor(),
-            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-            "threads": threads,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "load_average": os.getloadavg()[0],
-        },
         "architecture": config.architecture,
         "size": list(size),
         "weights": weights.version,
@@ -94,20 +85,16 @@ def run(args: argparse.Namespace) -> int:
         "engines": rows,
         "absent": absent,
     }
-    _print(result)
-    if args.json is not None:
-        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    print(computer_text(computer(device)))
+    print(text(result))
+    write(args.json, result, device)
     return 0
 
 
 def _candidates(
     size: tuple[int, int], threads: int, folder: Path
 ) -> dict[str, Callable[[Weights], Engine]]:
-    from depth_motion_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
-    from depth_motion_ros.engines.openvino_engine import OpenVinoEngine
-    from depth_motion_ros.engines.tensorrt_engine import TensorRTEngine
-    from depth_motion_ros.engines.torch_engine import TorchEngine
-
     def on_cuda(precision: str) -> Callable[[Weights], Engine]:
         return lambda weights: TorchEngine(
             weights, precision=precision, device="cuda", input_size=size
@@ -130,8 +117,8 @@ def _candidates(
         ),
         "torch cuda fp32": on_cuda("fp32"),
         "torch cuda fp16": on_cuda("fp16"),
-        "tensorrt fp32": tensorrt("fp32"),
-        "tensorrt fp16": tensorrt("fp16"),
+        "tensorrt (experimental) fp32": tensorrt("fp32"),
+        "tensorrt (experimental) fp16": tensorrt("fp16"),
     }
 
 
@@ -139,11 +126,6 @@ def _prepare(
     create: Callable[[Weights], Engine], weights: Weights, pair: Pair
 ) -> tuple[Engine, dict[str, Any]]:
     """First creation with nothing kept, second with what it kept, and the second's answer."""
-    import torch
-
-    from depth_motion_ros.engines.parity import compare
-    from depth_motion_ros.engines.torch_engine import TorchEngine
-
     first: list[Engine] = []
     build_s = _seconds(lambda: first.append(create(weights)))
     first.pop().close()
@@ -191,16 +173,13 @@ def _measure(
                 samples[name].append(seconds)
     for name, taken in samples.items():
         rows[name].update(
-            median_ms=float(np.median(taken) * 1e3),
-            p95_ms=float(np.quantile(taken, 0.95) * 1e3),
+            step_ms=percentiles([1e3 * sample for sample in taken], digits=4),
             steps_per_s=len(taken) / sum(taken),
             samples_ms=[round(1e3 * sample, 4) for sample in taken],
         )
 
 
-def _add_bound(row: dict[str, Any], work: Any) -> None:
-    import torch
-
+def _add_bound(row: dict[str, Any], work: Work) -> None:
     half = row["precision"] == "fp16"
     machine = _machine("cuda" if row["on_gpu"] else "cpu", half)
     bound = machine.bound_s(work, torch.finfo(torch.float16 if half else torch.float32).bits // 8)
@@ -208,35 +187,23 @@ def _add_bound(row: dict[str, Any], work: Any) -> None:
         peak_flops_per_s=machine.flops_per_s,
         peak_bytes_per_s=machine.bytes_per_s,
         bound_ms=bound * 1e3,
-        share_of_bound=bound * 1e3 / row["median_ms"],
+        share_of_bound=bound * 1e3 / row["step_ms"]["p50"],
     )
 
 
-_machines: dict[tuple[str, bool], Machine] = {}
-
-
+@cache
 def _machine(device: str, half: bool) -> Machine:
     """Measured once a run."""
-    import torch
-
-    from depth_motion_ros.engines.bound import measure_machine
-
-    if (device, half) not in _machines:
-        dtype = torch.float16 if half else torch.float32
-        _machines[device, half] = measure_machine(torch.device(device), dtype)
-    return _machines[device, half]
+    return measure_machine(torch.device(device), torch.float16 if half else torch.float32)
 
 
 def _memory() -> tuple[int, int]:
     """Bytes in use by this process, and on the current GPU (0 without one)."""
-    import torch
-
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
     used = 0
     if torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info()
         used = total - free
-    return pages * os.sysconf("SC_PAGE_SIZE"), used
+    return resident_bytes(), used
 
 
 def _seconds(action: Callable[[], object]) -> float:
@@ -246,62 +213,51 @@ def _seconds(action: Callable[[], object]) -> float:
 
 
 def _weights(args: argparse.Namespace) -> Weights:
-    import torch
-
-    from depth_motion_ros.models.config import NetworkConfig
-    from depth_motion_ros.models.network import DepthMotionNet
-    from depth_motion_ros.models.weights import Weights, weights_of
-
     if args.weights:
         return Weights.from_file(args.weights)
     torch.manual_seed(0)
     return weights_of(DepthMotionNet(NetworkConfig(args.architecture)), version="untrained")
 
 
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
-
-
-def _print(result: dict[str, Any]) -> None:
-    machine, work = result["machine"], result["work"]
-    width, height = result["size"]
-    print(
-        f"{machine['processor']}, {machine['threads']} threads, GPU {machine['gpu'] or 'none'}, "
-        f"PyTorch {machine['torch']}, load average {machine['load_average']:.1f}"
-    )
-    print(
-        f"{result['architecture']} {width}x{height}, weights {result['weights']}: "
-        f"{work['flops'] / 1e9:.2f} GFLOP, {work['values'] / 1e6:.1f} M values a step"
-    )
-    heads = (
+def text(result: dict[str, Any]) -> str:
+    """The table, what a step does, and the engines that are not here with the reason."""
+    work, (width, height) = result["work"], result["size"]
+    rows = [
+        (
+            name,
+            row["runtime_version"],
+            f"{row['step_ms']['p50']:.2f}",
+            f"{row['step_ms']['p95']:.2f}",
+            f"{row['steps_per_s']:.1f}",
+            f"{row['memory_bytes'] / 1e6:.0f}",
+            f"{row['build_s']:.2f}",
+            f"{row['start_s']:.2f}",
+            f"{row['swap_s']:.2f}",
+            f"{row['depth_error']:.1e}",
+            f"{row['bound_ms']:.2f}",
+            f"{row['share_of_bound']:.0%}",
+        )
+        for name, row in result["engines"].items()
+    ]
+    headings = (
         "engine", "version", "median ms", "p95 ms", "steps/s", "memory MB", "build s", "start s",
         "swap s", "depth err", "bound ms", "of bound",
     )  # fmt: skip
-    table = [heads]
-    for name, row in result["engines"].items():
-        table.append(
-            (
-                name,
-                row["runtime_version"],
-                f"{row['median_ms']:.2f}",
-                f"{row['p95_ms']:.2f}",
-                f"{row['steps_per_s']:.1f}",
-                f"{row['memory_bytes'] / 1e6:.0f}",
-                f"{row['build_s']:.2f}",
-                f"{row['start_s']:.2f}",
-                f"{row['swap_s']:.2f}",
-                f"{row['depth_error']:.1e}",
-                f"{row['bound_ms']:.2f}",
-                f"{row['share_of_bound']:.0%}",
-            )
+    return "\n".join(
+        (
+            f"{result['architecture']} {width}x{height}, weights {result['weights']}: "
+            f"{work['flops'] / 1e9:.2f} GFLOP, {work['values'] / 1e6:.1f} M values a step",
+            table(headings, rows),
+            *(f"{name}: {reason}" for name, reason in result["absent"].items()),
+            _NOTE,
         )
-    widths = [max(len(row[column]) for row in table) for column in range(len(heads))]
-    for line in table:
-        first, *rest = (cell.rjust(width) for cell, width in zip(line, widths, strict=True))
-        print("  ".join((first.strip().ljust(widths[0]), *rest)))
-    for name, reason in result["absent"].items():
-        print(f"{name}: {reason}")
-    print(_NOTE)
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point. Returns the exit status."""
+    return run_command("benchmarks.engine", __doc__, add_arguments, run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,15 +1,23 @@
-"""``depth_motion bench train``: image pairs per second of a full training step, and its parts."""
+"""Image pairs per second of a full training step, its parts, and the loader."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
+import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-HELP = "time a full training step, its parts, and the loader"
+import torch
+
+from benchmarks.process import resident_bytes
+from benchmarks.report import computer, computer_text, table, write
+from benchmarks.training_step import TrainingStep, random_pairs
+from depth_motion_ros.cli.main import run_command
+from depth_motion_ros.cli.training_data import open_frames
+from depth_motion_ros.training.pairs import PairDataset, ResumableLoader, StepSampler, collate
+from depth_motion_ros.training.recipe import Recipe, load_recipe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,11 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
-    import torch
-
-    from depth_motion_ros.training.benchmark import TrainingStep, random_pairs
-    from depth_motion_ros.training.recipe import load_recipe
-
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     recipe = load_recipe(args.recipe).overridden(args.set)
@@ -57,7 +60,6 @@ def run(args: argparse.Namespace) -> int:
     times = step.measure(random_pairs(recipe), args.steps, args.warmup, _memory_of(device))
     batch = recipe.data.batch_size
     result: dict[str, Any] = {
-        "machine": _machine(device),
         "architecture": recipe.network.architecture,
         "size": list(recipe.size_at(recipe.schedule.steps)),
         "batch_size": batch,
@@ -67,53 +69,20 @@ def run(args: argparse.Namespace) -> int:
     }
     if args.data:
         result["loader_pairs_per_second"] = _loader_rate(args, recipe)
-    _print(result)
-    if args.json is not None:
-        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(computer_text(computer(device)))
+    print(text(result))
+    write(args.json, result, device)
     return 0
 
 
-def _memory_of(device: Any) -> Any:
-    import torch
-
+def _memory_of(device: torch.device) -> Callable[[], int]:
     if device.type == "cuda":
         return lambda: int(torch.cuda.memory_allocated(device))
-    return _resident
+    return resident_bytes
 
 
-def _resident() -> int:
-    """Resident bytes of this process, 0 where /proc does not say."""
-    try:
-        text = Path("/proc/self/status").read_text(encoding="ascii")
-    except OSError:
-        return 0
-    lines = [line for line in text.splitlines() if line.startswith("VmRSS:")]
-    return int(lines[0].split()[1]) * 1024 if lines else 0
-
-
-def _machine(device: Any) -> dict[str, Any]:
-    import torch
-
-    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    return {
-        "processor": platform.processor() or platform.machine(),
-        "threads": torch.get_num_threads(),
-        "gpu": gpu,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
-
-
-def _loader_rate(args: argparse.Namespace, recipe: Any) -> float:
+def _loader_rate(args: argparse.Namespace, recipe: Recipe) -> float:
     """Pairs per second the loader delivers when nothing else waits."""
-    from depth_motion_ros.cli.training_data import open_frames
-    from depth_motion_ros.training.pairs import (
-        PairDataset,
-        ResumableLoader,
-        StepSampler,
-        collate,
-    )
-
     batch = recipe.data.batch_size
     groups = [(open_frames(spec), None) for spec in args.data]
     loader = ResumableLoader(
@@ -129,27 +98,31 @@ def _loader_rate(args: argparse.Namespace, recipe: Any) -> float:
     return args.steps * batch / (time.perf_counter() - start)
 
 
-def _print(result: dict[str, Any]) -> None:
+def text(result: dict[str, Any]) -> str:
+    """The whole step and its parts."""
     width, height = result["size"]
-    machine = result["machine"]
-    print(
-        f"{result['architecture']} {width}x{height}, batch {result['batch_size']}, "
-        f"{result['precision']}{', compiled' if result['compiled'] else ''}, "
-        f"{machine['gpu'] or machine['processor']}, {machine['threads']} threads"
-    )
-    step = result["step_s"]
-    print(
-        f"{result['pairs_per_second']:.1f} pairs/s; a step takes {1e3 * step['median']:.0f} ms "
-        f"(p95 {1e3 * step['p95']:.0f} ms)"
-    )
-    total = sum(stage["median"] for stage in result["stage_s"].values())
-    for name, stage in result["stage_s"].items():
-        share = 100 * stage["median"] / total
-        print(f"  {name:<18}{1e3 * stage['median']:8.1f} ms {share:5.1f} %")
+    total = sum(stage["p50"] for stage in result["stage_ms"].values())
+    rows = [("whole step", result["step_ms"]["p50"], result["step_ms"]["p95"], "")]
+    for name, stage in result["stage_ms"].items():
+        rows.append((name, stage["p50"], stage["p95"], f"{stage['p50'] / total:.1%}"))
     memory = result["memory_bytes"]
-    print(
+    lines = [
+        f"{result['architecture']} {width}x{height}, batch {result['batch_size']}, "
+        f"{result['precision']}{', compiled' if result['compiled'] else ''}: "
+        f"{result['pairs_per_second']:.1f} pairs/s",
+        table(("ms", "median", "p95", "of the parts"), rows),
         f"memory {memory['first_step'] / 2**20:.0f} MiB after the first measured step, "
-        f"{memory['last_step'] / 2**20:.0f} MiB after the last"
-    )
+        f"{memory['last_step'] / 2**20:.0f} MiB after the last",
+    ]
     if "loader_pairs_per_second" in result:
-        print(f"loader {result['loader_pairs_per_second']:.1f} pairs/s")
+        lines.append(f"loader {result['loader_pairs_per_second']:.1f} pairs/s")
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point. Returns the exit status."""
+    return run_command("benchmarks.train", __doc__, add_arguments, run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

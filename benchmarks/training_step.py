@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.nn.utils import clip_grad_norm_
 
+from depth_motion_ros.cli.demo_statistics import percentiles
 from depth_motion_ros.losses.objective import Objective
 from depth_motion_ros.training.module import DepthMotionModule
 from depth_motion_ros.training.pairs import Pairs
@@ -49,18 +50,17 @@ class StepTimes:
         median = float(np.median(self.whole))
         return {
             "pairs_per_second": batch_size / median,
-            "step_s": {"median": median, "p95": float(np.percentile(self.whole, 95))},
-            "stage_s": {
-                name: {
-                    "median": float(np.median(seconds)),
-                    "p95": float(np.percentile(seconds, 95)),
-                }
-                for name, seconds in self.parts.items()
-                if seconds
+            "step_ms": _milliseconds(self.whole),
+            "stage_ms": {
+                name: _milliseconds(seconds) for name, seconds in self.parts.items() if seconds
             },
             "memory_bytes": {"first_step": self.memory[0], "last_step": self.memory[1]},
             "samples_s": self.whole,
         }
+
+
+def _milliseconds(seconds: Sequence[float]) -> dict[str, float]:
+    return percentiles([1e3 * value for value in seconds], digits=4)
 
 
 class TrainingStep:

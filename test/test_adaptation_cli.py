@@ -10,10 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from adaptation_scenes import HEIGHT, LENIENT, WIDTH, K, scene, untrained
-
-from depth_motion_ros.adaptation.admission import judge_images, view_of
-from depth_motion_ros.adaptation.settings import AdaptationSettings
-from depth_motion_ros.cli import bench_adaptation
 from depth_motion_ros.cli.adaptation_domains import (
     HOSTILE,
     STEP_NS,
@@ -23,6 +19,10 @@ from depth_motion_ros.cli.adaptation_domains import (
 )
 from depth_motion_ros.cli.adaptation_gain import recorded_gain, replayed
 from depth_motion_ros.cli.adaptation_plot import write_plot
+
+from depth_motion_ros.adaptation.admission import judge_images, view_of
+from depth_motion_ros.adaptation.settings import AdaptationSettings
+from depth_motion_ros.cli import bench_adaptation
 from depth_motion_ros.cli.main import main
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.models.weights import Weights

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import fields
 
 import pytest
+from depth_motion_ros.cli.adaptation_options import settings_of
 
 from depth_motion_ros.adaptation.errors import AdaptationSettingsError
 from depth_motion_ros.adaptation.settings import AdaptationSettings
-from depth_motion_ros.cli.adaptation_options import settings_of
 
 
 @pytest.mark.parametrize(

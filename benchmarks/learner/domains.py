@@ -1,4 +1,4 @@
-"""What the bench of adaptation shows: domains that no weights have seen, and hostile video."""
+"""What the learner is shown: domains that no weights have seen, and hostile video."""
 
 from __future__ import annotations
 

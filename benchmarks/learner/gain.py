@@ -10,13 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from benchmarks.learner.domains import RATE, UnseenSource
+from benchmarks.report import number, table
 from depth_motion_ros.adaptation.adapter import Adapter
 from depth_motion_ros.adaptation.immutable import recorded_pairs, simulated_pairs
 from depth_motion_ros.adaptation.offline import adapt_over
 from depth_motion_ros.adaptation.pairs import PairRecord
 from depth_motion_ros.adaptation.scoring import score
-from depth_motion_ros.cli.adaptation_domains import RATE, UnseenSource
-from depth_motion_ros.cli.adaptation_options import adapter_of, refusals
+from depth_motion_ros.cli.adapt_options import adapter_of, refusals
 from depth_motion_ros.evaluation.depth import DepthScore
 from depth_motion_ros.evaluation.predictor import NetworkPredictor
 from depth_motion_ros.models.network import DepthMotionNet
@@ -174,3 +175,36 @@ def counts(adapter: Adapter) -> dict[str, Any]:
         "last_reason": status.reason,
         "refused": refusals(status.refused),
     }
+
+
+def gain_table(found: dict[str, Any]) -> str:
+    """Before, while and after adapting."""
+    rows = []
+    for title, key in (
+        ("AbsRel, later frames", "later"),
+        ("AbsRel, the video itself", "video"),
+        ("AbsRel, original domain", "original"),
+        ("loss, original domain", "original_loss"),
+    ):
+        if found[f"before_{key}"] is None:
+            continue
+        values = [found.get(f"{stage}_{key}") for stage in ("before", "during", "after")]
+        change = found[f"after_{key}"] / found[f"before_{key}"] - 1
+        rows.append((title, *(number(value, ".4f") for value in values), f"{change:+.1%}"))
+    return "\n".join(
+        (
+            table(("", "before", "during", "after", "change"), rows),
+            f"{found['learning_seconds']:.0f} s of processor time",
+            counts_text(found),
+        )
+    )
+
+
+def counts_text(found: dict[str, Any]) -> str:
+    """What the adapter has done, see ``counts``."""
+    return (
+        f"{found['admitted']} of {found['frames']} pairs admitted, {found['triangulated']} with "
+        f"triangulated depth, {found['steps']} steps, "
+        f"{found['candidates']} candidates, {found['released']} released, "
+        f"{found['rolled_back']} rolled back; state {found['state']}; refused: {found['refused']}"
+    )

@@ -10,8 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from depth_motion_ros.adaptation.offline import adapt_over
-from depth_motion_ros.cli.adaptation_domains import (
+from benchmarks.learner.domains import (
     HOSTILE,
     RATE,
     STEP_NS,
@@ -19,13 +18,16 @@ from depth_motion_ros.cli.adaptation_domains import (
     hostile_frames,
     usual_source,
 )
-from depth_motion_ros.cli.adaptation_gain import (
+from benchmarks.learner.gain import (
     abs_rel,
     counts,
+    counts_text,
     original_pairs,
     original_scores,
 )
-from depth_motion_ros.cli.adaptation_options import adapter_of, refusals
+from benchmarks.report import number, table
+from depth_motion_ros.adaptation.offline import adapt_over
+from depth_motion_ros.cli.adapt_options import adapter_of, refusals
 from depth_motion_ros.models.weights import Weights, build_network
 from depth_motion_ros.sources.frame import Frame
 
@@ -107,3 +109,30 @@ def hostility(weights: Weights, args: argparse.Namespace) -> dict[str, Any]:
 
 def _same_size(frame: Frame, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def hostility_table(found: dict[str, Any]) -> str:
+    """What the released weights were worth, and what was refused of each kind of video."""
+    errors = [
+        (
+            name,
+            *(number(found[f"{stage}_{key}"], ".4f") for stage in ("first", "start", "worst")),
+            f"{found[f'worst_{change}']:+.2%}",
+        )
+        for name, key, change in (
+            ("usual video", "error", "change"),
+            ("original domain", "original", "original_change"),
+        )
+    ]
+    kinds = [
+        (name, part["frames"], part["admitted"], part["refused"])
+        for name, part in found["kinds"].items()
+    ]
+    return "\n".join(
+        (
+            table(("AbsRel", "first", "start", "worst", "change"), errors),
+            f"{found['released_while_hostile']} releases while the input was hostile",
+            table(("video", "frames", "admitted", "refused"), kinds),
+            counts_text(found),
+        )
+    )

@@ -1,12 +1,15 @@
-"""What ``bench learner`` has measured, in figures, verdicts and a table."""
+"""What perception lost beside the learner, in figures, verdicts and a table."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+from benchmarks.report import Verdict, number, table
+from depth_motion_ros.cli.demo_statistics import percentiles
 
 OFF, OWN, SHARED, KILLED = "off", "a core of its own", "the same core", "killed again and again"
 # The target: rate and 95th percentile of the latency differ by no more.
@@ -16,7 +19,7 @@ BUDGET_SLACK = 1.10
 
 
 @dataclass
-class CaseResult:
+class LearnerResult:
     """One case of one round. latency_ms: from the camera's stamp to the receipt of depth."""
 
     case: str
@@ -42,8 +45,7 @@ class CaseResult:
             "rate_hz": round(self.rate_hz, 3),
             "sent": self.sent,
             "served": self.served,
-            "latency_median_ms": round(self.percentile(50), 2),
-            "latency_p95_ms": round(self.percentile(95), 2),
+            "latency_ms": percentiles(self.latency_ms),
             "learner_cores": self.learner_cores,
             "steps": self.steps,
             "released": self.released,
@@ -53,14 +55,17 @@ class CaseResult:
         }
 
 
-def judge(results: list[CaseResult], budget: float) -> dict[str, dict[str, Any]]:
-    """Rate and latency against those without the learner; its processor time against its budget."""
+def judge(results: Sequence[LearnerResult], budget: float) -> list[Verdict]:
+    """Rate and latency against those without the learner; its processor time against its budget.
 
-    def middle(case: str, value: Callable[[CaseResult], float | None]) -> float:
+    budget: cores.
+    """
+
+    def middle(case: str, value: Callable[[LearnerResult], float | None]) -> float:
         found = [v for r in results if r.case == case and (v := value(r)) is not None]
         return float(np.median(found)) if found else float("nan")
 
-    verdicts: dict[str, dict[str, Any]] = {}
+    verdicts = []
     rate, late = middle(OFF, lambda r: r.rate_hz), middle(OFF, lambda r: r.percentile(95))
     for case in (OWN, SHARED, KILLED):
         if not any(r.case == case for r in results):
@@ -68,28 +73,19 @@ def judge(results: list[CaseResult], budget: float) -> dict[str, dict[str, Any]]
         kept = middle(case, lambda r: r.rate_hz) / rate
         slower = middle(case, lambda r: r.percentile(95)) / late
         good = kept >= 1 - MOST_LOSS and slower <= 1 + MOST_LOSS
+        what = f"learner {case}: rate and latency within {MOST_LOSS:.0%}"
+        detail = f"rate x {kept:.3f}, p95 latency x {slower:.3f}"
         # With no core of its own the learner is held to its budget, perception to nothing.
-        verdicts[case] = {
-            "good": good or case == SHARED, "rate": round(kept, 3), "p95": round(slower, 3),
-            "text": f"learner {case}: rate x {kept:.3f}, p95 latency x {slower:.3f}"
-            + ("" if case == SHARED else f" (target within {MOST_LOSS:.0%}: {word(good)})"),
-        }  # fmt: skip
+        verdicts.append(Verdict(what, None if case == SHARED else good, detail))
     for case in (OWN, SHARED):
         cores = middle(case, lambda r: r.learner_cores)
         if np.isfinite(cores):
-            good = cores <= budget * BUDGET_SLACK
-            verdicts[f"budget, {case}"] = {
-                "good": good, "cores": cores, "budget": budget,
-                "text": f"learner {case}: {cores:.2f} cores of {budget:g}: {word(good)}",
-            }  # fmt: skip
+            what, detail = f"learner {case}: budget kept", f"{cores:.2f} cores of {budget:g}"
+            verdicts.append(Verdict(what, cores <= budget * BUDGET_SLACK, detail))
     return verdicts
 
 
-def word(good: bool) -> str:
-    return "met" if good else "MISSED"
-
-
-def row(result: CaseResult) -> str:
+def progress(result: LearnerResult) -> str:
     """One case in a line."""
     text = (
         f"{result.rate_hz:.2f} Hz, {result.served} of {result.sent} served, latency median "
@@ -104,24 +100,24 @@ def row(result: CaseResult) -> str:
     return f"{text}; {cores}{result.steps} steps, {result.released} released"
 
 
-def table(results: list[CaseResult]) -> str:
-    """Medians over the rounds, as Markdown."""
-    lines = [
-        "| learner | rate, Hz | served | latency median, ms | p95, ms | learner, cores | steps |",
-        "|---|---|---|---|---|---|---|",
-    ]
+def results_table(results: Sequence[LearnerResult]) -> str:
+    """Medians over the rounds."""
+    headings = (
+        "learner", "rate, Hz", "served", "latency median, ms", "p95, ms", "learner, cores", "steps"
+    )  # fmt: skip
+    rows = []
     for case in dict.fromkeys(result.case for result in results):
         those = [result for result in results if result.case == case]
-        served = np.median([r.served / max(1, r.sent) for r in those])
         cores = [r.learner_cores for r in those if r.learner_cores is not None]
-        values = (
-            case,
-            f"{np.median([r.rate_hz for r in those]):.2f}",
-            f"{served:.1%}",
-            f"{np.median([r.percentile(50) for r in those]):.1f}",
-            f"{np.median([r.percentile(95) for r in those]):.1f}",
-            f"{np.median(cores):.2f}" if cores else "",
-            f"{np.median([r.steps for r in those]):.0f}" if case in (OWN, SHARED) else "",
+        rows.append(
+            (
+                case,
+                f"{np.median([r.rate_hz for r in those]):.2f}",
+                f"{np.median([r.served / max(1, r.sent) for r in those]):.1%}",
+                number(float(np.median([r.percentile(50) for r in those]))),
+                number(float(np.median([r.percentile(95) for r in those]))),
+                f"{np.median(cores):.2f}" if cores else "",
+                f"{np.median([r.steps for r in those]):.0f}" if case in (OWN, SHARED) else "",
+            )
         )
-        lines.append("| " + " | ".join(values) + " |")
-    return "\n".join(lines)
+    return table(headings, rows)

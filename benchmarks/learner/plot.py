@@ -1,4 +1,4 @@
-"""Curves of the bench of adaptation."""
+"""The curves of what the learner gained and withstood."""
 
 from __future__ import annotations
 

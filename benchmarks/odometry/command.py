@@ -1,25 +1,41 @@
-"""``depth_motion bench odometry``: errors of the odometry, refined and not, by source of scale."""
+"""Errors of the odometry against true poses, refined and not, by source of scale.
+
+Without weights the ground truth predicts, disturbed as the arguments say. With ``--moving`` also
+how many static pixels are falsely said to move by themselves.
+"""
 
 from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from depth_motion_ros.engines.engine import Engine, RawPrediction
-    from depth_motion_ros.estimation.settings import EstimatorSettings
-    from depth_motion_ros.sources.frame import Frame
-
-HELP = "drift of the odometry and truth of its covariance, refined or not, by source of scale"
+from benchmarks.odometry.moving import moving
+from benchmarks.report import number, table, write
+from depth_motion_ros.cli.image_size import image_size
+from depth_motion_ros.cli.main import run_command
+from depth_motion_ros.engines.engine import RawPrediction
+from depth_motion_ros.engines.select import create_engine
+from depth_motion_ros.estimation.settings import EstimatorSettings, depth_error_of
+from depth_motion_ros.evaluation.errors import EvaluationError
+from depth_motion_ros.evaluation.odometry import record, run_estimator, score
+from depth_motion_ros.evaluation.oracle import Disturbance, OracleEngine
+from depth_motion_ros.geometry import se3
+from depth_motion_ros.geometry.axes import BODY_FROM_OPTICAL
+from depth_motion_ros.models.weights import Weights
+from depth_motion_ros.sources.frame import Frame
+from depth_motion_ros.sources.open import open_source
+from depth_motion_ros.sources.simulator.source import PREFIX, SCENES
 
 _COLUMNS = (
-    ("turn °", "turn", ".4f"),
+    ("rotation °", "turn", ".4f"),
     ("90 %", "turn_90", ".3f"),
     ("bias °", "bias", ".4f"),
-    ("step %", "step", ".2f"),
+    ("transl. %", "step", ".2f"),
     ("90 %", "step_90", ".1f"),
     ("t_err %", "t_err", ".2f"),
     ("r_err °/100m", "r_err", ".2f"),
@@ -39,25 +55,29 @@ _COLUMNS = (
     ("least", "refinement_least", ".2f"),
 )
 _NOTE = (
-    "turn, step: error of one frame's motion, median and 90th percentile; bias: of the mean error "
-    "of turning. t_err, r_err: KITTI's "
-    "lengths, or 5-50 m on shorter paths.\ndrift: of the last pose. unit: not metric, one factor "
-    "for the sequence fitted to the truth. scale: at the end, in metres per unit; long by: of the "
-    "metric path.\nNEES/6: mean, 1 is consistent, less is cautious. jitter: of the true "
-    "orientations themselves; less: without it.\nms: processor time of a frame without the engine; "
-    "refine: of refinement alone, median and least of all pairs."
+    "rotation, translation: error of one frame's motion, median and 90th percentile; bias: of the "
+    "mean error of rotation.\nt_err, r_err: over KITTI's lengths, or 5-50 m on shorter paths. drift: "
+    "of the last pose.\nunit: not metric, one factor for the sequence fitted to the truth. scale: at "
+    "the end, in metres per unit; long by: of the metric path.\nNEES/6: mean, 1 is consistent, less "
+    "is cautious. jitter: of the true orientations themselves; less: without it.\nms: processor "
+    "time of a frame without the engine; refine: of refinement alone, median and least of all pairs."
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", required=True, nargs="+", metavar="SEQ", help="with poses")
+    parser.add_argument(
+        "--data", nargs="+", metavar="SEQ", default=[f"{PREFIX}{name}" for name in SCENES],
+        help="with poses",
+    )  # fmt: skip
     parser.add_argument(
         "--weights", type=Path, help="without it the truth predicts, disturbed as below"
     )
-    parser.add_argument("--size", default="416x128", help="of the images, without weights")
+    parser.add_argument(
+        "--size", type=image_size, default="416x128", help="of the images, without weights"
+    )
     parser.add_argument("--depth-error", type=float, default=0.1, help="smooth, relative")
     parser.add_argument("--turn-error", type=float, default=0.3, help="degrees a frame")
-    parser.add_argument("--step-error", type=float, default=0.2, help="share of the step")
+    parser.add_argument("--step-error", type=float, default=0.2, help="share of the translation")
     parser.add_argument(
         "--assumed-depth-error",
         type=float,
@@ -70,34 +90,62 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--camera-height", type=float, default=0.0, help="m; simulated scenes know their own"
     )
     parser.add_argument("--camera-pitch", type=float, default=0.0, help="rad, down is positive")
+    moving = parser.add_argument_group("falsely moving pixels")
+    moving.add_argument(
+        "--moving", action="store_true",
+        help="count static pixels that are said to move; needs --weights",
+    )  # fmt: skip
+    moving.add_argument("--min-flow-speed", type=float, help="m/s; default: the estimator's")
+    moving.add_argument("--min-flow-ratio", type=float, help="1/s; default: the estimator's")
+    moving.add_argument(
+        "--object-motion", choices=("flow", "network"), help="default: the estimator's"
+    )
     parser.add_argument("--json", type=Path, help="write the figures to this file")
 
 
 def run(args: argparse.Namespace) -> int:
-    from depth_motion_ros.evaluation.report import write_json
-
-    results: dict[str, dict[str, Any]] = {}
+    if args.moving and args.weights is None:
+        raise EvaluationError("--moving measures a network: give --weights FILE")
+    odometry: dict[str, dict[str, Any]] = {}
     for spec in args.data:
-        print(f"\n{spec}", flush=True)
-        print("".join(f"{heading:>13}" for heading in ("", "", *(c[0] for c in _COLUMNS))))
         for name, metrics in measured(spec, args):
-            results[f"{spec} {name}"] = metrics
-            cells = [_cell(metrics[key], form) for _, key, form in _COLUMNS]
-            print(f"{name:>26}" + "".join(f"{cell:>13}" for cell in cells), flush=True)
-    print(f"\n{_NOTE}")
-    if args.json is not None:
-        write_json(args.json, results)
+            odometry[f"{_short(spec)} {name}"] = metrics
+    headings = ("sequence, scale", *(heading for heading, _, _ in _COLUMNS))
+    rows = (
+        (name, *(number(metrics[key], form) for _, key, form in _COLUMNS))
+        for name, metrics in odometry.items()
+    )
+    print(f"{table(headings, rows)}\n{_NOTE}", flush=True)
+    pixels: dict[str, dict[str, Any]] = {}
+    if args.moving:
+        with closing(create_engine(Weights.from_file(args.weights))) as engine:
+            for spec in args.data:
+                settings = estimator_settings(spec, args)
+                pixels[_short(spec)] = moving(spec, engine, settings, args)
+        print(f"\n{moving_table(pixels)}")
+    write(args.json, {"odometry": odometry, "falsely_moving": pixels})
     return 0
+
+
+def moving_table(found: dict[str, dict[str, Any]]) -> str:
+    """A row for each sequence."""
+    headings = ("sequence", "scale", "false % of static pixels", "p95", "objects a frame")
+    return table(
+        headings,
+        (
+            (name, row["scale"], *(number(row[key], ".2f") for key in ("false", "p95", "objects")))
+            for name, row in found.items()
+        ),
+    )
+
+
+def _short(spec: str) -> str:
+    return spec if spec.startswith(PREFIX) else Path(spec).name
 
 
 def measured(spec: str, args: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
     """(name, metrics) of a sequence for each source of scale, raw and refined."""
-    from dataclasses import replace
-
-    from depth_motion_ros.evaluation.odometry import run_estimator, score
-    from depth_motion_ros.sources.open import open_source
-
-    options = {"seed": args.scene_seed} if spec.startswith("sim:") else {}
+    options = {"seed": args.scene_seed} if spec.startswith(PREFIX) else {}
     with open_source(spec, **options) as source:
         frames = list(itertools.islice(source, args.first, args.first + args.limit))
     predictions, size = predicted(spec, frames, args)
@@ -116,27 +164,16 @@ def predicted(
     spec: str, frames: list[Frame], args: argparse.Namespace
 ) -> tuple[list[RawPrediction], tuple[int, int]]:
     """What the network says of every frame, or the disturbed truth; and the images' size."""
-    from depth_motion_ros.cli.image_size import image_size
-    from depth_motion_ros.engines.select import create_engine
-    from depth_motion_ros.evaluation.odometry import record
-    from depth_motion_ros.evaluation.oracle import Disturbance, OracleEngine
-    from depth_motion_ros.models.weights import Weights
-
     if args.weights is not None:
-        engine: Engine = create_engine(Weights.from_file(args.weights))
-        return record(engine, frames), engine.input_size
+        with closing(create_engine(Weights.from_file(args.weights))) as engine:
+            return record(engine, frames), engine.input_size
     disturbance = Disturbance(args.depth_error, args.turn_error, args.step_error)
-    oracle = OracleEngine(image_size(args.size), disturbance, sky=spec.startswith("sim:"))
+    oracle = OracleEngine(args.size, disturbance, sky=spec.startswith(PREFIX))
     return record(oracle, frames, oracle.show), oracle.input_size
 
 
 def estimator_settings(spec: str, args: argparse.Namespace) -> EstimatorSettings:
     """With the camera where the scene has it, or where the arguments say."""
-    from depth_motion_ros.estimation.settings import EstimatorSettings
-    from depth_motion_ros.geometry import se3
-    from depth_motion_ros.geometry.axes import BODY_FROM_OPTICAL
-    from depth_motion_ros.sources.simulator.source import PREFIX, SCENES
-
     x, y, height, pitch = 0.0, 0.0, args.camera_height, args.camera_pitch
     if spec.startswith(PREFIX):
         x, y, height, _, pitch, _ = SCENES[spec.removeprefix(PREFIX)].mount
@@ -152,9 +189,6 @@ def estimator_settings(spec: str, args: argparse.Namespace) -> EstimatorSettings
 
 
 def _assumed_depth_error(args: argparse.Namespace) -> float:
-    from depth_motion_ros.estimation.settings import depth_error_of
-    from depth_motion_ros.models.weights import Weights
-
     if args.assumed_depth_error is not None:
         return float(args.assumed_depth_error)
     if args.weights is not None:
@@ -162,5 +196,6 @@ def _assumed_depth_error(args: argparse.Namespace) -> float:
     return float(args.depth_error)
 
 
-def _cell(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point. Returns the exit status."""
+    return run_command("benchmarks.odometry", __doc__, add_arguments, run, argv)

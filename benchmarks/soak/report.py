@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from depth_motion_ros.cli import soak_swaps
-from depth_motion_ros.cli.process_vitals import Vitals
-from depth_motion_ros.cli.soak_swaps import Swap
+from benchmarks.harness import causes, changes, rate_of
+from benchmarks.process import ProcessStatistics
+from benchmarks.report import Verdict
+from benchmarks.soak import swaps
+from benchmarks.soak.swaps import Swap
+from depth_motion_ros.cli.demo_statistics import percentiles
 
 # Cycles that must have passed before memory and latency are compared: the first warms up.
 JUDGED_CYCLES = 3
@@ -27,8 +30,8 @@ class PhaseResult:
     """One phase of one cycle.
 
     counts: messages heard by topic. latency_ms: of depth/image. published, served: stamps (ns) of
-    camera_info and of depth/image. before, after: the node's diagnostics at both ends. vitals: of
-    the node, one a second. swaps: of the weights; asked_swaps: how many there should have been.
+    camera_info and of depth/image. before, after: the node's diagnostics at both ends. process: the
+    node's, once a second. swaps: of the weights; asked_swaps: how many there should have been.
     """
 
     phase: str
@@ -40,20 +43,13 @@ class PhaseResult:
     served: list[int] = field(default_factory=list)
     before: dict[str, str] = field(default_factory=dict)
     after: dict[str, str] = field(default_factory=dict)
-    vitals: list[Vitals] = field(default_factory=list)
+    process: list[ProcessStatistics] = field(default_factory=list)
     swaps: list[Swap] = field(default_factory=list)
     asked_swaps: int = 0
 
     def delta(self, key: str) -> int:
         """How much a count of the diagnostics has grown."""
-        return int(self.after.get(key, 0)) - int(self.before.get(key, 0))
-
-    @property
-    def rate(self) -> float:
-        """Hz of depth/image; 0 below two of them."""
-        if len(self.served) < 2:
-            return 0.0
-        return (len(self.served) - 1) * 1e9 / (self.served[-1] - self.served[0])
+        return changes(self.before, self.after)(key)
 
     @property
     def lost(self) -> int:
@@ -72,46 +68,27 @@ class PhaseResult:
     @property
     def memory(self) -> int:
         """Median of the resident bytes; 0 where nothing was read."""
-        return int(np.median([v.memory for v in self.vitals])) if self.vitals else 0
+        return int(np.median([p.memory for p in self.process])) if self.process else 0
 
     def summary(self) -> dict[str, Any]:
         """JSON-ready."""
-        causes = {
-            key: self.delta(key)
-            for key in sorted(self.after)
-            if key.startswith(("dropped/", "bad/", "resets/")) and self.delta(key)
-        }
-        latency = {
-            f"p{p}": round(float(np.percentile(self.latency_ms, p)), 1)
-            for p in (50, 90, 99)
-            if self.latency_ms
-        }
-        swaps = {}
+        made = {}
         if self.asked_swaps:
-            swaps["swaps"] = soak_swaps.summary(self.swaps, self.served, self.latency_ms)
+            made["swaps"] = swaps.summary(self.swaps, self.served, self.latency_ms)
         return {
             "phase": self.phase,
             "cycle": self.cycle,
             "published": self.counts.get(FRAMES, 0),
             **{name: self.delta(name) for name in TALLY},
-            "causes": causes,
+            "causes": causes(self.before, self.after),
             "lost": self.lost,
-            "rate_hz": round(self.rate, 2),
-            "latency_ms": latency,
+            "rate_hz": round(rate_of(self.served), 2),
+            "latency_ms": percentiles(self.latency_ms, (50, 90, 99), 1),
             "memory_mb": round(self.memory / 1e6, 1),
-            "threads": max((v.threads for v in self.vitals), default=0),
-            "files": max((v.files for v in self.vitals), default=0),
-            **swaps,
+            "threads": max((p.threads for p in self.process), default=0),
+            "files": max((p.files for p in self.process), default=0),
+            **made,
         }
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """good: None where the run was too short to tell."""
-
-    what: str
-    good: bool | None
-    detail: str
 
 
 def judge(results: list[PhaseResult]) -> list[Verdict]:
@@ -177,12 +154,12 @@ def _pairs(results: list[PhaseResult]) -> list[tuple[PhaseResult, PhaseResult]]:
 
 def _grown(results: list[PhaseResult], name: str) -> Verdict:
     """Phase by phase, because each phase has its own level."""
-    pairs = [(a, b) for a, b in _pairs(results) if a.vitals and b.vitals]
+    pairs = [(a, b) for a, b in _pairs(results) if a.process and b.process]
     if not pairs:
         return Verdict(f"{name} flat", None, "too short to tell")
     growth = max(
-        float(np.median([getattr(v, name) for v in b.vitals]))
-        / float(np.median([getattr(v, name) for v in a.vitals]))
+        float(np.median([getattr(p, name) for p in b.process]))
+        / float(np.median([getattr(p, name) for p in a.process]))
         - 1
         for a, b in pairs
     )
@@ -204,21 +181,3 @@ def _latency(results: list[PhaseResult]) -> Verdict:
         wrong = wrong or last > LATENCY_GROWTH * max(first, LATENCY_FLOOR_MS)
         said.append(f"{a.phase} {first:.0f} → {last:.0f} ms")
     return Verdict("latency flat", not wrong, f"p99: {', '.join(said)}")
-
-
-HEADING = (
-    f"{'cycle phase':<22}{'in':>6}{'served':>8}{'drop':>6}{'bad':>5}{'Hz':>7}"
-    f"{'p50':>7}{'p99 ms':>8}{'MB':>8}{'thr':>5}{'files':>6}"
-)
-
-
-def row(result: PhaseResult) -> str:
-    """One line under ``HEADING``."""
-    said = result.summary()
-    latency = said["latency_ms"]
-    return (
-        f"{said['cycle']:>5} {said['phase']:<16}{said['received']:>6}{said['served']:>8}"
-        f"{said['dropped']:>6}{said['bad']:>5}{said['rate_hz']:>7.1f}"
-        f"{latency.get('p50', float('nan')):>7.0f}{latency.get('p99', float('nan')):>8.0f}"
-        f"{said['memory_mb']:>8.1f}{said['threads']:>5}{said['files']:>6}"
-    )

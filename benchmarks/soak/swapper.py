@@ -26,7 +26,7 @@ SERVICE = "depth_motion/reload_weights"
 _LOOK_S = 0.02
 
 
-class SoakSwapper(Node):
+class SwapperNode(Node):
     """target: the file of the parameter ``weights``. versions: files to put there in turn.
 
     swaps: how many. period: seconds from one to the next; the first comes after half of that. A
@@ -34,7 +34,7 @@ class SoakSwapper(Node):
     """
 
     def __init__(self, target: Path, versions: list[Path], swaps: int, period: float) -> None:
-        super().__init__("soak_swapper")
+        super().__init__("swapper")
         self._target = target
         self._versions = cycle(versions)
         self._left = swaps
@@ -80,7 +80,7 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument("--period", type=float, required=True, help="seconds between two swaps")
     given = parser.parse_args(remove_ros_args(sys.argv if args is None else args)[1:])
     return run_node(
-        lambda: SoakSwapper(given.target, given.versions, given.swaps, given.period),
+        lambda: SwapperNode(given.target, given.versions, given.swaps, given.period),
         lambda node: None,
         lambda node: 0,
         args,

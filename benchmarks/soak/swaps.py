@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.harness import Rig
 from depth_motion_ros.cli.demo_processes import DemoError, Node
+from depth_motion_ros.cli.demo_statistics import percentiles
+from depth_motion_ros.models.find import find_weights
+from depth_motion_ros.models.weights import Weights, WeightsError
 
 VERSIONS = ("soak a", "soak b")
+PERCENTS = (50, 95, 99)
 
 
 @dataclass(frozen=True)
@@ -44,9 +49,6 @@ class SwapFiles:
         weights: a file or name; empty = what the node takes by itself: those of the package, or
         untrained ones where it has none of the architecture.
         """
-        from depth_motion_ros.models.find import find_weights
-        from depth_motion_ros.models.weights import Weights, WeightsError
-
         try:
             given = find_weights(weights, architecture)
         except WeightsError as error:
@@ -62,17 +64,17 @@ class SwapFiles:
 
 
 class Swapper(Node):
-    """nodes/soak_swapper.py: every line of JSON in its log is a swap."""
+    """swapper.py as a process of a rig: every line of JSON in its log is a swap."""
 
-    def __init__(
-        self, files: SwapFiles, swaps: int, seconds: float, env: Mapping[str, str], log: Path
-    ) -> None:
+    def __init__(self, files: SwapFiles, swaps: int, seconds: float, rig: Rig) -> None:
         """swaps: how many within ``seconds``."""
         arguments = [
             str(files.target), *map(str, files.versions),
             "--swaps", str(swaps), "--period", str(seconds / max(swaps, 1)),
         ]  # fmt: skip
-        super().__init__("depth_motion_ros.nodes.soak_swapper", arguments, env, log)
+        log = rig.folder / "swapper.txt"
+        super().__init__("benchmarks.soak.swapper", arguments, rig.environment, log)
+        rig.add(self)
 
     def swaps(self) -> list[Swap]:
         """Those answered so far."""
@@ -100,22 +102,13 @@ def meanwhile(
     return latencies[touched].tolist(), latencies[~touched].tolist()
 
 
-def percentiles(values: list[float]) -> dict[str, float]:
-    """p50, p95, p99 and the maximum, rounded for a report; empty without values."""
-    if not values:
-        return {}
-    p50, p95, p99 = np.percentile(values, (50, 95, 99))
-    named = {"p50": p50, "p95": p95, "p99": p99, "max": max(values)}
-    return {name: round(float(value), 1) for name, value in named.items()}
-
-
 def summary(swaps: list[Swap], served: list[int], latency_ms: list[float]) -> dict[str, Any]:
     """JSON-ready."""
     during, otherwise = meanwhile(swaps, served, latency_ms)
     return {
         "count": len(swaps),
         "refused": [swap.message for swap in swaps if not swap.good],
-        "swap_ms": percentiles([1e3 * swap.seconds for swap in swaps]),
-        "latency_during_ms": percentiles(during),
-        "latency_otherwise_ms": percentiles(otherwise),
+        "swap_ms": percentiles([1e3 * swap.seconds for swap in swaps], PERCENTS, 1),
+        "latency_during_ms": percentiles(during, PERCENTS, 1),
+        "latency_otherwise_ms": percentiles(otherwise, PERCENTS, 1),
     }

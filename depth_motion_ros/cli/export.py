@@ -15,8 +15,6 @@ from depth_motion_ros.engines.inputs import engine_config
 from depth_motion_ros.engines.parity import Pair
 from depth_motion_ros.models.weights import Weights
 
-HELP = "write an ONNX model, or build the TensorRT engine ahead, checked against PyTorch"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(

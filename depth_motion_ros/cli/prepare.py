@@ -18,8 +18,6 @@ from depth_motion_ros.training.fit import FITS, Fit
 from depth_motion_ros.training.prepare import PrepareSettings, prepare
 from depth_motion_ros.training.triangulation import triangulate_sequence
 
-HELP = "make a compact training set from videos, image folders, KITTI, bags or the simulator"
-
 # Seconds between two lines about work that takes long.
 _TELL_EVERY = 10.0
 

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-
 from depth_motion_ros.cli.bench_delivery import HEADING, Case, CaseResult, row, verdict
+
 from depth_motion_ros.cli.main import main
 
 MS = 1_000_000

@@ -4,11 +4,11 @@ import json
 
 import pytest
 import torch
+from depth_motion_ros.engines.bound import Machine, Work, work_of
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from depth_motion_ros.cli.main import main
-from depth_motion_ros.engines.bound import Machine, Work, work_of
 from depth_motion_ros.engines.step import Step
 from depth_motion_ros.models.config import NetworkConfig
 from depth_motion_ros.models.network import DepthMotionNet

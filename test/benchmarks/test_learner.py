@@ -11,8 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
-from depth_motion_ros.cli import bench_learner
 from depth_motion_ros.cli.bench_learner_report import (
     KILLED,
     OFF,
@@ -22,8 +20,10 @@ from depth_motion_ros.cli.bench_learner_report import (
     judge,
     table,
 )
-from depth_motion_ros.cli.main import main
 from depth_motion_ros.cli.process_vitals import processor_seconds
+
+from depth_motion_ros.cli import bench_learner
+from depth_motion_ros.cli.main import main
 from depth_motion_ros.models.config import NetworkConfig
 from depth_motion_ros.models.network import DepthMotionNet
 from depth_motion_ros.models.weights import weights_of

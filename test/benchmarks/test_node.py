@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from depth_motion_ros.cli.bench_node import Case, CaseResult
 
 from depth_motion_ros.cli import bench_node
-from depth_motion_ros.cli.bench_node import Case, CaseResult
 from depth_motion_ros.cli.main import main
 
 COSTS = {

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
-
-from depth_motion_ros.cli import soak, soak_swaps
 from depth_motion_ros.cli.process_vitals import Vitals, read_vitals
 from depth_motion_ros.cli.soak_report import HEADING, PhaseResult, Verdict, judge, row
 from depth_motion_ros.cli.soak_swaps import Swap
 from depth_motion_ros.cli.soak_table import table
+
+from depth_motion_ros.cli import soak, soak_swaps
 from depth_motion_ros.models.weights import Weights
 
 MS = 1_000_000

@@ -1,4 +1,4 @@
-"""What ``adapt``, ``evaluate --adapt`` and ``bench adaptation`` have in common."""
+"""What ``depth_motion adapt`` and the benchmark of the learner have in common."""
 
 from __future__ import annotations
 
