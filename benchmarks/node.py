@@ -178,10 +178,9 @@ def costs_table(results: Sequence[NodeResult]) -> str:
     for result in results:
         said = result.summary()
         for part, name in PARTS.items():
-            cells = [
-                said[f"{prefix}{part}_ms"][p] for prefix in ("", "cpu_") for p in ("p50", "p95")
-            ]
-            rows.append((f"{result.case.name}: {name}", *(number(cell, ".2f") for cell in cells)))
+            wall, cpu = said[f"{part}_ms"], said[f"cpu_{part}_ms"]
+            cells = [number(cost[p], ".2f") for cost in (wall, cpu) for p in ("p50", "p95")]
+            rows.append((f"{result.case.name}: {name}", *cells))
         late = said["latency_ms"]
         cells = [number(late.get(p), ".2f") for p in ("p50", "p95")]
         rows.append((f"{result.case.name}: latency", *cells, "", ""))

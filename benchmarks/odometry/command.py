@@ -54,14 +54,13 @@ _COLUMNS = (
     ("refine ms", "refinement", ".2f"),
     ("least", "refinement_least", ".2f"),
 )
-_NOTE = (
-    "rotation, translation: error of one frame's motion, median and 90th percentile; bias: of the "
-    "mean error of rotation.\nt_err, r_err: over KITTI's lengths, or 5-50 m on shorter paths. drift: "
-    "of the last pose.\nunit: not metric, one factor for the sequence fitted to the truth. scale: at "
-    "the end, in metres per unit; long by: of the metric path.\nNEES/6: mean, 1 is consistent, less "
-    "is cautious. jitter: of the true orientations themselves; less: without it.\nms: processor "
-    "time of a frame without the engine; refine: of refinement alone, median and least of all pairs."
-)
+_NOTE = """\
+rotation, transl.: error of one frame's motion, median and 90th percentile; bias: of the mean error
+of rotation. t_err, r_err: over KITTI's lengths, or 5-50 m on shorter paths. drift: of the last
+pose. unit: not metric, one factor for the sequence fitted to the truth. scale: at the end, in
+metres per unit; long by: of the metric path. NEES/6: mean, 1 is consistent, less is cautious.
+jitter: of the true orientations themselves; less: without it. ms: processor time of a frame
+without the engine; refine: of refinement alone, median and least of all pairs."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

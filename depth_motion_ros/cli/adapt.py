@@ -68,12 +68,12 @@ def run(args: argparse.Namespace) -> int:
     for spec in args.data * args.passes:
         with open_source(spec) as source:
             if report is not None and not report.is_complete("during", spec):
-                progresses = report.score_during(spec, source, adapter, clock, args.odometry)
+                for progress in report.score_during(spec, source, adapter, clock, args.odometry):
+                    _tell_release(spec, progress)
             else:
                 frames = itertools.islice(source, args.limit)
-                progresses = adapt_over(adapter, frames, clock, args.odometry)
-            for progress in progresses:
-                _tell_release(spec, progress)
+                for progress in adapt_over(adapter, frames, clock, args.odometry):
+                    _tell_release(spec, progress)
         if args.state is not None:
             adapter.save(args.state)
     if report is not None:
