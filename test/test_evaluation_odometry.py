@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from estimation_helpers import SECOND
 
-from depth_motion_ros.cli.main import main
+from benchmarks.odometry.command import main
 from depth_motion_ros.engines.engine import EngineError
 from depth_motion_ros.estimation.settings import EstimatorSettings
 from depth_motion_ros.evaluation.errors import EvaluationError
@@ -67,19 +67,19 @@ def test_what_is_not_metric_is_compared_after_one_factor(frames):
 
 
 def test_the_camera_height_of_a_scene_is_its_scale(capsys):
-    assert main(["bench", "odometry", "--data", "sim:indoor", "--limit", "6"]) == 0
+    assert main(["--data", "sim:indoor", "--limit", "6"]) == 0
     lines = capsys.readouterr().out.splitlines()
     rows = [line for line in lines if "refined" in line]
-    assert [row.split()[0] for row in rows] == ["unit", "camera_height", "odometry"]
+    assert [row.split()[2] for row in rows] == ["unit", "camera_height", "odometry"]
     headings = next(line for line in lines if "NEES" in line)
     assert "inside 95 %" in headings
 
 
 def test_the_camera_height_makes_a_street_metric(tmp_path):
     # Depth wrong by 10 %, smoothly and anew in every frame.
-    command = ["bench", "odometry", "--data", "sim:drive", "--limit", "20"]
-    assert main([*command, "--json", str(tmp_path / "figures.json")]) == 0
-    figures = json.loads((tmp_path / "figures.json").read_text())
+    words = ["--data", "sim:drive", "--limit", "20"]
+    assert main([*words, "--json", str(tmp_path / "figures.json")]) == 0
+    figures = json.loads((tmp_path / "figures.json").read_text())["odometry"]
     # Measured: 1 %; by the ground of the depth map 3 % and more.
     assert abs(figures["sim:drive camera_height refined"]["scale_error"]) < 2.5
 
@@ -91,9 +91,9 @@ def test_a_sequence_may_be_measured_from_a_later_frame_on(frames, monkeypatch):
         seen.extend(frame.stamp for frame in given)
         raise EvaluationError("enough")
 
-    monkeypatch.setattr("depth_motion_ros.cli.bench_odometry.predicted", remember)
-    command = ["bench", "odometry", "--data", "sim:indoor", "--first", "2", "--limit", "3"]
-    assert main(command) != 0
+    monkeypatch.setattr("benchmarks.odometry.command.predicted", remember)
+    words = ["--data", "sim:indoor", "--first", "2", "--limit", "3"]
+    assert main(words) != 0
     assert seen == [frame.stamp for frame in frames[2:5]]
 
 
