@@ -20,8 +20,8 @@ import numpy as np
 
 from benchmarks.harness import Rig, rate_of
 from benchmarks.report import Verdict, number, table, verdict_table, write
-from depth_motion_ros.cli.demo_processes import DemoError, environment
-from depth_motion_ros.cli.demo_statistics import percentiles
+from depth_motion_ros.cli.demo.processes import DemoError, environment
+from depth_motion_ros.cli.demo.statistics import percentiles
 from depth_motion_ros.cli.image_size import image_size
 from depth_motion_ros.cli.main import run_command
 from depth_motion_ros.share import transport_environment

@@ -19,15 +19,15 @@ import torch
 from benchmarks.bound import Machine, Work, measure_machine, work_of
 from benchmarks.process import resident_bytes
 from benchmarks.report import computer, computer_text, table, write
-from depth_motion_ros.cli.demo_statistics import percentiles
+from depth_motion_ros.cli.demo.statistics import percentiles
 from depth_motion_ros.cli.image_size import image_size
 from depth_motion_ros.cli.main import run_command
-from depth_motion_ros.engines.engine import Engine, EngineError
 from depth_motion_ros.engines.inputs import engine_config
-from depth_motion_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
-from depth_motion_ros.engines.openvino_engine import OpenVinoEngine
+from depth_motion_ros.engines.interface import Engine, EngineError
+from depth_motion_ros.engines.onnx.onnxruntime_engine import OnnxRuntimeEngine
+from depth_motion_ros.engines.onnx.openvino_engine import OpenVinoEngine
 from depth_motion_ros.engines.parity import Pair, compare, textured_pair
-from depth_motion_ros.engines.tensorrt_engine import TensorRTEngine
+from depth_motion_ros.engines.tensorrt.engine import TensorRTEngine
 from depth_motion_ros.engines.torch_engine import TorchEngine
 from depth_motion_ros.models.config import NetworkConfig
 from depth_motion_ros.models.network import DepthMotionNet

@@ -11,11 +11,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from depth_motion_ros.cli.demo_processes import DemoError, Node, environment, write_parameters
+from depth_motion_ros.cli.demo.processes import (
+    DemoError,
+    NodeProcess,
+    environment,
+    write_parameters,
+)
 
-CAMERA = "depth_motion_ros.nodes.camera_node"
-PERCEPTION = "depth_motion_ros.nodes.depth_motion_node"
-LEARNER = "depth_motion_ros.nodes.adaptation_node"
+CAMERA = "depth_motion_ros.nodes.camera.node"
+PERCEPTION = "depth_motion_ros.nodes.perception.node"
+LEARNER = "depth_motion_ros.nodes.adaptation.node"
 LISTENER = "benchmarks.listener"
 
 START_S = 300.0
@@ -26,7 +31,7 @@ SETTLE_S = 1.5
 LAST_REPORTS = 3
 
 
-class Listener(Node):
+class Listener(NodeProcess):
     """benchmarks/listener.py: every line of its log is a report of one second."""
 
     def reports(self) -> list[dict[str, Any]]:
@@ -70,7 +75,7 @@ class Rig:
         if root not in before.split(os.pathsep):
             self.environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, before)))
         self._outer = outer
-        self._running: list[Node] = []
+        self._running: list[NodeProcess] = []
 
     def __enter__(self) -> Rig:
         return self
@@ -89,17 +94,19 @@ class Rig:
         it watches over those of this one, too."""
         return Rig(self.folder, self.environment, self)
 
-    def start(self, module: str, parameters: Mapping[str, Any]) -> Node:
+    def start(self, module: str, parameters: Mapping[str, Any]) -> NodeProcess:
         """A node of the package, with parameters."""
         name = module.rpartition(".")[2]
         arguments = write_parameters(self.folder / f"{name}.yaml", parameters)
-        return self.add(Node(module, arguments, self.environment, self.folder / f"{name}.txt"))
+        return self.add(
+            NodeProcess(module, arguments, self.environment, self.folder / f"{name}.txt")
+        )
 
-    def perception(self, parameters: Mapping[str, Any]) -> Node:
+    def perception(self, parameters: Mapping[str, Any]) -> NodeProcess:
         """depth_motion_node, which says twice a second what it does."""
         return self.start(PERCEPTION, {**parameters, "diagnostics_period": 0.5})
 
-    def camera(self, source: Path, rate: float, **parameters: Any) -> Node:
+    def camera(self, source: Path, rate: float, **parameters: Any) -> NodeProcess:
         """camera_node, which plays a source in a loop."""
         usual = {"loop": True, "stamps": "now", "wait_for_subscribers": 1}
         return self.start(CAMERA, {"source": str(source), "rate": rate, **usual, **parameters})
@@ -114,17 +121,17 @@ class Rig:
         self.add(listener)
         return listener
 
-    def add(self, node: Node) -> Node:
+    def add(self, node: NodeProcess) -> NodeProcess:
         """A process started elsewhere, to be watched and stopped."""
         self._running.append(node)
         return node
 
-    def stop(self, node: Node) -> None:
+    def stop(self, node: NodeProcess) -> None:
         """End a process before the others."""
         node.stop()
         self._running.remove(node)
 
-    def kill(self, node: Node) -> None:
+    def kill(self, node: NodeProcess) -> None:
         """End a process as a crash would."""
         node.kill()
         self._running.remove(node)

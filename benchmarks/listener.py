@@ -17,11 +17,11 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.utilities import remove_ros_args
 
-from depth_motion_ros.cli.demo_recording import stamp_of
-from depth_motion_ros.nodes.demo_recorder import message_class
-from depth_motion_ros.nodes.messages import stamp_from_message
-from depth_motion_ros.nodes.qos import InputSubscription
-from depth_motion_ros.nodes.shutdown import run_node
+from depth_motion_ros.cli.demo.recording import stamp_of
+from depth_motion_ros.nodes.ros.messages import stamp_from_message
+from depth_motion_ros.nodes.ros.qos import InputSubscription
+from depth_motion_ros.nodes.ros.shutdown import run_node
+from depth_motion_ros.nodes.tools.recorder import message_class
 
 QUEUE_DEPTH = 100
 REPORT_S = 1.0

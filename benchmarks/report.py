@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from depth_motion_ros.cli.demo_statistics import machine
+from depth_motion_ros.cli.demo.statistics import machine
 from depth_motion_ros.evaluation.report import write_json
 
 

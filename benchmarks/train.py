@@ -16,7 +16,7 @@ from benchmarks.report import computer, computer_text, table, write
 from benchmarks.training_step import TrainingStep, random_pairs
 from depth_motion_ros.cli.main import run_command
 from depth_motion_ros.cli.training_data import open_frames
-from depth_motion_ros.training.pairs import PairDataset, ResumableLoader, StepSampler, collate
+from depth_motion_ros.training.data.pairs import PairDataset, ResumableLoader, StepSampler, collate
 from depth_motion_ros.training.recipe import Recipe, load_recipe
 
 

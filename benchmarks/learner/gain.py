@@ -13,9 +13,9 @@ from typing import Any
 from benchmarks.learner.domains import RATE, UnseenSource
 from benchmarks.report import number, table
 from depth_motion_ros.adaptation.adapter import Adapter
-from depth_motion_ros.adaptation.immutable import recorded_pairs, simulated_pairs
 from depth_motion_ros.adaptation.offline import adapt_over
-from depth_motion_ros.adaptation.pairs import PairRecord
+from depth_motion_ros.adaptation.pairing.records import PairRecord
+from depth_motion_ros.adaptation.replay.rehearsal_set import recorded_pairs, simulated_pairs
 from depth_motion_ros.adaptation.scoring import score
 from depth_motion_ros.cli.adapt_options import adapter_of, refusals
 from depth_motion_ros.evaluation.depth import DepthScore

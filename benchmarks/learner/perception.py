@@ -30,15 +30,15 @@ from benchmarks.learner.perception_report import (
 )
 from benchmarks.process import processor_seconds
 from benchmarks.report import all_good, verdict_table, write
-from depth_motion_ros.cli.demo_processes import (
+from depth_motion_ros.cli.demo.processes import (
     DemoError,
-    Node,
+    NodeProcess,
     add_node_arguments,
     node_parameters,
     parse_settings,
 )
-from depth_motion_ros.cli.demo_recording import CAMERA_INFO, DEPTH, ODOMETRY, TOPICS
-from depth_motion_ros.cli.demo_scene import render_scene
+from depth_motion_ros.cli.demo.recording import CAMERA_INFO, DEPTH, ODOMETRY, TOPICS
+from depth_motion_ros.cli.demo.scene import render_scene
 from depth_motion_ros.cli.image_size import image_size
 from depth_motion_ros.models.packaged import DEFAULT, weights_path
 
@@ -208,7 +208,7 @@ class Learner:
     def pid(self) -> int:
         return self._node.pid
 
-    def _start(self) -> Node:
+    def _start(self) -> NodeProcess:
         with on_core(self._core):
             return self._rig.start(LEARNER, self._parameters)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.report import Verdict, number, table
-from depth_motion_ros.cli.demo_statistics import percentiles
+from depth_motion_ros.cli.demo.statistics import percentiles
 
 OFF, OWN, SHARED, KILLED = "off", "a core of its own", "the same core", "killed again and again"
 # The target: rate and 95th percentile of the latency differ by no more.

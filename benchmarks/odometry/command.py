@@ -18,18 +18,18 @@ from benchmarks.odometry.moving import moving
 from benchmarks.report import number, table, write
 from depth_motion_ros.cli.image_size import image_size
 from depth_motion_ros.cli.main import run_command
-from depth_motion_ros.engines.engine import RawPrediction
+from depth_motion_ros.engines.interface import RawPrediction
 from depth_motion_ros.engines.select import create_engine
 from depth_motion_ros.estimation.settings import EstimatorSettings, depth_error_of
 from depth_motion_ros.evaluation.errors import EvaluationError
+from depth_motion_ros.evaluation.ground_truth_engine import Disturbance, GroundTruthEngine
 from depth_motion_ros.evaluation.odometry import record, run_estimator, score
-from depth_motion_ros.evaluation.oracle import Disturbance, OracleEngine
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.axes import BODY_FROM_OPTICAL
 from depth_motion_ros.models.weights import Weights
 from depth_motion_ros.sources.frame import Frame
 from depth_motion_ros.sources.open import open_source
-from depth_motion_ros.sources.simulator.source import PREFIX, SCENES
+from depth_motion_ros.sources.simulated import PREFIX, SCENES
 
 _COLUMNS = (
     ("rotation °", "turn", ".4f"),
@@ -167,7 +167,7 @@ def predicted(
         with closing(create_engine(Weights.from_file(args.weights))) as engine:
             return record(engine, frames), engine.input_size
     disturbance = Disturbance(args.depth_error, args.turn_error, args.step_error)
-    oracle = OracleEngine(args.size, disturbance, sky=spec.startswith(PREFIX))
+    oracle = GroundTruthEngine(args.size, disturbance, sky=spec.startswith(PREFIX))
     return record(oracle, frames, oracle.show), oracle.input_size
 
 

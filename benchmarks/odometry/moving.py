@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_motion_ros.engines.engine import Engine
+from depth_motion_ros.engines.interface import Engine
 from depth_motion_ros.estimation.estimator import Estimator
-from depth_motion_ros.estimation.objects import ObjectTracker
+from depth_motion_ros.estimation.scene_flow.tracking import ObjectTracker
 from depth_motion_ros.estimation.settings import EstimatorSettings
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.sources.frame import Frame

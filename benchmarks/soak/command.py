@@ -21,9 +21,9 @@ from benchmarks.report import all_good, verdict_table, write
 from benchmarks.soak.report import DEPTH, FRAMES, JUDGED_CYCLES, PhaseResult, judge
 from benchmarks.soak.swaps import SwapFiles, Swapper, share
 from benchmarks.soak.tables import progress, results_table
-from depth_motion_ros.cli.demo_processes import DemoError, add_node_arguments, node_parameters
-from depth_motion_ros.cli.demo_recording import OUTPUTS, TOPICS
-from depth_motion_ros.cli.demo_scene import render_scene
+from depth_motion_ros.cli.demo.processes import DemoError, add_node_arguments, node_parameters
+from depth_motion_ros.cli.demo.recording import OUTPUTS, TOPICS
+from depth_motion_ros.cli.demo.scene import render_scene
 from depth_motion_ros.cli.main import run_command
 
 SCENE, SCENE_FRAMES, SCENE_RATE = "sim:yard", 40, 10.0

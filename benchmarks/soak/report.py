@@ -12,7 +12,7 @@ from benchmarks.process import ProcessStatistics
 from benchmarks.report import Verdict
 from benchmarks.soak import swaps
 from benchmarks.soak.swaps import Swap
-from depth_motion_ros.cli.demo_statistics import percentiles
+from depth_motion_ros.cli.demo.statistics import percentiles
 
 # Cycles that must have passed before memory and latency are compared: the first warms up.
 JUDGED_CYCLES = 3

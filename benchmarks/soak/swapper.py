@@ -20,7 +20,7 @@ from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 from std_srvs.srv import Trigger
 
-from depth_motion_ros.nodes.shutdown import run_node
+from depth_motion_ros.nodes.ros.shutdown import run_node
 
 SERVICE = "depth_motion/reload_weights"
 _LOOK_S = 0.02

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import Rig
-from depth_motion_ros.cli.demo_processes import DemoError, Node
-from depth_motion_ros.cli.demo_statistics import percentiles
+from depth_motion_ros.cli.demo.processes import DemoError, NodeProcess
+from depth_motion_ros.cli.demo.statistics import percentiles
 from depth_motion_ros.models.find import find_weights
 from depth_motion_ros.models.weights import Weights, WeightsError
 
@@ -63,7 +63,7 @@ class SwapFiles:
         return made
 
 
-class Swapper(Node):
+class Swapper(NodeProcess):
     """swapper.py as a process of a rig: every line of JSON in its log is a swap."""
 
     def __init__(self, files: SwapFiles, swaps: int, seconds: float, rig: Rig) -> None:

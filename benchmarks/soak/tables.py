@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.report import number, table
 from benchmarks.soak.report import PhaseResult
 from benchmarks.soak.swaps import PERCENTS, Swap, meanwhile
-from depth_motion_ros.cli.demo_statistics import percentiles
+from depth_motion_ros.cli.demo.statistics import percentiles
 
 
 def progress(result: PhaseResult) -> str:

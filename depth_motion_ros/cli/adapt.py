@@ -11,7 +11,7 @@ from depth_motion_ros.cli.adapt_options import add_adaptation_arguments
 
 if TYPE_CHECKING:
     from depth_motion_ros.adaptation.adapter import Adapter
-    from depth_motion_ros.adaptation.offline import Progress
+    from depth_motion_ros.adaptation.offline import AdaptationProgress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _tell_release(spec: str, progress: Progress) -> None:
+def _tell_release(spec: str, progress: AdaptationProgress) -> None:
     if progress.release is None:
         return
     scores = progress.release.scores

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from depth_motion_ros.adaptation.adapter import Adapter
-from depth_motion_ros.adaptation.offline import Progress, VideoClock, adapt_over
+from depth_motion_ros.adaptation.offline import AdaptationProgress, VideoClock, adapt_over
 from depth_motion_ros.adaptation.status import AdaptationStatus
-from depth_motion_ros.evaluation.evaluate import Metrics, Options, evaluate
+from depth_motion_ros.evaluation.evaluate import EvaluationOptions, Metrics, evaluate
 from depth_motion_ros.evaluation.predictor import NetworkPredictor
 from depth_motion_ros.evaluation.report import table, write_json
 from depth_motion_ros.models.weights import Weights, build_network
@@ -40,7 +40,7 @@ class DepthReport:
 
     def score(self, stage: str, specs: Sequence[str], weights: Weights) -> None:
         """``before`` or ``after``: sequences with these weights, as they are."""
-        options = Options(limit=self._limit, crop=self._crop, motion=False)
+        options = EvaluationOptions(limit=self._limit, crop=self._crop, motion=False)
         predictor = NetworkPredictor(build_network(weights))
         for spec in specs:
             with open_source(spec) as source:
@@ -48,12 +48,12 @@ class DepthReport:
 
     def score_during(
         self, spec: str, source: FrameSource, adapter: Adapter, clock: VideoClock, odometry: bool
-    ) -> list[Progress]:
+    ) -> list[AdaptationProgress]:
         """Adapt to a sequence and score it meanwhile. Returns what released weights."""
-        options = Options(batch=1, crop=self._crop, motion=False, floors=False)
+        options = EvaluationOptions(batch=1, crop=self._crop, motion=False, floors=False)
         frames = itertools.islice(source, self._limit)
 
-        def learn(frames: Iterable[Frame]) -> Iterator[Progress]:
+        def learn(frames: Iterable[Frame]) -> Iterator[AdaptationProgress]:
             return adapt_over(adapter, frames, clock, odometry)
 
         shown = _AdaptingSource(source, frames, adapter, learn)
@@ -101,14 +101,14 @@ class _AdaptingSource(Source):
         source: FrameSource,
         frames: Iterable[Frame],
         adapter: Adapter,
-        learn: Callable[[Iterable[Frame]], Iterator[Progress]],
+        learn: Callable[[Iterable[Frame]], Iterator[AdaptationProgress]],
     ) -> None:
         super().__init__(source.name, source.rate, source.length)
         self._frames = frames
         self._adapter = adapter
         self._learn = learn
         self._predictor = NetworkPredictor(build_network(adapter.running))
-        self.releases: list[Progress] = []
+        self.releases: list[AdaptationProgress] = []
 
     def __iter__(self) -> Iterator[Frame]:
         ahead, shown = itertools.tee(self._frames)

@@ -53,14 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score every sequence, print the table, write what was asked for."""
-    from depth_motion_ros.evaluation.evaluate import Options, evaluate
+    from depth_motion_ros.evaluation.evaluate import EvaluationOptions, evaluate
     from depth_motion_ros.evaluation.plots import PanelWriter, spread, write_plots
     from depth_motion_ros.evaluation.predictor import NetworkPredictor
     from depth_motion_ros.evaluation.report import table, write_json
     from depth_motion_ros.models.weights import Weights, build_network
     from depth_motion_ros.sources.open import open_source
 
-    options = Options(
+    options = EvaluationOptions(
         batch=args.batch,
         limit=args.limit,
         stride=args.stride,

@@ -41,11 +41,11 @@ COMMANDS = {
         "adapt weights to recorded video, with the gates that guard the robot",
     ),
     "demo": Command(
-        "depth_motion_ros.cli.demo",
+        "depth_motion_ros.cli.demo.command",
         "run camera and node over DDS; leaves pictures, a video, a bag and a summary",
     ),
     "doctor": Command(
-        "depth_motion_ros.cli.doctor",
+        "depth_motion_ros.cli.doctor.command",
         "check Python, ROS, middleware, GPU, engines, weights, topics; say what to fix",
     ),
     "evaluate": Command(

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from adaptation_scenes import HEIGHT, LENIENT, WIDTH, K, scene, untrained
+from support.adaptation_scenes import HEIGHT, LENIENT, WIDTH, K, scene, untrained
 
 from benchmarks.learner import command
 from benchmarks.learner.domains import HOSTILE, STEP_NS, Stage, UnseenSource, hostile_frames
 from benchmarks.learner.gain import gain_table, recorded_gain, replayed
 from benchmarks.learner.plot import write_plot
-from depth_motion_ros.adaptation.admission import judge_images, view_of
+from depth_motion_ros.adaptation.pairing.admission import judge_images, view_of
 from depth_motion_ros.adaptation.settings import AdaptationSettings
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.sources.frame import Frame, GroundTruth
-from depth_motion_ros.sources.sequence_writer import SequenceWriter
+from depth_motion_ros.sources.sequence.writer import SequenceWriter
 
 LEARNING = [
     *(f"{name}={value}" for name, value in LENIENT.items()),
