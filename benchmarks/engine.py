@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.bound import Machine, Work, measure_machine, work_of
+from benchmarks.bound import MachineRates, StepWork, measure_machine, work_of
 from benchmarks.process import resident_bytes
 from benchmarks.report import computer, computer_text, table, write
 from depth_motion_ros.cli.demo.statistics import percentiles
@@ -179,7 +179,7 @@ def _measure(
         )
 
 
-def _add_bound(row: dict[str, Any], work: Work) -> None:
+def _add_bound(row: dict[str, Any], work: StepWork) -> None:
     half = row["precision"] == "fp16"
     machine = _machine("cuda" if row["on_gpu"] else "cpu", half)
     bound = machine.bound_s(work, torch.finfo(torch.float16 if half else torch.float32).bits // 8)
@@ -192,7 +192,7 @@ def _add_bound(row: dict[str, Any], work: Work) -> None:
 
 
 @cache
-def _machine(device: str, half: bool) -> Machine:
+def _machine(device: str, half: bool) -> MachineRates:
     """Measured once a run."""
     return measure_machine(torch.device(device), torch.float16 if half else torch.float32)
 

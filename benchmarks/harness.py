@@ -96,7 +96,8 @@ class Rig:
 
     def start(self, module: str, parameters: Mapping[str, Any]) -> NodeProcess:
         """A node of the package, with parameters."""
-        name = module.rpartition(".")[2]
+        # depth_motion_ros.nodes.camera.node → camera
+        name = module.split(".")[-2]
         arguments = write_parameters(self.folder / f"{name}.yaml", parameters)
         return self.add(
             NodeProcess(module, arguments, self.environment, self.folder / f"{name}.txt")

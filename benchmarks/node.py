@@ -20,8 +20,8 @@ from benchmarks.harness import Listener, Rig, causes, changes
 from benchmarks.report import Verdict, number, table, verdict_table, write
 from depth_motion_ros.cli.demo.processes import add_node_arguments, node_parameters
 from depth_motion_ros.cli.demo.recording import CAMERA_INFO, DEPTH, ODOMETRY, TOPICS
-from depth_motion_ros.cli.demo.statistics import percentiles
 from depth_motion_ros.cli.demo.scene import render_scene
+from depth_motion_ros.cli.demo.statistics import percentiles
 from depth_motion_ros.cli.image_size import image_size
 from depth_motion_ros.cli.main import run_command
 

@@ -15,7 +15,8 @@ import torch
 from benchmarks.report import computer, computer_text, table, write
 from depth_motion_ros.cli.demo.statistics import percentiles
 from depth_motion_ros.cli.main import run_command
-from depth_motion_ros.simulator import SCENES, PairSampler, open_simulator
+from depth_motion_ros.simulator import PairSampler
+from depth_motion_ros.sources.simulated import SCENES, open_simulator
 
 GOALS = {"cpu": ("one frame at a time", 20.0), "cuda": ("in batches", 2000.0)}
 

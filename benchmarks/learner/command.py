@@ -1,6 +1,6 @@
 """The learner: what perception loses beside it, and what adaptation gains, forgets and withstands.
 
-perception: rate and latency of depth_motion_node without and with adaptation_node beside it.
+perception (the default): rate and latency of depth_motion_node, without and with adaptation_node.
 gain: an unseen simulated domain, and what is forgotten of the original one.
 recorded: the same with recordings. hostile: input that teaches nothing, or the wrong.
 """
@@ -8,6 +8,7 @@ recorded: the same with recordings. hostile: input that teaches nothing, or the 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -104,4 +105,5 @@ def run(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Returns the exit status."""
-    return run_command("benchmarks.learner", __doc__, add_arguments, run, argv)
+    given = list(sys.argv[1:] if argv is None else argv) or ["perception"]
+    return run_command("benchmarks.learner", __doc__, add_arguments, run, given)

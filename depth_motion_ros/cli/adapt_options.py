@@ -24,7 +24,7 @@ def add_adaptation_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a setting of adaptation (docs/adaptation.md lists them), e.g. learning_rate=5e-5",
+        help="a setting of adaptation (see docs/reference/parameters.md), e.g. learning_rate=5e-5",
     )
     group.add_argument(
         "--replay",

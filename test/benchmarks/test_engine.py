@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.bound import Machine, Work, work_of
+from benchmarks.bound import MachineRates, StepWork, work_of
 from benchmarks.engine import main
 from depth_motion_ros.engines.step import Step
 from depth_motion_ros.models.config import NetworkConfig
@@ -43,10 +43,10 @@ def test_each_convolution_reads_and_writes_once():
 
 
 def test_the_slower_of_computing_and_moving_bounds():
-    machine = Machine(flops_per_s=1e9, bytes_per_s=1e8)
-    assert machine.bound_s(Work(flops=10**9, values=10**6), 4) == 1.0
-    assert machine.bound_s(Work(flops=10**9, values=10**8), 4) == 4.0
-    assert machine.bound_s(Work(flops=10**9, values=10**8), 2) == 2.0
+    machine = MachineRates(flops_per_s=1e9, bytes_per_s=1e8)
+    assert machine.bound_s(StepWork(flops=10**9, values=10**6), 4) == 1.0
+    assert machine.bound_s(StepWork(flops=10**9, values=10**8), 4) == 4.0
+    assert machine.bound_s(StepWork(flops=10**9, values=10**8), 2) == 2.0
 
 
 def test_every_engine_is_measured_or_named_with_the_reason(tmp_path, capsys):

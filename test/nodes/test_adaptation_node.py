@@ -14,8 +14,8 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (a sourced one, or the wheels)"
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool, Trigger
+from support.pages import granted, read
 from support.small_camera import NAMESPACE
-from test_docs import granted, read
 
 from depth_motion_ros.nodes.perception.weights_loader import NICENESS
 
@@ -131,7 +131,7 @@ def test_the_diagnostics_say_what_was_learned_and_what_was_not(
 def test_the_documents_explain_every_value_and_the_policy_grants_every_name(
     node: Node, learner: Learner
 ) -> None:
-    table = read("diagnostics").partition("## adaptation_node")[2]
+    table = read("reference/diagnostics").partition("## adaptation_node")[2]
     learner.wait("state", "learning")
     for name in set(learner.status) - {"level", "message"}:
         assert f"`{name.partition('/')[0]}" in table, name

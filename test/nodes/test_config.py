@@ -48,7 +48,7 @@ def test_parameter_files_are_what_the_declarations_render(name: str, table: Any)
 
 
 def test_the_parameter_reference_is_what_the_declarations_render() -> None:
-    written = (ROOT / "docs" / "parameters.md").read_text(encoding="utf-8")
+    written = (ROOT / "docs" / "reference" / "parameters.md").read_text(encoding="utf-8")
     assert written == render_reference(), (
         "run python -m depth_motion_ros.nodes.tools.render_parameters"
     )

@@ -15,7 +15,7 @@ Bytes = NDArray[np.uint8]
 
 # Dense inverse search (Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016) at
 # full size, without its variational smoothing: the presets stop at a half or a quarter of it, and
-# what is small and moves is smoothed away (false to found, docs/object_motion.md).
+# what is small and moves is smoothed away (false to found, research/object_motion.md).
 _THERE = {"FinestScale": 0, "PatchStride": 5, "GradientDescentIterations": 5}
 # The way back only has to tell where the way there is wrong.
 _BACK = {"FinestScale": 1, "PatchStride": 4, "GradientDescentIterations": 6}

@@ -1,4 +1,4 @@
-"""Writes config/*.yaml and docs/parameters.md from the parameter tables, or prints a table.
+"""Writes config/*.yaml and docs/reference/parameters.md, or prints a table as Markdown.
 
 python -m depth_motion_ros.nodes.tools.render_parameters                 # writes the files
 python -m depth_motion_ros.nodes.tools.render_parameters depth_motion    # prints Markdown
@@ -27,7 +27,7 @@ rendered from there (`python -m depth_motion_ros.nodes.tools.render_parameters`)
 
 
 def render_reference() -> str:
-    """docs/parameters.md."""
+    """docs/reference/parameters.md."""
     tables = (f"## {name}_node\n\n{render_markdown(table)}" for name, table in TABLES.items())
     return "\n".join((PREFACE, *tables))
 
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
             for name, table in TABLES.items()
         }
         if (share / "docs").is_dir():
-            files[share / "docs" / "parameters.md"] = render_reference()
+            files[share / "docs" / "reference" / "parameters.md"] = render_reference()
         for path, text in files.items():
             path.write_text(text, encoding="utf-8")
             print(path)
