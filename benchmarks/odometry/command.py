@@ -14,7 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.odometry.ground_truth_engine import Disturbance, GroundTruthEngine
 from benchmarks.odometry.moving import moving
+from benchmarks.odometry.scoring import record, run_estimator, score
 from benchmarks.report import number, table, write
 from depth_motion_ros.cli.image_size import image_size
 from depth_motion_ros.cli.main import run_command
@@ -22,8 +24,6 @@ from depth_motion_ros.engines.interface import RawPrediction
 from depth_motion_ros.engines.select import create_engine
 from depth_motion_ros.estimation.settings import EstimatorSettings, depth_error_of
 from depth_motion_ros.evaluation.errors import EvaluationError
-from depth_motion_ros.evaluation.ground_truth_engine import Disturbance, GroundTruthEngine
-from depth_motion_ros.evaluation.odometry import record, run_estimator, score
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.axes import BODY_FROM_OPTICAL
 from depth_motion_ros.models.weights import Weights

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.odometry.moving import static_pixels
-from depth_motion_ros.evaluation.odometry import jitter_of
+from benchmarks.odometry.scoring import jitter_of
 from depth_motion_ros.sources.frame import Frame, GroundTruth
 
 IMAGE = np.zeros((40, 60, 3), np.uint8)

@@ -8,11 +8,11 @@ import pytest
 from support.estimation_helpers import SECOND
 
 from benchmarks.odometry.command import main
+from benchmarks.odometry.ground_truth_engine import Disturbance, GroundTruthEngine
+from benchmarks.odometry.scoring import ReplayEngine, record, run_estimator, score
 from depth_motion_ros.engines.interface import EngineError
 from depth_motion_ros.estimation.settings import EstimatorSettings
 from depth_motion_ros.evaluation.errors import EvaluationError
-from depth_motion_ros.evaluation.ground_truth_engine import Disturbance, GroundTruthEngine
-from depth_motion_ros.evaluation.odometry import ReplayEngine, record, run_estimator, score
 from depth_motion_ros.sources.frame import Frame
 from depth_motion_ros.sources.open import open_source
 
