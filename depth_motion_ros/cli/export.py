@@ -1,4 +1,4 @@
-"""``depth_motion export``: a weights file becomes one ONNX model, or this GPU's TensorRT engine."""
+"""``depth_motion export``: a weights file becomes an ONNX model, or this GPU's TensorRT engine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine",
         action="store_true",
-        help="build the TensorRT engine of this GPU and keep it where the node looks for it",
+        help="build this GPU's TensorRT engine (experimental) where the node looks for it",
     )
     parser.add_argument(
         "--size",

@@ -32,8 +32,8 @@ def create_engine(
     """An engine with these weights; its ``reason`` says what was taken and why.
 
     engine: ``tensorrt``, ``openvino``, ``onnxruntime``, ``torch``; ``cpu``: OpenVINO where it is
-        installed, else ONNX Runtime; or ``auto``: TensorRT where there is a GPU and a TensorRT
-        that serves it, else PyTorch on a CUDA device, else as ``cpu``, else PyTorch on the CPU.
+        installed, else ONNX Runtime; or ``auto``: TensorRT (experimental) where there is a GPU
+        that it serves, else PyTorch on a CUDA device, else as ``cpu``, else PyTorch on the CPU.
     precision: ``auto`` is the engine's own choice (TensorRT fp16, all others fp32); any other is
         kept or refused: fp16 needs a GPU.
     device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
@@ -116,10 +116,12 @@ def _only_fp32(what: str, precision: str) -> None:
 def _on_gpu(on_tensorrt: Callable[[], Engine], on_torch: Callable[[], Engine]) -> Engine:
     try:
         chosen = on_tensorrt()
-        chosen.reason = "TensorRT: there is a GPU, and it is made for that"
+        chosen.reason = "TensorRT (experimental): there is a GPU, and it is made for that"
     except EngineError as error:
         chosen = on_torch()
-        chosen.reason = f"PyTorch on a CUDA device, because TensorRT does not serve: {error}"
+        chosen.reason = (
+            f"PyTorch on a CUDA device, because TensorRT (experimental) does not serve: {error}"
+        )
     return chosen
 
 

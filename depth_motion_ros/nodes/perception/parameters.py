@@ -72,7 +72,8 @@ _NETWORK = (
     Parameter(
         "engine",
         "auto",
-        "runtime (cpu = OpenVINO, or ONNX Runtime without it); auto = the fastest that is there",
+        "runtime (cpu = OpenVINO, or ONNX Runtime without it; tensorrt is experimental); "
+        "auto = the fastest that is there",
         choices=ENGINES,
     ),
     Parameter(
