@@ -22,7 +22,7 @@ from depth_motion_ros.cli.image_size import image_size
 from depth_motion_ros.cli.main import run_command
 from depth_motion_ros.engines.interface import RawPrediction
 from depth_motion_ros.engines.select import create_engine
-from depth_motion_ros.estimation.settings import EstimatorSettings, depth_error_of
+from depth_motion_ros.estimation.settings import EstimatorSettings, depth_relative_std_of
 from depth_motion_ros.evaluation.errors import EvaluationError
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.axes import BODY_FROM_OPTICAL
@@ -94,8 +94,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--moving", action="store_true",
         help="count static pixels that are said to move; needs --weights",
     )  # fmt: skip
-    moving.add_argument("--min-flow-speed", type=float, help="m/s; default: the estimator's")
-    moving.add_argument("--min-flow-ratio", type=float, help="1/s; default: the estimator's")
+    moving.add_argument("--object-flow-threshold", type=float, help="m/s; default: the estimator's")
+    moving.add_argument("--object-flow-ratio", type=float, help="1/s; default: the estimator's")
     moving.add_argument(
         "--object-motion", choices=("flow", "network"), help="default: the estimator's"
     )
@@ -182,7 +182,7 @@ def estimator_settings(spec: str, args: argparse.Namespace) -> EstimatorSettings
     return EstimatorSettings(
         base_from_camera=mount,
         camera_height=height,
-        depth_error=_assumed_depth_error(args),
+        depth_relative_std=_assumed_depth_error(args),
         max_depth=1e4,
     )
 
@@ -191,7 +191,7 @@ def _assumed_depth_error(args: argparse.Namespace) -> float:
     if args.assumed_depth_error is not None:
         return float(args.assumed_depth_error)
     if args.weights is not None:
-        return depth_error_of(Weights.from_file(args.weights).metadata)
+        return depth_relative_std_of(Weights.from_file(args.weights).metadata)
     return float(args.depth_error)
 
 

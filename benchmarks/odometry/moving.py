@@ -33,7 +33,7 @@ def moving(
 
     args: limit, and what of the settings is changed. True poses serve as odometry.
     """
-    names = ("min_flow_speed", "min_flow_ratio", "object_motion")
+    names = ("object_flow_threshold", "object_flow_ratio", "object_motion")
     given = {name: value for name in names if (value := getattr(args, name)) is not None}
     settings = replace(settings, scale_source="auto", max_depth=_MAX_DEPTH, **given)
     estimator, tracker = Estimator(engine, settings), ObjectTracker()

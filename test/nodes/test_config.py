@@ -13,8 +13,7 @@ import yaml
 from depth_motion_ros.cli.demo.recording import TOPICS
 from depth_motion_ros.nodes.camera.parameters import CAMERA_PARAMETERS
 from depth_motion_ros.nodes.perception.parameters import DEPTH_MOTION_PARAMETERS
-from depth_motion_ros.nodes.ros.parameters import render_yaml
-from depth_motion_ros.nodes.tools.render_parameters import render_reference
+from depth_motion_ros.nodes.tools.render_parameters import render_reference, render_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "config"
