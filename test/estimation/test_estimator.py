@@ -20,9 +20,9 @@ from depth_motion_ros.engines.interface import EngineError
 from depth_motion_ros.engines.select import create_engine
 from depth_motion_ros.estimation.estimate import Scale
 from depth_motion_ros.estimation.estimator import Estimator, RequestedOutputs
-from depth_motion_ros.estimation.point_cloud import organised_cloud
 from depth_motion_ros.estimation.settings import EstimatorSettings
 from depth_motion_ros.geometry.camera import Camera
+from depth_motion_ros.geometry.rays import organised_cloud
 from depth_motion_ros.sources.frame import Frame
 
 

@@ -1,4 +1,4 @@
-"""Depth and intrinsics to points."""
+"""The rays along which depth lies."""
 
 from __future__ import annotations
 
@@ -8,25 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.geometry.camera import Camera
-
-
-def organised_cloud(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
-    """(H, W, 3) float32 points in the camera's optical axes, metres; NaN where depth is.
-
-    depth: (H, W) float32, metres along the optical axis. camera: its intrinsics, without
-    distortion. Raises ValueError where their sizes differ.
-    """
-    if depth.shape != (camera.height, camera.width):
-        raise ValueError(
-            f"depth is {depth.shape[1]}x{depth.shape[0]}, the camera is for "
-            f"{camera.width}x{camera.height}"
-        )
-    x, y = rays(camera)
-    points = np.empty((*depth.shape, 3), np.float32)
-    np.multiply(x, depth, out=points[..., 0])
-    np.multiply(y, depth, out=points[..., 1])
-    points[..., 2] = depth
-    return points
 
 
 def rays(camera: Camera) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
