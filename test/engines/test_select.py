@@ -123,7 +123,7 @@ def test_auto_takes_tensorrt_where_there_is_a_gpu(monkeypatch, caplog):
     with caplog.at_level("DEBUG", logger="depth_motion_ros"):
         engine = create_engine(fresh_weights(), precision="fp16")
     assert engine.asked["precision"] == "fp16"
-    assert engine.reason.startswith("TensorRT: there is a GPU")
+    assert engine.reason.startswith("TensorRT (experimental): there is a GPU")
     assert engine.reason in caplog.text
 
 
