@@ -1,4 +1,4 @@
-"""``depth_motion train`` and ``depth_motion bench train`` as typed."""
+"""``depth_motion train`` as typed."""
 
 from __future__ import annotations
 
@@ -91,18 +91,3 @@ def test_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main([*words, "--set", "data.batchsize=3"]) == 1
     assert "did you mean 'batch_size'" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
-
-
-def test_the_bench_measures_a_full_step_and_its_parts(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "bench.json"
-    words = ["bench", "train", "--steps=3", "--warmup=1", "--json", str(path), *SMALL]
-    assert main(words) == 0
-    result = json.loads(path.read_text())
-    assert len(result["samples_s"]) == 3
-    assert result["pairs_per_second"] == pytest.approx(2 / result["step_s"]["median"])
-    parts = sum(stage["median"] for stage in result["stage_s"].values())
-    # The parts make up the step; a busy machine spreads them.
-    assert 0.3 < parts / result["step_s"]["median"] < 3
-    assert "pairs/s" in capsys.readouterr().out
