@@ -12,8 +12,6 @@ from typing import Any
 
 _log = logging.getLogger(__name__)
 
-HELP = "train the networks on recorded video, simulated scenes, or a mixture"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
