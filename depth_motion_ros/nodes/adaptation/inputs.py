@@ -1,4 +1,4 @@
-"""What the learner hears while it is enabled: the image, its CameraInfo and odometry."""
+"""Subscriptions of the learner while it is enabled: the image, its CameraInfo and odometry."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from depth_motion_ros.nodes.ros.qos import InputSubscription
 
 
 class AdaptationInputs:
-    """offer: gets every image message. on_odometry: what odom_in says."""
+    """offer: called with every image message. on_odometry: called with every odom_in message."""
 
     def __init__(
         self,

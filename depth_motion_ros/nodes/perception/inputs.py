@@ -1,4 +1,4 @@
-"""What the node hears while it is active."""
+"""Subscriptions of the node while it is active."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from depth_motion_ros.nodes.weights_exchange.protocol import TOPIC
 class Inputs:
     """Subscriptions to the image, its CameraInfo, another odometry and new weights.
 
-    offer: gets every image. on_odometry: what odom_in says. on_weights: the content of a weights
-        file.
+    offer: called with every image. on_odometry: with every odom_in message. on_weights: with the
+        content of a weights file.
     """
 
     def __init__(
