@@ -80,10 +80,10 @@ def live_settings(config: Config, metadata: Mapping[str, str]) -> dict[str, Any]
 class Pipeline:
     """Made by configure, started and stopped by activate and deactivate, closed by clean-up.
 
-    report: ``report(cause, message)``: a warning, told once per cause.
+    report: ``report(cause, message)``: a warning, logged once per cause.
 
-    Raises WeightsError, EngineError, SettingsError or TransformsMissingError; each says
-    what to do.
+    Raises WeightsError, EngineError, SettingsError or TransformsMissingError; each
+    message says what to do.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Pipeline:
         build: EngineBuilder,
         weights: Weights,
     ) -> None:
-        """Make the parts. undo: learns how to end each, also when a later one cannot be made."""
+        """Make the parts. undo: collects their clean-up, for the case that a later one fails."""
         node, config = self._node, self._config
         self.engine = EngineSlot(build(options, weights))
         undo.callback(self.engine.close)
@@ -199,8 +199,8 @@ class Pipeline:
         return default_adapted_path(weights.config.architecture)
 
     def start(self) -> None:
-        """Begin to hear and to serve."""
-        self.perception.begin_anew("activated again")
+        """Subscribe and start processing."""
+        self.perception.reset("activated again")
         self.worker.start()
         self.inputs = CameraInputs(
             self._node,
@@ -244,20 +244,20 @@ class Pipeline:
         self.worker.call(adopt)
 
     def reset_odometry(self) -> Future[None]:
-        """The robot's place becomes the origin of odom; the motion state begins anew."""
+        """The robot's pose becomes the origin of odom; the next frame counts as the first."""
 
         def reset() -> None:
             self.perception.estimator.reset_pose()
-            self.perception.begin_anew("asked for by ~/reset_odometry")
+            self.perception.reset("asked for by ~/reset_odometry")
 
         return self.worker.call(reset)
 
     def reload_weights(self) -> Future[str]:
-        """Read the weights file again; the future gives its version, or says why not."""
+        """Read the weights file again; the future gives its version, or an error."""
         return self.deliveries.reload(self.read_weights)
 
     def save_weights(self) -> tuple[Future[str], Path]:
-        """Write the adapted weights in use: the future gives their version, or says why not."""
+        """Write the adapted weights in use: the future gives their version, or an error."""
         path = self._adapted_path(self.deliveries.in_use)
         return self.deliveries.save(path), path
 
