@@ -16,9 +16,9 @@ _log = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument(
-        "data",
+        "sources",
         nargs="+",
-        metavar="SPEC[=WEIGHT]",
+        metavar="SOURCE[=WEIGHT]",
         help="prepared sets, sequence folders, other small sources, or sim:NAME; with a relative "
         "weight in the mixture",
     )
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--steps", type=int, help="length of the run, in place of the recipe's")
     parser.add_argument(
-        "--validation", nargs="+", default=[], metavar="SPEC", help="sources to validate on"
+        "--validation", nargs="+", default=[], metavar="SOURCE", help="to validate on"
     )
     parser.add_argument(
         "--validation-frames", type=int, default=50, help="frames looked at of each of them"
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         recipe = load_recipe(args.recipe).overridden(args.set)
         if args.steps is not None:
             recipe = recipe.with_steps(args.steps)
-        data = training_data(args.data, recipe, args.validation, args.validation_frames)
+        data = training_data(args.sources, recipe, args.validation, args.validation_frames)
     except KeyboardInterrupt:
         # From here on the run itself listens, and says it.
         _log.info("interrupted before the first step: nothing was kept")
