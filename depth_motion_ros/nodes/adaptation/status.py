@@ -64,7 +64,7 @@ def learner_values(status: AdaptationStatus) -> dict[str, str]:
     return values
 
 
-def judge(
+def level_of(
     enabled: bool, problem: str, status: AdaptationStatus | None, silence: float, topic: str
 ) -> tuple[bytes, str]:
     """Level and message: the most severe condition.
