@@ -419,6 +419,51 @@ distortion_coefficients: {rows: 1, cols: 5, data: [0, 0, 0, 0, 0]}
 """
 
 
+PROJECTION = (40.0, 0.0, 30.0, 0.0, 0.0, 41.0, 22.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("topic", "options", "focal"),
+    [
+        ("/cam/image_rect", [], 40),
+        ("/cam/undone", ["--rectified"], 40),
+        ("/cam/image_raw", [], 50),
+    ],
+)
+def test_a_rectified_bag_is_not_rectified_again(
+    tmp_path: Path, topic: str, options: list[str], focal: float
+) -> None:
+    def script(recorder: Recorder) -> None:
+        for index in range(4):
+            recorder.info("/cam/camera_info", START + 100 * index * MS, p=PROJECTION)
+            recorder.image(topic, START + 100 * index * MS, view(10 * index))
+
+    bag = str(record(tmp_path / "bag", "mcap", script))
+    assert main(["prepare", bag, *options, "--out", str(tmp_path / "set"), "--width", "64"]) == 0
+    (sequence,) = PreparedDataset(tmp_path / "set")
+    assert sequence.camera is not None
+    # A raw lens may be zoomed a little, so that no border is black.
+    assert sequence.camera.fx == pytest.approx(focal, rel=0 if focal == 40 else 0.1)
+    image = next(iter(sequence.folder)).image
+    same = np.abs(image.astype(int) - view(0)).mean() < 4  # JPEG
+    assert same == (focal == 40)
+
+
+def test_the_command_takes_the_projection_of_a_calibration_file(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for index in range(3):
+        cv2.imwrite(str(tmp_path / "images" / f"{index}.png"), view(10 * index)[..., ::-1])
+    projection = f"projection_matrix: {{rows: 3, cols: 4, data: {list(PROJECTION)}}}\n"
+    (tmp_path / "front.yaml").write_text(CALIBRATION + projection)
+    arguments = [str(tmp_path / "images"), "--camera-file", str(tmp_path / "front.yaml")]
+    for name, options, focal in (("a", [], 60), ("b", ["--rectified"], 40)):
+        out = str(tmp_path / name)
+        assert main(["prepare", *arguments, *options, "--out", out, "--width", "64"]) == 0
+        (sequence,) = PreparedDataset(out)
+        assert sequence.camera is not None
+        assert sequence.camera.fx == focal
+
+
 def test_the_command_takes_a_calibration_file_for_images(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     for index in range(3):

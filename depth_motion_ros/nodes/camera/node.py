@@ -70,7 +70,7 @@ class CameraNode(Node):
             rate=self._config["rate"],
             loop=self._config["loop"],
         )
-        length = "endless" if source.length is None else f"{source.length} frames"
+        length = "unknown length" if source.length is None else f"{source.length} frames"
         name = printable(source.name)
         self.get_logger().info(f"{name}: {length}, {source.rate or 'unknown'} Hz")
 
