@@ -65,7 +65,7 @@ class CameraOdometry:
     def add(self, stamp: int, pose: NDArray[np.float64]) -> None:
         """stamp: ns, by the clock of the images. pose: (4, 4), m."""
         with self._news:
-            self._track.add(stamp, 0.0, pose)
+            self._track.add(stamp, pose)
             self._heard_at = time.monotonic()
             self._news.notify()
 
@@ -76,10 +76,10 @@ class CameraOdometry:
         with self._news:
             if time.monotonic() - self._heard_at < _ALIVE:
                 self._news.wait_for(lambda: self._track.reaches(last), _PATIENCE)
-            before, after = self._track.at(first), self._track.at(last)
+            before, after = self._track.pose_at(first), self._track.pose_at(last)
         if before is None or after is None:
             return None
-        base = se3.inverse(before[1]) @ after[1]
+        base = se3.inverse(before) @ after
         camera = self._camera_from_base @ base @ self._base_from_camera
         unknown = np.full((6, 6), np.nan)
         return Motion(camera[:3, :3], camera[:3, 3], unknown, (last - first) * _SECOND)
