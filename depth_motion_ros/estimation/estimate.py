@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from depth_motion_ros.estimation.stopwatch import NOTHING, Cost
 from depth_motion_ros.geometry.camera import Camera
 
+SKIPPED = "skipped"
+"""``Quality.tracking`` of a frame that is left out of the motion: it was not new."""
+
 
 @dataclass(frozen=True, eq=False)
 class Motion:
@@ -54,7 +57,7 @@ class Scale:
 class Quality:
     """How far the estimate is to be believed.
 
-    tracking: ``first`` (no pair yet), ``ok``, ``static`` or ``lost``.
+    tracking: ``first`` (no pair yet), ``ok``, ``static``, ``lost`` or ``skipped`` (no new image).
     photometric_error: mean absolute error of the warped image, [0, 1]; NaN for the first frame.
     identity_error: the same without any motion: what "nothing moved" would cost.
     valid_fraction: share of pixels that could be compared.
@@ -77,8 +80,8 @@ class Estimate:
     stamp: of the input, ns.
     image: (H, W, 3) uint8 RGB, the input at the size of the depth map.
     depth: (H, W) float32, metres, NaN where invalid.
-    motion: None for the first frame and after a reset; while lost, None or, where the settings ask
-        for it, the last motion with the covariance of not seeing.
+    motion: None for the first frame, after a reset and for a frame that is skipped; while lost,
+        None or, where the settings ask for it, the last motion with the covariance of not seeing.
     object_flow: (H, W, 3) float32, m/s in this camera's optical axes: velocity of what moves by
         itself, zero where static, NaN where depth is invalid; None where ``motion`` is None or
         when not asked for.

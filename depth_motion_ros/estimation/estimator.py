@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from depth_motion_ros.engines.engine import Engine, EngineError, RawMotion
 from depth_motion_ros.estimation.agreement import Agreement
-from depth_motion_ros.estimation.estimate import Estimate, Motion, Quality, Scale
+from depth_motion_ros.estimation.estimate import SKIPPED, Estimate, Motion, Quality, Scale
 from depth_motion_ros.estimation.flow_motion import FlowMotion
 from depth_motion_ros.estimation.inertia import Inertia
 from depth_motion_ros.estimation.inference import Inference, Inferrer, Seen
@@ -24,14 +24,18 @@ from depth_motion_ros.estimation.object_flow import ObjectFlow, object_flow
 from depth_motion_ros.estimation.odometry import Odometry, OdometryState
 from depth_motion_ros.estimation.pair import PairMotion, pair_motion
 from depth_motion_ros.estimation.quality import metric_covariance
-from depth_motion_ros.estimation.scale import Observation, ScaleSource
+from depth_motion_ros.estimation.scale import UNKNOWN, Observation, ScaleSource
 from depth_motion_ros.estimation.scale_choice import choose_scale_source
 from depth_motion_ros.estimation.scale_odometry import OdometryScale
 from depth_motion_ros.estimation.settings import FLOW, HOLD, SILENT, EstimatorSettings
 from depth_motion_ros.estimation.steady_unit import SteadyUnit
+from depth_motion_ros.estimation.stopwatch import NOTHING
+from depth_motion_ros.estimation.time_line import LeftOut
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.sources.frame import Frame
+
+_NO_INTRINSICS = "the network finds no intrinsics in these images; give the frames a camera"
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,14 @@ class Estimator:
     camera the learned intrinsics serve. MotionNet needs a pair to see them, so the first such
     frame is once paired with itself.
 
-    When time goes back or stands still, after a gap, with a new image size or frame_id, the frame
-    counts as a first one (``quality.reason`` says why). Pose and scale go on; the pose's
-    covariance grows by what may have happened unseen. Learned intrinsics are forgotten where
-    size or frame_id say that another camera follows.
+    Only new images count. One that is not newer than the last, or the same picture under a new
+    stamp, has depth and is left out of everything else (``quality.tracking`` is ``skipped``); see
+    ``TimeLine``.
+
+    When time goes back for good, after a gap, with a new image size or frame_id, the frame counts
+    as a first one (``quality.reason`` says why). Pose and scale go on; the pose's covariance grows
+    by what may have happened unseen. Learned intrinsics are forgotten where size or frame_id say
+    that another camera follows.
     """
 
     def __init__(
@@ -84,6 +92,7 @@ class Estimator:
         self._inertia = Inertia()
         self._last_stamp: int | None = None
         self._last_motion: tuple[int, Motion] | None = None
+        self._last: Estimate | None = None
 
     def _choose_scale_source(self) -> ScaleSource:
         return self._given_scale_source or choose_scale_source(self.settings, self._odometry_scale)
@@ -164,6 +173,8 @@ class Estimator:
 
     def complete(self, inference: Inference) -> Estimate:
         """The second half of ``process``: geometry."""
+        if inference.left_out is not None:
+            return self._depth_alone(inference, inference.left_out)
         now, previous, raw = inference.now, inference.previous, inference.raw
         if inference.forgets_camera:
             self._learned.clear()
@@ -181,9 +192,7 @@ class Estimator:
         camera = inference.camera or self._learned.camera(*size)
         if camera is None:
             self.reset(inference.reset_reason)
-            raise EngineError(
-                "the network finds no intrinsics in these images; give the frames a camera"
-            )
+            raise EngineError(_NO_INTRINSICS)
         pair = None
         if previous is not None and raw.motion is not None:
             expected = self._inertia.expected(previous.stamp, now.stamp)
@@ -228,8 +237,35 @@ class Estimator:
         if previous is not None and raw.motion is not None and pair is not None:
             estimate = self._with_motion(estimate, inference, previous, raw.motion, pair)
         self._integrate(estimate)
-        self._last_stamp = now.stamp
+        self._last_stamp, self._last = now.stamp, estimate
         return estimate
+
+    def _depth_alone(self, inference: Inference, left_out: LeftOut) -> Estimate:
+        """Of a frame that says nothing of the motion: no state changes."""
+        now, last = inference.now, self._last
+        quality = Quality(SKIPPED, reason=left_out.reason)
+        if inference.repeats and last is not None:
+            return replace(
+                last, stamp=now.stamp, motion=None, object_flow=None, quality=quality,
+                refinement=NOTHING,
+            )  # fmt: skip
+        size = now.view.image.shape[1::-1]
+        camera = inference.camera or self._learned.camera(*size)
+        if camera is None:
+            raise EngineError(_NO_INTRINSICS)
+        scale = UNKNOWN if last is None else last.scale
+        return Estimate(
+            stamp=now.stamp,
+            image=now.view.image,
+            depth=self._valid_depth(inference.raw.depth * np.float32(self._unit.factor), scale),
+            motion=None,
+            object_flow=None,
+            camera=camera,
+            learned_camera=self._learned.camera(*size),
+            scale=scale,
+            quality=quality,
+            is_silent=not scale.is_metric and self.settings.unknown_scale == SILENT,
+        )
 
     def _learn(self, K: NDArray[np.float32], inference: Inference) -> None:
         self._learned.add(K, inference.squeeze if self.settings.square_pixels else None)
