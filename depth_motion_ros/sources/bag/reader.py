@@ -1,0 +1,316 @@
+"""Recordings of a robot: rosbag2 (sqlite3, mcap) and ROS 1 bags, read without ROS."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_motion_ros.geometry.axes import BODY_FROM_OPTICAL
+from depth_motion_ros.geometry.camera import Camera, CameraError
+from depth_motion_ros.sources.bag.messages import (
+    IMAGE_TYPES,
+    INFO_TYPE,
+    ODOMETRY_TYPE,
+    camera_of,
+    pixels_of,
+    pose_of,
+    speed_of,
+)
+from depth_motion_ros.sources.bag.odometry import OdometryTrack
+from depth_motion_ros.sources.bag.files import BAG_SUFFIXES, BagFiles, Channel, MessageError
+from depth_motion_ros.sources.bag.order import HeaderStamps, InOrder, Stamped
+from depth_motion_ros.sources.base import SECOND, Source, rate_of
+from depth_motion_ros.sources.encodings import EncodingError
+from depth_motion_ros.sources.frame import Frame, GroundTruth, SourceError
+
+# Images whose stamps are looked at before the first is decoded.
+_FIRST = 32
+# Fewer different stamps than this share of different images: the stamps do not tell them apart.
+_DISTINCT = 0.6
+
+_log = logging.getLogger(__name__)
+
+_Image = tuple[Channel, bytes, "Camera | None"]
+
+
+class BagSource(Source):
+    """Images of one topic with camera and odometry, in order of time, in one pass.
+
+    path: a rosbag2 folder, one .db3 or .mcap file, or a ROS 1 .bag. A rosbag2 folder without
+        metadata.yaml (the recorder was killed) is read file by file.
+    topic: the image topic; may be left out where the bag has just one.
+    odometry_topic: likewise; of several, none is chosen.
+    pose: also give truth.pose, camera to the odometry's world.
+    base_from_camera: (4, 4) where the optical frame sits on the base; its origin with the camera
+        looking forward unless given.
+
+    The time of an image is that of its header; that of the recording where headers have none.
+    Images recorded out of order are put in order, and one that was recorded twice comes once.
+    rate is that of the first images. The camera is the CameraInfo beside the image topic (None
+    where there is none, or K[0] = 0); where it was made for another size of the same aspect ratio,
+    it is scaled. Damaged images are skipped, logged and counted in ``failures``; camera and
+    odometry messages that are damaged or make no sense cost what they would have said.
+
+    Raises SourceError for what is no bag, for a topic that is missing or no image topic, for
+    several image topics without a choice, and where no image can be decoded.
+    """
+
+    has_clock = True
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        topic: str | None = None,
+        odometry_topic: str | None = None,
+        pose: bool = False,
+        base_from_camera: NDArray[np.float64] | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.failures = 0
+        self._told: set[str] = set()
+        self._pose = pose
+        self._base_from_camera = BODY_FROM_OPTICAL if base_from_camera is None else base_from_camera
+        with BagFiles(self.path, _log.warning) as files:
+            self.topic = self._choose_image_topic(files, topic)
+            self.info_topic = _info_topic(files, self.topic)
+            self.odometry_topic = self._choose_odometry_topic(files, odometry_topic)
+            count = sum(channel.count for channel in self._image_channels(files))
+            stamps = self._first_stamps(files)
+        name = self.path.stem if self.path.suffix in BAG_SUFFIXES else self.path.name
+        super().__init__(name, rate_of(stamps), count)
+
+    def __iter__(self) -> Iterator[Frame]:
+        with BagFiles(self.path) as files:
+            yield from self._frames(files)
+
+    def _image_channels(self, files: BagFiles) -> list[Channel]:
+        return [c for c in files.channels if c.topic == self.topic and c.kind in IMAGE_TYPES]
+
+    def _first_stamps(self, files: BagFiles) -> list[int]:
+        """The times of the first images; decides whether their headers tell the time at all."""
+        known: list[Stamped[None]] = []
+        headers, recorded, images = HeaderStamps[None](), [], set()
+        for _, at, raw in islice(files.messages(self._image_channels(files)), _FIRST):
+            recorded.append(at)
+            images.add(zlib.crc32(raw[12:]))
+            known += headers.add(files.header_stamp(raw) or 0, at, None)
+        stamps = [image.stamp for image in (*known, *headers.flush())]
+        self._has_stamps = len(images) < 3 or len(set(stamps)) > _DISTINCT * len(images)
+        if not self._has_stamps:
+            _log.warning(
+                "%s: %s: %d images have but %d different times in their headers, the first %.3f s: "
+                "the time of recording serves",
+                *(*self._label, len(images), len(set(stamps)), stamps[0] / SECOND),
+            )
+        return stamps if self._has_stamps else recorded
+
+    def _frames(self, files: BagFiles) -> Iterator[Frame]:
+        track, odometry_stamps = OdometryTrack(), HeaderStamps[Any]()
+        images, image_stamps = InOrder[_Image](), HeaderStamps[_Image]()
+        camera = self._first_camera(files)
+        delivered, self.failures, self._reason = 0, 0, ""
+        for item in self._due(files, track, odometry_stamps, images, image_stamps, camera):
+            frame = self._frame(files, item, track)
+            if frame is not None:
+                delivered += 1
+                yield frame
+        if images.doubled:
+            _log.warning(
+                "%s: %s: %d images were recorded twice (the same time in their headers) and "
+                "are left out once",
+                *(*self._label, images.doubled),
+            )
+        if not delivered:
+            raise SourceError(
+                f"{self.path}: no image could be read from {self.topic}"
+                + (f": {self._reason}" if self._reason else "")
+            )
+
+    def _due(
+        self,
+        files: BagFiles,
+        track: OdometryTrack,
+        odometry_stamps: HeaderStamps[Any],
+        images: InOrder[_Image],
+        image_stamps: HeaderStamps[_Image],
+        camera: Camera | None,
+    ) -> Iterator[Stamped[_Image]]:
+        """Images in order; each waits until the odometry of its time has been heard."""
+        for channel, recorded, raw in files.messages(self._channels(files)):
+            stamp = files.header_stamp(raw) or 0
+            if channel.kind in IMAGE_TYPES:
+                item = channel, raw, camera
+                if self._has_stamps:
+                    known = image_stamps.add(stamp, recorded, item)
+                else:
+                    known = [Stamped(recorded, recorded, item)]
+                for image in known:
+                    yield from images.add(image, len(image.message[1]))
+            elif channel.kind == INFO_TYPE:
+                message = self._side_message(files, channel, raw)
+                camera = camera if message is None else self._camera(message)
+            else:
+                message = self._side_message(files, channel, raw)
+                if message is None:
+                    continue
+                for sample in odometry_stamps.add(stamp, recorded, message):
+                    if track.goes_back(sample.stamp):
+                        yield from images.flush()
+                    self._add_odometry(track, sample)
+        for sample in odometry_stamps.flush():
+            self._add_odometry(track, sample)
+        for image in image_stamps.flush():
+            yield from images.add(image, len(image.message[1]))
+        yield from images.flush()
+
+    def _channels(self, files: BagFiles) -> list[Channel]:
+        """By name and type: a topic may have two types, of which one says nothing to us."""
+        side = {(self.info_topic, INFO_TYPE), (self.odometry_topic, ODOMETRY_TYPE)}
+        chosen = [c for c in files.channels if (c.topic, c.kind) in side]
+        return self._image_channels(files) + chosen
+
+    def _frame(self, files: BagFiles, image: Stamped[_Image], track: OdometryTrack) -> Frame | None:
+        """None, and ``_reason`` says why, where the image is damaged."""
+        channel, raw, camera = image.message
+        stamp = image.stamp
+        try:
+            pixels = pixels_of(files.decode(channel, raw), channel.kind)
+        except (EncodingError, MessageError) as error:
+            if isinstance(error, EncodingError) and error.unknown_encoding:
+                raise SourceError(f"{self.path}: {self.topic}: {error}") from error
+            self.failures += 1
+            _log.warning("%s: %s: skipped the image at %d ns: %s", *self._label, stamp, error)
+            self._reason = str(error)
+            return None
+        speed, pose = track.speed_at(stamp), None
+        if self._pose:
+            base = track.pose_at(stamp)
+            pose = None if base is None else base @ self._base_from_camera
+        known = speed is not None or pose is not None
+        truth = GroundTruth(speed=speed, pose=pose) if known else None
+        return Frame(stamp, pixels, self._fitted(camera, pixels), truth)
+
+    @property
+    def _label(self) -> tuple[Path, str]:
+        return self.path, self.topic
+
+    def _fitted(self, camera: Camera | None, pixels: NDArray[np.uint8]) -> Camera | None:
+        height, width = pixels.shape[:2]
+        if camera is None or camera.size == (width, height):
+            return camera
+        if abs(camera.width * height - camera.height * width) <= max(width, height):
+            return camera.resized(width, height)
+        self._tell(
+            "camera size",
+            f"{self.path}: {self.info_topic} is for {camera.width}x{camera.height}, the images are "
+            f"{width}x{height}: the intrinsics are not used",
+        )
+        return None
+
+    def _camera(self, message: Any) -> Camera | None:
+        try:
+            return camera_of(message)
+        except CameraError as error:
+            _log.warning("%s: %s: no camera: %s", self.path, self.info_topic, error)
+            return None
+
+    def _first_camera(self, files: BagFiles) -> Camera | None:
+        """The first CameraInfo serves the images recorded before it, too."""
+        channels = [c for c in files.channels if c.topic == self.info_topic and c.kind == INFO_TYPE]
+        for channel, _, raw in files.messages(channels):
+            message = self._side_message(files, channel, raw)
+            if message is not None:
+                return self._camera(message)
+        return None
+
+    def _add_odometry(self, track: OdometryTrack, sample: Stamped[Any]) -> None:
+        pose, speed = pose_of(sample.message), speed_of(sample.message)
+        if pose is None:
+            self._tell(
+                "odometry pose",
+                f"{self.path}: {self.odometry_topic}: the pose at {sample.stamp} ns is not used: "
+                "its orientation is no rotation, or a number is not finite (said once)",
+            )
+        track.add(sample.stamp, pose, speed)
+
+    def _side_message(self, files: BagFiles, channel: Channel, raw: bytes) -> Any | None:
+        """A message beside the images; None where it is damaged."""
+        try:
+            return files.decode(channel, raw)
+        except MessageError as error:
+            self._tell(
+                f"damaged {channel.topic}",
+                f"{self.path}: {channel.topic}: a damaged message is left out: {error} (said once)",
+            )
+            return None
+
+    def _tell(self, cause: str, message: str) -> None:
+        if cause not in self._told:
+            self._told.add(cause)
+            _log.warning("%s", message)
+
+    def _choose_image_topic(self, files: BagFiles, topic: str | None) -> str:
+        images: dict[str, int] = {}
+        for channel in files.channels:
+            if channel.kind in IMAGE_TYPES:
+                images[channel.topic] = images.get(channel.topic, 0) + channel.count
+        listed = ", ".join(f"{name} ({count})" for name, count in sorted(images.items()))
+        if topic is None:
+            filled = [name for name, count in images.items() if count]
+            if not filled:
+                raise SourceError(f"{self.path}: no images in this bag; topics: {_topics(files)}")
+            if len(filled) > 1:
+                raise SourceError(
+                    f"{self.path}: several image topics, choose one with topic: {listed}"
+                )
+            return filled[0]
+        if topic in images:
+            return topic
+        kinds = {c.topic: c.kind for c in files.channels}
+        if topic in kinds:
+            raise SourceError(
+                f"{self.path}: {topic} is a {kinds[topic]}, not an image; image topics: "
+                f"{listed or 'none'}"
+            )
+        raise SourceError(
+            f"{self.path}: no topic {topic!r}; image topics: {listed or 'none'}; all: "
+            f"{_topics(files)}"
+        )
+
+    def _choose_odometry_topic(self, files: BagFiles, topic: str | None) -> str | None:
+        known = sorted({c.topic for c in files.channels if c.kind == ODOMETRY_TYPE})
+        if topic is not None and topic not in known:
+            raise SourceError(
+                f"{self.path}: no odometry topic {topic!r}; there are: {', '.join(known) or 'none'}"
+            )
+        if topic is None and len(known) > 1:
+            _log.warning(
+                "%s: several odometry topics (%s): none is used; choose one with odometry_topic",
+                self.path,
+                ", ".join(known),
+            )
+        return topic or (known[0] if len(known) == 1 else None)
+
+
+def _topics(files: BagFiles) -> str:
+    return ", ".join(sorted({f"{c.topic} [{c.kind}]" for c in files.channels})) or "none"
+
+
+def _info_topic(files: BagFiles, image_topic: str) -> str | None:
+    """The CameraInfo beside an image topic, or the only one where there is but one camera."""
+    known = {c.topic for c in files.channels if c.kind == INFO_TYPE}
+    parent = image_topic
+    while "/" in parent:
+        parent = parent.rpartition("/")[0]
+        if f"{parent}/camera_info" in known:
+            return f"{parent}/camera_info"
+    images = {c.topic for c in files.channels if c.kind in IMAGE_TYPES}
+    return next(iter(known)) if len(known) == 1 and len(images) == 1 else None
