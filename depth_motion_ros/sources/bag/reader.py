@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from depth_motion_ros.geometry.axes import BODY_FROM_OPTICAL
 from depth_motion_ros.geometry.camera import Camera, CameraError
+from depth_motion_ros.sources.bag.files import BAG_SUFFIXES, BagFiles, Channel, MessageError
 from depth_motion_ros.sources.bag.messages import (
     IMAGE_TYPES,
     INFO_TYPE,
@@ -24,7 +25,6 @@ from depth_motion_ros.sources.bag.messages import (
     speed_of,
 )
 from depth_motion_ros.sources.bag.odometry import OdometryTrack
-from depth_motion_ros.sources.bag.files import BAG_SUFFIXES, BagFiles, Channel, MessageError
 from depth_motion_ros.sources.bag.order import HeaderStamps, InOrder, Stamped
 from depth_motion_ros.sources.base import SECOND, Source, rate_of
 from depth_motion_ros.sources.encodings import EncodingError
