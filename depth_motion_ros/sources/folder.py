@@ -6,16 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from depth_motion_ros.geometry.camera import Camera
-from depth_motion_ros.sources.base import Source, check_rate, stamp_of_index
-from depth_motion_ros.sources.files import list_images, read_image, read_stamps
+from depth_motion_ros.sources.base import Source, check_rate, is_date, rate_of, stamp_of_index
+from depth_motion_ros.sources.files import list_images, read_image
 from depth_motion_ros.sources.frame import Frame, SourceError
+from depth_motion_ros.sources.timestamps import read_stamps
 
 
 class FolderSource(Source):
     """JPEG and PNG files in natural order (frame_2 before frame_10).
 
-    Stamps come from timestamps.txt (seconds, one line an image) in the folder or the one above,
-    else from ``rate`` (frames per second), else from 10 a second.
+    Stamps come from timestamps.txt (one line an image, see ``read_stamps``) in the folder or the
+    one above, and then the images come in order of time; else from ``rate`` (frames per second),
+    else from 10 a second.
     camera: intrinsics of all images, where the caller knows them.
 
     Raises SourceError for a folder without images; while iterating, for a damaged file.
@@ -32,7 +34,14 @@ class FolderSource(Source):
             raise SourceError(f"{self.path}: no JPEG or PNG files in this folder")
         super().__init__(self.path.name, check_rate(rate), len(self.images))
         self.camera = camera
-        self.stamps = self._read_stamps()
+        stamps = self._read_stamps()
+        if stamps is None:
+            self.stamps = [stamp_of_index(index, self.rate) for index in range(len(self.images))]
+            return
+        in_order = sorted(zip(stamps, self.images, strict=True), key=lambda pair: pair[0])
+        self.stamps, self.images = [s for s, _ in in_order], [path for _, path in in_order]
+        self.rate = self.rate or rate_of(stamps)
+        self.has_clock = is_date(self.stamps[0])
 
     def __iter__(self) -> Iterator[Frame]:
         for stamp, path in zip(self.stamps, self.images, strict=True):
@@ -44,9 +53,9 @@ class FolderSource(Source):
                 )
             yield Frame(stamp, image, self.camera)
 
-    def _read_stamps(self) -> list[int]:
+    def _read_stamps(self) -> list[int] | None:
         for folder in (self.path, self.path.parent):
             path = folder / "timestamps.txt"
             if path.is_file():
-                return read_stamps(path, len(self.images))
-        return [stamp_of_index(index, self.rate) for index in range(len(self.images))]
+                return read_stamps(path, len(self.images), self.rate)
+        return None

@@ -94,7 +94,7 @@ class AdaptationNode(Node):
         self._image_topic = ""
         self._learning: AdapterWorker | None = None
         self._problem = ""
-        self._pace = RateLimiter(self._config["frame_rate"])
+        self._pace = RateLimiter(self._config["frame_rate"], self._tally.leave_out)
         self._worker: LatestWorker[Any] = LatestWorker(self._serve, self._on_error, "learner")
         self._weights = self.create_publisher(UInt8MultiArray, TOPIC, LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)

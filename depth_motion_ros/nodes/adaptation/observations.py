@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.estimation.estimate import Motion
+from depth_motion_ros.estimation.time_line import LeftOut, TimeLine
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.camera import CameraError
 from depth_motion_ros.nodes.ros.camera_info import CameraPairing
@@ -22,6 +23,7 @@ from depth_motion_ros.sources.rectify import Rectifier
 # s. Odometry of an image's time may come after the image; who has been silent for longer than a
 # second is not waited for.
 _PATIENCE, _ALIVE = 0.2, 1.0
+_LONGEST_GAP = 1.0  # s; time that goes back by more is another time
 _SECOND = 1e-9
 
 
@@ -31,21 +33,31 @@ class RateLimiter:
     A camera does not tick exactly: an image may come half a period early without being left out.
     """
 
-    def __init__(self, rate: float) -> None:
+    def __init__(
+        self, rate: float, left_out: Callable[[LeftOut], None] = lambda left_out: None
+    ) -> None:
+        """left_out: hears of each image that is not newer than the last."""
         self._period = round(1e9 / rate)
-        self._last: int | None = None
-        self._due = 0
+        self._left_out = left_out
+        self._time_line = TimeLine()
+        self._due: int | None = None
 
     def takes(self, stamp: int) -> bool:
-        """stamp: ns. Time that goes back begins anew."""
+        """stamp: ns. An image that is not newer than the last is left out; time that goes back for
+        good begins anew."""
+        place = self._time_line.place(stamp, _LONGEST_GAP)
+        if isinstance(place, LeftOut):
+            self._left_out(place)
+            return False
+        self._time_line.advance(stamp, is_repeated=False)
         early = self._period // 2
-        anew = self._last is None or stamp < self._last
-        self._last = stamp
-        if not anew and stamp < self._due - early:
+        if place is not None:
+            self._due = None
+        if self._due is not None and stamp < self._due - early:
             return False
         # After a gap nothing is made up for.
-        late = anew or stamp > self._due + early
-        self._due = (stamp if late else self._due) + self._period
+        is_late = self._due is None or stamp > self._due + early
+        self._due = (stamp if is_late or self._due is None else self._due) + self._period
         return True
 
 
