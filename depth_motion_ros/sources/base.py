@@ -16,6 +16,7 @@ NOMINAL_RATE = 10.0
 SECOND = 1_000_000_000
 """Nanoseconds in a second."""
 
+_HIGHEST_RATE = 1000.0  # Hz
 _FIRST_DATE = 946_684_800 * SECOND  # the year 2000; no camera wrote stamps before
 
 
@@ -67,9 +68,11 @@ def stamp_of_index(index: int, rate: float | None) -> int:
 
 
 def rate_of(stamps: Sequence[int]) -> float | None:
-    """Frames per second of these stamps (ns), by their median distance; None for fewer than two."""
+    """Frames per second of these stamps (ns), by their median distance; None where they tell of
+    none, or of more than any camera has."""
     steps = np.diff(np.unique(np.asarray(stamps, np.int64)))
-    return round(SECOND / float(np.median(steps)), 3) if len(steps) else None
+    rate = SECOND / float(np.median(steps)) if len(steps) else 0.0
+    return round(rate, 3) if 0.0 < rate <= _HIGHEST_RATE else None
 
 
 def is_date(stamp: int) -> bool:

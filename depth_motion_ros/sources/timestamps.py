@@ -63,11 +63,6 @@ def read_stamps(path: Path, expected: int, rate: float | None = None) -> list[in
 
 def _unit(path: Path, values: Sequence[Decimal]) -> str:
     steps = np.diff(np.unique(np.array([float(value) for value in values])))
-    if len(values) > 1 and not len(steps):
-        raise SourceError(
-            f"{path}: all {len(values)} lines say {values[0]}; remove the file where the times are "
-            "not known"
-        )
     step = float(np.median(steps)) if len(steps) else 0.0
     unit = _unit_of(float(values[0]), step) if values else "seconds"
     if unit is None:

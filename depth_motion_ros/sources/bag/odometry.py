@@ -16,7 +16,8 @@ MAX_GAP = SECOND
 MAX_DISTANCE = SECOND // 5
 """A single sample serves for images no further away than this (ns)."""
 MAX_DELAY = SECOND
-"""A sample that is older than the newest by more than this (ns) is no late one: time went back."""
+"""A sample that is older than the newest by more than this (ns) is usually no late one: time went
+back."""
 _KEEP = 8192
 # Poses that a speed is measured between are at least this far apart (ns): closer ones are noise.
 _SPEED_BASE = SECOND // 10
@@ -63,10 +64,11 @@ class OdometryTrack:
     """Samples of an odometry: base poses (4, 4), and speeds in m/s where they are told.
 
     Either may be unknown in a sample: the samples around it serve. Time that goes back by more than
-    ``MAX_DELAY`` (a loop of the recording, a clock that was set) starts the track anew.
+    ``max_delay`` ns (a loop of the recording, a clock that was set) starts the track anew.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_delay: int = MAX_DELAY) -> None:
+        self._max_delay = max_delay
         self._start_anew()
 
     def _start_anew(self) -> None:
@@ -88,7 +90,7 @@ class OdometryTrack:
 
     def goes_back(self, stamp: int) -> bool:
         """Whether a sample of that time would start the track anew."""
-        return self._newest is not None and stamp < self._newest - MAX_DELAY
+        return self._newest is not None and stamp < self._newest - self._max_delay
 
     def reaches(self, stamp: int) -> bool:
         """Whether the track is known up to ``stamp``."""

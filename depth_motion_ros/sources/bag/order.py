@@ -13,8 +13,9 @@ from depth_motion_ros.sources.base import SECOND
 # from it than this (ns): simulations begin there.
 _NEAR_ZERO = 10 * SECOND
 _MOST_UNSTAMPED = 16
-# How far messages may be out of order: so many, recorded within so long (ns), of so many bytes.
-_MOST_WAITING, _LONGEST_WAIT, _MOST_BYTES = 64, 3 * SECOND, 256_000_000
+# How far messages may be out of order: recorded within so long (ns), so many, of so many bytes.
+LONGEST_WAIT = 3 * SECOND
+_MOST_WAITING, _MOST_BYTES = 64, 256_000_000
 
 T = TypeVar("T")
 
@@ -110,7 +111,7 @@ class InOrder(Generic[T]):
         return (
             len(self._waiting) > _MOST_WAITING
             or self._bytes > _MOST_BYTES
-            or waited > _LONGEST_WAIT
+            or waited > LONGEST_WAIT
         )
 
     def _pop(self) -> Stamped[T]:

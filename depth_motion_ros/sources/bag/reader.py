@@ -25,7 +25,7 @@ from depth_motion_ros.sources.bag.messages import (
     speed_of,
 )
 from depth_motion_ros.sources.bag.odometry import OdometryTrack
-from depth_motion_ros.sources.bag.order import HeaderStamps, InOrder, Stamped
+from depth_motion_ros.sources.bag.order import LONGEST_WAIT, HeaderStamps, InOrder, Stamped
 from depth_motion_ros.sources.base import SECOND, Source, rate_of
 from depth_motion_ros.sources.encodings import EncodingError
 from depth_motion_ros.sources.frame import Frame, GroundTruth, SourceError
@@ -113,7 +113,7 @@ class BagSource(Source):
         return stamps if self._has_stamps else recorded
 
     def _frames(self, files: BagFiles) -> Iterator[Frame]:
-        track, odometry_stamps = OdometryTrack(), HeaderStamps[Any]()
+        track, odometry_stamps = OdometryTrack(LONGEST_WAIT), HeaderStamps[Any]()
         images, image_stamps = InOrder[_Image](), HeaderStamps[_Image]()
         camera = self._first_camera(files)
         delivered, self.failures, self._reason = 0, 0, ""
