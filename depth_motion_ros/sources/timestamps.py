@@ -18,7 +18,7 @@ _UNITS = {"seconds": SECOND, "milliseconds": 1_000_000, "microseconds": 1000, "n
 _FIRST_DATE, _LAST_DATE = 946_684_800 * SECOND, 4_102_444_800 * SECOND
 # Distances of frames that are believed, ns: of seconds, the documented unit, and of the others.
 _LONGEST_STEP = 10 * SECOND
-_OTHER_STEPS = (SECOND // 500, 2 * SECOND)
+_OTHER_STEPS = (SECOND // 200, 2 * SECOND)
 _LONGEST_DATED_STEP = 3600 * SECOND
 
 _log = logging.getLogger(__name__)

@@ -21,9 +21,7 @@ NAN, INF = math.nan, math.inf
 LEVEL = (0.0, 0.0, 0.0, 1.0)
 
 
-def drive(
-    recorder: Recorder, odd: Callable[[Recorder, int, int], bool] = lambda *_: False
-) -> None:
+def drive(recorder: Recorder, odd: Callable[[Recorder, int, int], bool] = lambda *_: False) -> None:
     """Images, camera and odometry (2 m/s) at 10 Hz. odd: writes another odometry, or says no."""
     for index in range(COUNT):
         stamp = START + 100 * MS * index

@@ -1,4 +1,4 @@
-"""The images of a recording are one sequence in order of time, each once, whatever its clocks did."""
+"""The images of a recording in order of time, each once, whatever its clocks did."""
 
 from __future__ import annotations
 
@@ -63,7 +63,11 @@ def test_images_out_of_order_are_put_in_order_without_loss(
 
 @pytest.mark.parametrize(
     "order",
-    [[s for s in RISING for _ in (0, 1)], [s for s in RISING for _ in range(4)], [*RISING, *RISING]],
+    [
+        [s for s in RISING for _ in (0, 1)],
+        [s for s in RISING for _ in range(4)],
+        [*RISING, *RISING],
+    ],
     ids=["each twice", "each four times", "all again"],
 )
 def test_images_recorded_again_come_once(
@@ -176,7 +180,7 @@ def test_the_rate_is_that_of_the_images(tmp_path: Path) -> None:
 
 
 def killed_recorder(tmp_path: Path, name: str, kept: int) -> Path:
-    """A recording in write-ahead mode: ``kept`` of 20 images in the database, the rest in its log."""
+    """A recording in write-ahead mode: ``kept`` of 20 images in the file, the rest in its log."""
     whole = record(tmp_path / "whole", "sqlite3", lambda recorder: play(recorder, RISING))
     live = tmp_path / "live.db3"
     shutil.copy(whole / "whole.db3", live)

@@ -109,9 +109,7 @@ class InOrder(Generic[T]):
             return False
         waited = now - self._waiting[0][3].recorded
         return (
-            len(self._waiting) > _MOST_WAITING
-            or self._bytes > _MOST_BYTES
-            or waited > LONGEST_WAIT
+            len(self._waiting) > _MOST_WAITING or self._bytes > _MOST_BYTES or waited > LONGEST_WAIT
         )
 
     def _pop(self) -> Stamped[T]:
