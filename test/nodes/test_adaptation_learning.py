@@ -142,7 +142,7 @@ def test_numbers_rise_over_a_restart_though_the_clock_goes_back(
     assert OrderNumbers(None).next() == 1_000_000
 
 
-def test_a_rollback_delivers_the_weights_before_or_says_that_there_are_none() -> None:
+def test_a_rollback_delivers_earlier_weights_or_says_that_there_are_none() -> None:
     bench = Bench()
     with pytest.raises(AdaptationError, match="nothing was released before 'base'"):
         bench.learning.rollback()
@@ -236,7 +236,7 @@ def message(stamp: int) -> Any:
 
 def eye(odometry: CameraOdometry, camera: Camera | None = None) -> ObservationBuilder:
     pairing: Any = SimpleNamespace(camera_for=lambda stamp, width, height: camera)
-    return ObservationBuilder(lambda _: IMAGE, pairing, odometry, True, lambda cause, text: None)
+    return ObservationBuilder(lambda _: IMAGE, pairing, odometry, lambda cause, text: None)
 
 
 def test_the_eye_tells_how_far_the_camera_moved_between_its_images() -> None:

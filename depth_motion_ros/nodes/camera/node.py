@@ -23,6 +23,7 @@ from depth_motion_ros.nodes.camera.playback import Playback
 from depth_motion_ros.nodes.ros import messages
 from depth_motion_ros.nodes.ros.parameters import ParameterError, ParameterServer
 from depth_motion_ros.nodes.ros.shutdown import run_node
+from depth_motion_ros.nodes.ros.text import path_from_ros, printable
 from depth_motion_ros.sources.frame import Frame, FrameSource, GroundTruth
 from depth_motion_ros.sources.open import open_source
 
@@ -73,9 +74,8 @@ class CameraNode(Node):
         self._stamps_now = _wants_present_time(self._config["stamps"], source)
         length = "endless" if source.length is None else f"{source.length} frames"
         stamps = "the time of publishing" if self._stamps_now else "those of the source"
-        self.get_logger().info(
-            f"{source.name}: {length}, {source.rate or 'unknown'} Hz, stamps: {stamps}"
-        )
+        rate = source.rate or "unknown"
+        self.get_logger().info(f"{printable(source.name)}: {length}, {rate} Hz, stamps: {stamps}")
 
     def begin(self) -> None:
         self._playback.start()
@@ -91,10 +91,12 @@ class CameraNode(Node):
             raise ParameterError("source is empty: say what to play, for example source:=clip.mp4")
         options = {
             name: self._config[name]
-            for name in ("topic", "odometry_topic", "rate", "width", "height")
+            for name in ("topic", "odometry_topic", "rate", "rectified", "width", "height")
         }
         options["pose"] = self._config["publish_truth"]
-        return open_source(spec, **{name: value for name, value in options.items() if value})
+        return open_source(
+            path_from_ros(spec), **{name: value for name, value in options.items() if value}
+        )
 
     def _publisher(self, kind: type, topic: str) -> Publisher[Any]:
         policy = (
@@ -138,7 +140,7 @@ class CameraNode(Node):
             # Somebody else has ended the node: whatever failed for that is no error of the source.
             return
         if error is not None:
-            self.get_logger().fatal(f"playing ended after {shown} frames: {error}")
+            self.get_logger().fatal(f"playing ended after {shown} frames: {printable(error)}")
             self._status = 1
         else:
             self.get_logger().info(f"the source has ended after {shown} frames")

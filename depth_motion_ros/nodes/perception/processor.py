@@ -17,20 +17,29 @@ from depth_motion_ros.estimation.estimator import Estimator
 from depth_motion_ros.estimation.estimator import RequestedOutputs as Computed
 from depth_motion_ros.estimation.inference import Inference
 from depth_motion_ros.estimation.odometry import OdometryState
-from depth_motion_ros.estimation.settings import EstimatorSettings, SettingsError
+from depth_motion_ros.estimation.settings import EstimatorSettings
 from depth_motion_ros.estimation.stopwatch import NOTHING, Cost, Stopwatch
-from depth_motion_ros.geometry.camera import Camera, CameraError
+from depth_motion_ros.geometry.camera import CameraError
 from depth_motion_ros.nodes.perception.engine_slot import EngineSlot
 from depth_motion_ros.nodes.perception.outputs import FLOW
 from depth_motion_ros.nodes.ros.camera_info import CameraPairing
 from depth_motion_ros.nodes.ros.conversions import BadImageError
 from depth_motion_ros.nodes.ros.diagnostics import FrameCosts, FrameCounters
 from depth_motion_ros.nodes.ros.messages import stamp_from_message
+from depth_motion_ros.settings import SettingsError
 from depth_motion_ros.sources.frame import Frame
 
 # Failing frames in a row after which the engine is given up: one alone may be the memory of a GPU
 # that another process has filled for a moment.
 FAILURES_BORNE = 3
+
+# What makes lengths metric, by scale_source.
+_SCALE_CURES = {
+    "auto": "publish odom_in, or set camera_height or scale",
+    "odometry": "publish odom_in",
+    "camera_height": "the camera must see the ground and move; or set another scale_source",
+    "constant": "set scale",
+}
 
 Report = Callable[[str, str], None]
 # base_link <- camera for a frame_id; None while it is not known.
@@ -81,7 +90,6 @@ class FrameProcessor:
 
     decode: message → (H, W, 3) uint8 RGB; raises BadImageError.
     camera_frame: optical frame of the outputs; empty = that of the images.
-    rectify: False = take distorted cameras for undistorted ones.
     report: ``report(cause, message)``, told once per cause to the user.
     """
 
@@ -96,7 +104,6 @@ class FrameProcessor:
         tally: FrameCounters,
         report: Report,
         camera_frame: str = "",
-        rectify: bool = True,
     ) -> None:
         self._engine = engine
         self._outputs = outputs
@@ -106,7 +113,6 @@ class FrameProcessor:
         self._tally = tally
         self._report = report
         self._camera_frame = camera_frame
-        self._rectify = rectify
         self._estimator = Estimator(engine, settings)
         self._mounted: NDArray[np.float64] | None = None
         self.last: Estimate | None = None
@@ -122,6 +128,20 @@ class FrameProcessor:
             return ""
         return f"the engine failed {self._failures} times in a row: {self.failing}"
 
+    @property
+    def unscaled(self) -> str:
+        """Why lengths are not metric, and the cure; empty while they are, or nothing is known."""
+        if self.last is None or self.last.scale.is_metric:
+            return ""
+        settings = self._estimator.settings
+        effect = (
+            "they may be wrong by a factor of three"
+            if settings.publish_unscaled
+            else "nothing is published (publish_unscaled is false)"
+        )
+        cure = _SCALE_CURES[settings.scale_source]
+        return f"lengths are not metric: no source of scale, so {effect}; {cure}"
+
     def begin_anew(self, reason: str) -> None:
         """The next frame counts as the first; pose, scale and intrinsics go on."""
         if self.last is not None:
@@ -135,13 +155,13 @@ class FrameProcessor:
         """New values of some of EstimatorSettings, from the next frame on."""
         self._estimator.settings = replace(self._estimator.settings, **changes)
 
-    def exchange_engine(self, exchange: Callable[[], None], depth_error: float) -> None:
+    def exchange_engine(self, exchange: Callable[[], None], depth_relative_std: float) -> None:
         """Go on with what ``exchange`` puts into the slot, without a jump in the motion.
 
-        depth_error: the setting of that name for the new weights.
+        depth_relative_std: the setting of that name for the new weights.
         """
         exchange()
-        self._estimator.use_engine(self._engine, depth_error)
+        self._estimator.use_engine(self._engine, depth_relative_std)
 
     def serve(self, arrival: ReceivedImage) -> None:
         """Handle one image; whatever is wrong with it is counted, told once and survived."""
@@ -212,7 +232,7 @@ class FrameProcessor:
     def _infer(self, message: Any, pixels: NDArray[np.uint8], wanted: frozenset[str]) -> Inference:
         height, width = pixels.shape[:2]
         stamp, frame_id = stamp_from_message(message.header.stamp), message.header.frame_id
-        camera = self._camera(stamp, width, height)
+        camera = self._pairing.camera_for(stamp, width, height)
         computed = Computed(object_flow=not wanted.isdisjoint(FLOW))
         try:
             return self._estimator.infer(Frame(stamp, pixels, camera), computed, frame_id=frame_id)
@@ -236,22 +256,13 @@ class FrameProcessor:
                 f"left out of the motion ({left_out.cause})",
                 f"{left_out.reason}: it has depth, but no odometry",
             )
-        if estimate.is_silent:
-            self._report(
-                "scale unknown", "unknown_scale is silent: no output until a source knows the metre"
-            )
+        if estimate.is_withheld:
             return estimate.refinement
         if knows_mount and estimate.motion is not None:
             # First, because a filter waits for it; the rest is for maps and eyes.
             self._outputs.publish_odometry(wanted, header, self._estimator.pose)
         self._outputs.publish_estimate(wanted, header, estimate, inferred.size)
         return estimate.refinement
-
-    def _camera(self, stamp: int, width: int, height: int) -> Camera | None:
-        camera = self._pairing.camera_for(stamp, width, height)
-        if camera is not None and not self._rectify:
-            return camera.undistorted()
-        return camera
 
     def _mount(self, frame_id: str) -> bool:
         """Place the camera on the robot; False while TF does not say where it sits."""
@@ -276,6 +287,8 @@ class FrameProcessor:
 
     def _note(self, estimate: Estimate) -> None:
         self.last = estimate
+        if not estimate.scale.is_metric:
+            self._report("scale unknown", self.unscaled)
         if estimate.quality.tracking == "first" and estimate.quality.reason:
             cause = _cause_of_reset(estimate.quality.reason)
             self._tally.reset(cause)

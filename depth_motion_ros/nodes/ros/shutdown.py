@@ -22,7 +22,8 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
-from depth_motion_ros.nodes.ros.parameters import ParameterError
+from depth_motion_ros.nodes.ros.text import to_ros
+from depth_motion_ros.settings import SettingsError
 from depth_motion_ros.sources.frame import SourceError
 
 CANNOT_START = 2
@@ -47,7 +48,8 @@ def run_node(
     """
     sys.setswitchinterval(_SWITCH_INTERVAL)
     # No `with`: rclpy.init is no context manager on Humble.
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    words = [to_ros(word) for word in (sys.argv if args is None else args)]
+    rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
     node: N | None = None
     executor = SingleThreadedExecutor()
     status = 0
@@ -60,7 +62,7 @@ def run_node(
                 executor.spin_until_future_complete(told)
         except (KeyboardInterrupt, ExternalShutdownException):
             pass
-        except (ParameterError, SourceError) as error:
+        except (SettingsError, SourceError) as error:
             print(f"cannot start: {error}", file=sys.stderr)
             status = CANNOT_START
         finally:

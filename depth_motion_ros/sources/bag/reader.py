@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.geometry.axes import BODY_FROM_OPTICAL
-from depth_motion_ros.geometry.camera import Camera, CameraError
+from depth_motion_ros.geometry.camera import RECTIFIED_WITHOUT_P, Camera, CameraError
 from depth_motion_ros.sources.bag.files import BAG_SUFFIXES, BagFiles, Channel, MessageError
 from depth_motion_ros.sources.bag.messages import (
     IMAGE_TYPES,
     INFO_TYPE,
     ODOMETRY_TYPE,
     camera_of,
+    lacks_projection,
     pixels_of,
     pose_of,
     speed_of,
@@ -27,8 +28,9 @@ from depth_motion_ros.sources.bag.messages import (
 from depth_motion_ros.sources.bag.odometry import OdometryTrack
 from depth_motion_ros.sources.bag.order import LONGEST_WAIT, HeaderStamps, InOrder, Stamped
 from depth_motion_ros.sources.base import SECOND, Source, rate_of
-from depth_motion_ros.sources.encodings import EncodingError
+from depth_motion_ros.sources.encodings import BitDepth, EncodingError
 from depth_motion_ros.sources.frame import Frame, GroundTruth, SourceError
+from depth_motion_ros.sources.rectify import is_rectified_topic
 
 # Images whose stamps are looked at before the first is decoded.
 _FIRST = 32
@@ -50,6 +52,8 @@ class BagSource(Source):
     pose: also give truth.pose, camera to the odometry's world.
     base_from_camera: (4, 4) where the optical frame sits on the base; its origin with the camera
         looking forward unless given.
+    rectified: whether the images are rectified already, so that P of CameraInfo holds; None = if
+        the topic's name says so (image_rect).
 
     The time of an image is that of its header; that of the recording where headers have none.
     Images recorded out of order are put in order, and one that was recorded twice comes once.
@@ -72,15 +76,18 @@ class BagSource(Source):
         odometry_topic: str | None = None,
         pose: bool = False,
         base_from_camera: NDArray[np.float64] | None = None,
+        rectified: bool | None = None,
     ) -> None:
         self.path = Path(path)
         self.failures = 0
         self._told: set[str] = set()
+        self._bit_depth = BitDepth()
         self._pose = pose
         self._base_from_camera = BODY_FROM_OPTICAL if base_from_camera is None else base_from_camera
         with BagFiles(self.path, _log.warning) as files:
             self.topic = self._choose_image_topic(files, topic)
             self.info_topic = _info_topic(files, self.topic)
+            self.rectified = is_rectified_topic(self.topic) if rectified is None else rectified
             self.odometry_topic = self._choose_odometry_topic(files, odometry_topic)
             count = sum(channel.count for channel in self._image_channels(files))
             stamps = self._first_stamps(files)
@@ -117,6 +124,7 @@ class BagSource(Source):
         images, image_stamps = InOrder[_Image](), HeaderStamps[_Image]()
         camera = self._first_camera(files)
         delivered, self.failures, self._reason = 0, 0, ""
+        self._bit_depth = BitDepth(f"{self.path}: {self.topic}")
         for item in self._due(files, track, odometry_stamps, images, image_stamps, camera):
             frame = self._frame(files, item, track)
             if frame is not None:
@@ -182,7 +190,7 @@ class BagSource(Source):
         channel, raw, camera = image.message
         stamp = image.stamp
         try:
-            pixels = pixels_of(files.decode(channel, raw), channel.kind)
+            pixels = pixels_of(files.decode(channel, raw), channel.kind, self._bit_depth)
         except (EncodingError, MessageError) as error:
             if isinstance(error, EncodingError) and error.unknown_encoding:
                 raise SourceError(f"{self.path}: {self.topic}: {error}") from error
@@ -216,11 +224,16 @@ class BagSource(Source):
         return None
 
     def _camera(self, message: Any) -> Camera | None:
+        if self.rectified and lacks_projection(message):
+            self._tell_camera(RECTIFIED_WITHOUT_P)
         try:
-            return camera_of(message)
+            return camera_of(message, self.rectified)
         except CameraError as error:
-            _log.warning("%s: %s: no camera: %s", self.path, self.info_topic, error)
+            self._tell_camera(f"no camera: {error}")
             return None
+
+    def _tell_camera(self, text: str) -> None:
+        self._tell(text, f"{self.path}: {self.info_topic}: {text}")
 
     def _first_camera(self, files: BagFiles) -> Camera | None:
         """The first CameraInfo serves the images recorded before it, too."""
@@ -253,6 +266,7 @@ class BagSource(Source):
             return None
 
     def _tell(self, cause: str, message: str) -> None:
+        """Once, however many messages are of this cause."""
         if cause not in self._told:
             self._told.add(cause)
             _log.warning("%s", message)
