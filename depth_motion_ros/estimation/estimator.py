@@ -256,12 +256,11 @@ class Estimator:
         if camera is None:
             raise EngineError(_NO_INTRINSICS)
         scale = UNKNOWN_SCALE if last is None else last.scale
+        depth = inference.raw.depth * np.float32(self._scale_drift.factor)
         return Estimate(
             stamp=now.stamp,
             image=now.view.image,
-            depth=self._valid_depth(
-                inference.raw.depth * np.float32(self._scale_drift.factor), scale
-            ),
+            depth=self._valid_depth(depth, scale),
             motion=None,
             object_flow=None,
             camera=camera,

@@ -50,8 +50,8 @@ class TimeLine:
     def forget(self) -> None:
         """The next image is new, whatever its time."""
         self._last = None
-        self._run = self._rising = 0
-        self._left_out: int | None = None
+        self._run: list[int] = []
+        self._rising = 0
         self._stands_still = False
 
     def place(self, stamp: int, max_gap: float) -> LeftOut | Break | None:
@@ -65,14 +65,13 @@ class TimeLine:
             return None
         if -elapsed > max_gap:
             return Break(f"time went back by {-elapsed:.3f} s")
-        self._run += 1
-        rises = self._left_out is not None and stamp > self._left_out
-        self._rising = self._rising + 1 if rises else 1
-        self._left_out = stamp
-        if self._rising >= _RISING_RUN or self._run >= _LONGEST_RUN:
-            if elapsed == 0:
-                return Break(f"{self._run} images in a row have the same stamp or an older one")
-            return Break(f"time went back by {-elapsed:.3f} s")
+        self._rising = self._rising + 1 if self._run and stamp > self._run[-1] else 1
+        self._run.append(stamp)
+        if self._rising >= _RISING_RUN or len(self._run) >= _LONGEST_RUN:
+            back = (self._last - min(self._run)) * _SECOND
+            if back == 0:
+                return Break(f"time stands still at {stamp * _SECOND:.3f} s")
+            return Break(f"time went back by {back:.3f} s")
         if elapsed == 0:
             return LeftOut(SAME_STAMP, f"another image with the stamp {stamp * _SECOND:.3f} s")
         return LeftOut(
@@ -97,6 +96,5 @@ class TimeLine:
 
     def advance(self, stamp: int, is_repeated: bool) -> None:
         """This image is the last one used. is_repeated: it is the same as the one before."""
-        self._last, self._left_out = stamp, None
-        self._run = self._rising = 0
+        self._last, self._run, self._rising = stamp, [], 0
         self._stands_still = self._stands_still and is_repeated
