@@ -197,7 +197,7 @@ def test_perception_outlives_a_killed_learner_and_the_next_one_goes_on(
 
     second = Learner(node, weights, state)
     second.wait_ready()
-    assert "going on after" in second.process.log
+    assert "continuing after" in second.process.log
     serve_until_weights(node, second, before + 1)
     assert perception(node)["bad"] == "0", perception(node)
 

@@ -1,7 +1,7 @@
-"""adaptation_node: learns from the camera that depth_motion_node hears, and delivers weights to it.
+"""adaptation_node: learns from the camera of depth_motion_node, and publishes weights for it.
 
 A process of its own, also on another computer. Perception needs nothing of it: whenever it ends,
-depth_motion_node goes on with the weights that it has.
+depth_motion_node continues with the weights that it has.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from depth_motion_ros.adaptation.settings import AdaptationSettings
 from depth_motion_ros.models.find import UNTRAINED, find_weights
 from depth_motion_ros.models.weights import Weights, WeightsError
 from depth_motion_ros.nodes.adaptation.curves import LearningCurves
-from depth_motion_ros.nodes.adaptation.inputs import AdaptationInputs
 from depth_motion_ros.nodes.adaptation.learning import (
     AdapterBuilder,
     AdapterWorker,
@@ -44,6 +43,7 @@ from depth_motion_ros.nodes.adaptation.state import StateFolder, default_folder
 from depth_motion_ros.nodes.adaptation.status import AdaptationCounters, judge, learner_values
 from depth_motion_ros.nodes.perception.parameters import COMPRESSED
 from depth_motion_ros.nodes.ros.camera_info import CameraPairing, images_are_rectified
+from depth_motion_ros.nodes.ros.camera_inputs import CameraInputs
 from depth_motion_ros.nodes.ros.conversions import (
     BadImageError,
     StreamDecoder,
@@ -68,7 +68,7 @@ _STOP_PATIENCE = 10.0  # s
 class AdaptationNode(Node):
     """build: makes the adapter, so that a test can give it another.
 
-    Raises ParameterError when it cannot start; it says why.
+    Raises ParameterError when it cannot start; the message says why.
     """
 
     def __init__(self, build: AdapterBuilder = build_adapter) -> None:
@@ -77,7 +77,7 @@ class AdaptationNode(Node):
             self, ADAPTATION_PARAMETERS, can_configure=lambda: False, on_change=lambda _: None
         )
         self._build = build
-        self._tell = OncePerCause(self.get_logger().warning)
+        self._report_once = OncePerCause(self.get_logger().warning)
         self._tally = AdaptationCounters()
         self._settings, self._base = self._read()
         self._folder = self._open_folder()
@@ -98,7 +98,7 @@ class AdaptationNode(Node):
             self._odometry,
             self._report,
         )
-        self._inputs: AdaptationInputs | None = None
+        self._inputs: CameraInputs | None = None
         self._image_topic = ""
         self._learning: AdapterWorker | None = None
         self._problem = ""
@@ -106,7 +106,7 @@ class AdaptationNode(Node):
         self._worker: LatestWorker[Any] = LatestWorker(self._serve, self._on_error, "learner")
         self._weights = self.create_publisher(UInt8MultiArray, TOPIC, LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        # A steady clock: with use_sim_time nothing would be said until the first /clock.
+        # A steady clock: with use_sim_time nothing would be published until the first /clock.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(self._config["diagnostics_period"], self._diagnose, clock=steady)
         self.create_timer(_FOLLOW_PERIOD, self._follow, clock=steady)
@@ -199,16 +199,16 @@ class AdaptationNode(Node):
             self._report(f"internal error ({type(error).__name__})", repr(error))
 
     def _report(self, cause: str, message: str) -> None:
-        self._tell(cause, message)
+        self._report_once(cause, message)
 
     # On the executor's thread.
 
     def _listen(self) -> None:
         if self._inputs is not None:
             return
-        self._inputs = AdaptationInputs(
+        self._inputs = CameraInputs(
             self,
-            self._config["image_transport"],
+            self._config["image_transport"] == COMPRESSED,
             self._config["qos"],
             self._pairing,
             self._offer,
@@ -246,7 +246,7 @@ class AdaptationNode(Node):
         if request.data:
             self._listen()
             if self._learning is not None:
-                self._worker.call(self._learning.go_on)
+                self._worker.call(self._learning.resume)
         else:
             self._deafen()
         response.success = not self._problem
@@ -260,7 +260,7 @@ class AdaptationNode(Node):
         self, _request: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
         return self._answer(
-            response, lambda learning: f"weights {learning.rollback()!r} are delivered"
+            response, lambda learning: f"weights {learning.rollback()!r} are published"
         )
 
     def _answer(self, response: Trigger.Response, work: Any) -> Trigger.Response:

@@ -40,7 +40,7 @@ _SLICE = Duration(seconds=0.1)
 class CameraNode(Node):
     """Publishes image, image/compressed, camera_info and, if asked, what the source knows.
 
-    Raises ParameterError or SourceError when it cannot start; both say why.
+    Raises ParameterError or SourceError when it cannot start; the message says why.
     """
 
     def __init__(self) -> None:
@@ -88,7 +88,7 @@ class CameraNode(Node):
     def _open(self) -> FrameSource:
         spec = self._config["source"]
         if not spec:
-            raise ParameterError("source is empty: say what to play, for example source:=clip.mp4")
+            raise ParameterError("source is empty: set what to play, for example source:=clip.mp4")
         options = {
             name: self._config[name]
             for name in ("topic", "odometry_topic", "rate", "rectified", "width", "height")
@@ -124,7 +124,7 @@ class CameraNode(Node):
     def _show(self, frame: Frame) -> None:
         stamp = self.get_clock().now().nanoseconds if self._stamps_now else frame.stamp
         header = Header(stamp=messages.stamp_to_message(stamp), frame_id=self._frame_id)
-        # The info first: whoever pairs the two by arrival has it when the image comes.
+        # The info first: subscribers that pair by arrival have it when the image comes.
         self._info.publish(_info_of(header, frame))
         if self._image.get_subscription_count():
             self._image.publish(messages.rgb_image(header, frame.image))
@@ -137,7 +137,7 @@ class CameraNode(Node):
     def _finish(self, shown: int, error: Exception | None) -> None:
         """On the playing thread: let the last frame arrive, then end the node."""
         if not self.context.ok():
-            # Somebody else has ended the node: whatever failed for that is no error of the source.
+            # The node was ended from outside: what failed for that is no error of the source.
             return
         if error is not None:
             self.get_logger().fatal(f"playing ended after {shown} frames: {printable(error)}")

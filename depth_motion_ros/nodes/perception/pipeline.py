@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -11,6 +12,8 @@ from typing import Any
 
 from nav_msgs.msg import Odometry
 from rclpy.lifecycle import LifecycleNode
+from rclpy.subscription import Subscription
+from std_msgs.msg import UInt8MultiArray
 
 from depth_motion_ros.estimation.settings import (
     EstimatorSettings,
@@ -20,7 +23,6 @@ from depth_motion_ros.estimation.settings import (
 from depth_motion_ros.models.find import UNTRAINED, find_weights
 from depth_motion_ros.models.weights import Weights, WeightsError
 from depth_motion_ros.nodes.perception.engine_slot import EngineSlot
-from depth_motion_ros.nodes.perception.inputs import Inputs
 from depth_motion_ros.nodes.perception.networks import EngineBuilder, EngineOptions
 from depth_motion_ros.nodes.perception.outputs import OutputPublishers
 from depth_motion_ros.nodes.perception.parameters import COMPRESSED, ESTIMATOR_PARAMETERS
@@ -33,9 +35,11 @@ from depth_motion_ros.nodes.perception.processor import (
 )
 from depth_motion_ros.nodes.perception.weights_loader import WeightsLoader
 from depth_motion_ros.nodes.ros.camera_info import CameraPairing, images_are_rectified
+from depth_motion_ros.nodes.ros.camera_inputs import CameraInputs
 from depth_motion_ros.nodes.ros.conversions import StreamDecoder, compressed_to_rgb, image_to_rgb
 from depth_motion_ros.nodes.ros.diagnostics import FrameCounters
 from depth_motion_ros.nodes.ros.messages import pose_from_message, stamp_from_message
+from depth_motion_ros.nodes.ros.qos import LATCHED
 from depth_motion_ros.nodes.ros.staged_worker import StagedWorker
 from depth_motion_ros.nodes.ros.transforms import ExtrinsicFromTf, TfPublisher, base_from_optical
 from depth_motion_ros.nodes.weights_exchange.inbox import (
@@ -43,6 +47,7 @@ from depth_motion_ros.nodes.weights_exchange.inbox import (
     default_adapted_path,
     read_adapted,
 )
+from depth_motion_ros.nodes.weights_exchange.protocol import TOPIC
 from depth_motion_ros.settings import LIVE, declared
 
 _STOP_PATIENCE = 10.0  # s; several frames of the slowest engine
@@ -75,10 +80,10 @@ def live_settings(config: Config, metadata: Mapping[str, str]) -> dict[str, Any]
 class Pipeline:
     """Made by configure, started and stopped by activate and deactivate, closed by clean-up.
 
-    report: ``report(cause, message)``: a warning, told once per cause.
+    report: ``report(cause, message)``: a warning, logged once per cause.
 
-    Raises WeightsError, EngineError, SettingsError or TransformsMissingError; each says
-    what to do.
+    Raises WeightsError, EngineError, SettingsError or TransformsMissingError; each
+    message says what to do.
     """
 
     def __init__(
@@ -116,7 +121,7 @@ class Pipeline:
         build: EngineBuilder,
         weights: Weights,
     ) -> None:
-        """Make the parts. undo: learns how to end each, also when a later one cannot be made."""
+        """Make the parts. undo: collects their clean-up, for the case that a later one fails."""
         node, config = self._node, self._config
         self.engine = EngineSlot(build(options, weights))
         undo.callback(self.engine.close)
@@ -164,7 +169,8 @@ class Pipeline:
         self.deliveries = WeightsInbox(
             loader, self.engine, self._tally, node.get_logger().info, self._report
         )
-        self.inputs: Inputs | None = None
+        self.inputs: CameraInputs | None = None
+        self._weights: Subscription | None = None
 
     def read_weights(self) -> Weights:
         """Those that the parameters name, as they are on disk now."""
@@ -193,24 +199,29 @@ class Pipeline:
         return default_adapted_path(weights.config.architecture)
 
     def start(self) -> None:
-        """Begin to hear and to serve."""
-        self.perception.begin_anew("activated again")
+        """Subscribe and start processing."""
+        self.perception.reset("activated again")
         self.worker.start()
-        self.inputs = Inputs(
+        self.inputs = CameraInputs(
             self._node,
-            self._config["image_transport"],
+            self._config["image_transport"] == COMPRESSED,
             self._config["qos"],
             self.pairing,
             self._offer,
             self._on_odometry,
-            self.deliveries.take,
             self._report,
+        )
+        self._weights = self._node.create_subscription(
+            UInt8MultiArray, TOPIC, lambda message: self.deliveries.take(message.data), LATCHED
         )
 
     def stop(self) -> None:
         if self.inputs is not None:
             self.inputs.close()
             self.inputs = None
+        if self._weights is not None:
+            self._node.destroy_subscription(self._weights)
+            self._weights = None
         if not self.worker.stop(_STOP_PATIENCE):
             self._node.get_logger().error(
                 f"the engine is still busy with one frame after {_STOP_PATIENCE:g} s"
@@ -233,20 +244,20 @@ class Pipeline:
         self.worker.call(adopt)
 
     def reset_odometry(self) -> Future[None]:
-        """The robot's place becomes the origin of odom; the motion state begins anew."""
+        """The robot's pose becomes the origin of odom; the next frame counts as the first."""
 
         def reset() -> None:
             self.perception.estimator.reset_pose()
-            self.perception.begin_anew("asked for by ~/reset_odometry")
+            self.perception.reset("asked for by ~/reset_odometry")
 
         return self.worker.call(reset)
 
     def reload_weights(self) -> Future[str]:
-        """Read the weights file again; the future gives its version, or says why not."""
+        """Read the weights file again; the future gives its version, or an error."""
         return self.deliveries.reload(self.read_weights)
 
     def save_weights(self) -> tuple[Future[str], Path]:
-        """Write the adapted weights in use: the future gives their version, or says why not."""
+        """Write the adapted weights in use: the future gives their version, or an error."""
         path = self._adapted_path(self.deliveries.in_use)
         return self.deliveries.save(path), path
 
@@ -254,9 +265,10 @@ class Pipeline:
         stated = self._config["depth_relative_std"] or depth_relative_std_of(weights.metadata)
         return self.worker.call_first(lambda: self.perception.exchange_engine(exchange, stated))
 
-    def _offer(self, arrival: ReceivedImage) -> None:
+    def _offer(self, message: Any) -> None:
+        received = ReceivedImage(message, time.perf_counter())
         self._tally.receive()
-        self.worker.offer(arrival)
+        self.worker.offer(received)
 
     def _on_odometry(self, message: Odometry) -> None:
         try:
