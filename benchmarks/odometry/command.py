@@ -65,7 +65,7 @@ without the engine; refine: of refinement alone, median and least of all pairs."
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--data", nargs="+", metavar="SEQ", default=[f"{PREFIX}{name}" for name in SCENES],
+        "sources", nargs="*", metavar="SOURCE", default=[f"{PREFIX}{name}" for name in SCENES],
         help="with poses",
     )  # fmt: skip
     parser.add_argument(
@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
     if args.moving and args.weights is None:
         raise EvaluationError("--moving measures a network: give --weights FILE")
     odometry: dict[str, dict[str, Any]] = {}
-    for spec in args.data:
+    for spec in args.sources:
         for name, metrics in measured(spec, args):
             odometry[f"{_short(spec)} {name}"] = metrics
     headings = ("sequence, scale", *(heading for heading, _, _ in _COLUMNS))
@@ -120,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
     pixels: dict[str, dict[str, Any]] = {}
     if args.moving:
         with closing(create_engine(Weights.from_file(args.weights))) as engine:
-            for spec in args.data:
+            for spec in args.sources:
                 settings = estimator_settings(spec, args)
                 pixels[_short(spec)] = moving(spec, engine, settings, args)
         print(f"\n{moving_table(pixels)}")

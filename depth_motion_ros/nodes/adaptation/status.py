@@ -72,16 +72,21 @@ def learner_values(status: AdaptationStatus) -> dict[str, str]:
 
 
 def judge(
-    enabled: bool, problem: str, status: AdaptationStatus | None, silence: float, topic: str
+    enabled: bool,
+    problem: str,
+    status: AdaptationStatus | None,
+    silence: float,
+    topic: str,
+    preparation: str = "",
 ) -> tuple[bytes, str]:
     """Level and message: the most severe condition.
 
-    problem: why there is no learner. silence: seconds without an image.
+    problem: why there is no learner. silence: seconds without an image. preparation: how far it is.
     """
     if problem:
         return DiagnosticStatus.ERROR, problem
     if status is None:
-        return DiagnosticStatus.OK, "preparing the rehearsal set"
+        return DiagnosticStatus.OK, f"preparing: {preparation or 'the rehearsal set'}"
     if not enabled:
         return DiagnosticStatus.OK, "disabled"
     if status.state == OFF:

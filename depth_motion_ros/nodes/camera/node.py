@@ -72,7 +72,7 @@ class CameraNode(Node):
             tell=self.get_logger().warning,
         )
         self._stamps_now = _wants_present_time(self._config["stamps"], source)
-        length = "endless" if source.length is None else f"{source.length} frames"
+        length = "unknown length" if source.length is None else f"{source.length} frames"
         stamps = "the time of publishing" if self._stamps_now else "those of the source"
         rate = source.rate or "unknown"
         self.get_logger().info(f"{printable(source.name)}: {length}, {rate} Hz, stamps: {stamps}")

@@ -41,10 +41,12 @@ from depth_motion_ros.nodes.ros.diagnostics import FrameCounters
 from depth_motion_ros.nodes.ros.messages import pose_from_message, stamp_from_message
 from depth_motion_ros.nodes.ros.qos import LATCHED
 from depth_motion_ros.nodes.ros.staged_worker import StagedWorker
+from depth_motion_ros.nodes.ros.storage import HeldFiles
 from depth_motion_ros.nodes.ros.transforms import ExtrinsicFromTf, TfPublisher, base_from_optical
 from depth_motion_ros.nodes.weights_exchange.inbox import (
     WeightsInbox,
     default_adapted_path,
+    hold_adapted,
     read_adapted,
 )
 from depth_motion_ros.nodes.weights_exchange.protocol import TOPIC
@@ -102,6 +104,7 @@ class Pipeline:
             *(config[name] for name in ("engine", "precision", "device", "threads")),
             *(config[name] for name in ("input_width", "input_height")),
         )
+        self._files = HeldFiles()
         weights = self._first_weights()
         settings = estimator_settings(config, weights.metadata)
         if weights.version == UNTRAINED:
@@ -110,6 +113,7 @@ class Pipeline:
                 "nothing. Set the parameter weights to a .safetensors file"
             )
         with ExitStack() as undo:
+            undo.callback(self._files.close)
             self._build(undo, settings, options, build, weights)
             self._undo = undo.pop_all()
 
@@ -186,8 +190,9 @@ class Pipeline:
             self._node.get_logger().info(f"no adapted weights in {path} yet")
             return weights
         try:
+            hold_adapted(path, self._files)
             return read_adapted(path, weights)
-        except WeightsError as error:
+        except (WeightsError, OSError) as error:
             self._tally.bad("weights saved")
             self._report("adapted weights refused", str(error))
             return weights
@@ -196,7 +201,8 @@ class Pipeline:
         given = self._config["adapted_weights"]
         if given:
             return Path(given).expanduser()
-        return default_adapted_path(weights.config.architecture)
+        name = self._node.get_fully_qualified_name()
+        return default_adapted_path(name, weights.config.architecture)
 
     def start(self) -> None:
         """Subscribe and start processing."""
@@ -259,7 +265,7 @@ class Pipeline:
     def save_weights(self) -> tuple[Future[str], Path]:
         """Write the adapted weights in use: the future gives their version, or an error."""
         path = self._adapted_path(self.deliveries.in_use)
-        return self.deliveries.save(path), path
+        return self.deliveries.save(path, self._files), path
 
     def _exchange(self, exchange: Callable[[], None], weights: Weights) -> Future[None]:
         stated = self._config["depth_relative_std"] or depth_relative_std_of(weights.metadata)
