@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from depth_motion_ros.cli.adapt_options import add_adaptation_arguments
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from depth_motion_ros.adaptation.adapter import Adapter
     from depth_motion_ros.adaptation.offline import AdaptationProgress
 
@@ -68,7 +70,9 @@ def run(args: argparse.Namespace) -> int:
         for spec in args.sources * args.passes:
             with open_source(spec) as source:
                 if report is not None and not report.is_complete("during", spec):
-                    found = report.score_during(spec, source, adapter, clock, args.odometry)
+                    found: Iterable[AdaptationProgress] = report.score_during(
+                        spec, source, adapter, clock, args.odometry
+                    )
                 else:
                     frames = itertools.islice(source, args.limit)
                     found = adapt_over(adapter, frames, clock, args.odometry)
