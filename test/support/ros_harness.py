@@ -36,7 +36,7 @@ from rclpy.parameter_client import AsyncParameterClient
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 40.0  # seconds; starting a node takes a few, several times that on a busy machine
+PATIENCE = 120.0  # seconds; starting a node takes a few, several times that on a busy machine
 
 
 class NodeProcess:
