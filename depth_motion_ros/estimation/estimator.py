@@ -200,7 +200,7 @@ class Estimator:
             )
             least = self.settings.min_inlier_ratio
             other = self._odometry_scale.motion(previous.stamp, now.stamp)
-            pair = self._inlier_ratio.judged(pair, now.stamp, now.view, camera, least, other)
+            pair = self._inlier_ratio.checked(pair, now.stamp, now.view, camera, least, other)
         if previous is None or pair is None:
             self._constant_velocity.forget()
         else:

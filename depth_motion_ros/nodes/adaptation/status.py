@@ -64,7 +64,7 @@ def learner_values(status: AdaptationStatus) -> dict[str, str]:
     return values
 
 
-def judge(
+def level_of(
     enabled: bool,
     problem: str,
     status: AdaptationStatus | None,

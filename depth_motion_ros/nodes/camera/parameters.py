@@ -32,7 +32,7 @@ CAMERA_PARAMETERS = (
         "named image_rect)",
         START,
     ),
-    Setting("loop", False, "begin anew at the end; otherwise the node ends there", START),
+    Setting("loop", False, "play the source again and again; false = the node ends with it", START),
     Setting("reliable", True, "reliable instead of best-effort delivery", START),
     Setting(
         "frame_id", "camera_optical_frame", "frame of the images: optical axes, z forward", START
@@ -49,7 +49,7 @@ CAMERA_PARAMETERS = (
     Setting(
         "wait_for_subscribers",
         0,
-        "wait with the first frame for so many subscribers of the image, so that they miss none",
+        "wait for this many subscribers of the image, so that they miss no frame",
         START,
         minimum=0,
         maximum=100,

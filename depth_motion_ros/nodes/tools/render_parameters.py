@@ -22,11 +22,8 @@ TABLES = {
 }
 PREFACE = """# Parameters
 
-Each parameter is declared once: those of the estimator in
-`depth_motion_ros/estimation/settings.py`, those of the learner in
-`depth_motion_ros/adaptation/settings.py`, the others in
-`depth_motion_ros/nodes/*/parameters.py`. `python -m depth_motion_ros.nodes.tools.render_parameters`
-generates these tables and `config/*.yaml` from there.
+Declared once, in `estimation/settings.py`, `adaptation/settings.py` and `nodes/*/parameters.py`.
+`python -m depth_motion_ros.nodes.tools.render_parameters` generates these tables and `config/*.yaml`.
 """
 
 
