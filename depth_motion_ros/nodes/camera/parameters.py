@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from depth_motion_ros.settings import START, Setting
 
-SOURCE, NOW = "source", "now"
+AUTO, SOURCE, NOW = "auto", "source", "now"
 
 CAMERA_PARAMETERS = (
     Setting(
@@ -39,10 +39,11 @@ CAMERA_PARAMETERS = (
     ),
     Setting(
         "stamps",
-        SOURCE,
-        "time of an image: what the source says, or the moment of publishing",
+        AUTO,
+        "time of an image: what the source says (source), or the moment of publishing (now); auto "
+        "= source for what has a clock (a bag, a device, a data set with dates), else now",
         START,
-        choices=(SOURCE, NOW),
+        choices=(AUTO, SOURCE, NOW),
     ),
     Setting("compressed", False, "publish JPEG on image/compressed as well", START),
     Setting("jpeg_quality", 90, "quality of image/compressed", START, minimum=1, maximum=100),
