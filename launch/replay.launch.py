@@ -38,34 +38,17 @@ def end_with_the_bag(event: ProcessExited, context: LaunchContext) -> list[Shutd
     return [Shutdown(reason="bag ended")]
 
 
-def refuse_to_wait(context: LaunchContext) -> None:
-    """The node could not be configured: nothing would ever be played."""
-    raise LaunchError("depth_motion_node cannot be configured, so that nothing is played")
-
-
 def playing(plan: ReplayPlan) -> list[LaunchDescriptionEntity]:
     """What waits for the node, and plays then."""
 
     def activated(event: object) -> bool:
         return isinstance(event, StateTransition) and event.goal_state == "active"
 
-    def not_configured(event: object) -> bool:
-        return (
-            isinstance(event, StateTransition)
-            and event.start_state == "configuring"
-            and event.goal_state == "unconfigured"
-        )
-
     player = ExecuteProcess(cmd=list(plan.command), output="screen", on_exit=end_with_the_bag)
     return [
         LogInfo(msg=f"{plan.camera.node} is to become active; then {plan.command[3]} is played"),
         RegisterEventHandler(
             OnStateTransition(matcher=activated, entities=[player], handle_once=True)
-        ),
-        RegisterEventHandler(
-            OnStateTransition(
-                matcher=not_configured, entities=[OpaqueFunction(function=refuse_to_wait)]
-            )
         ),
     ]
 

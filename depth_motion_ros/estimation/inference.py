@@ -58,6 +58,10 @@ class Inference:
         return follow(self.now.view.detail, previous.view.detail)
 
 
+# How the reason of a reset begins after frames that were there, but that nobody asked for.
+UNWANTED = "no subscriber for"
+
+
 class Inferrer:
     """Runs the engine and remembers the last frame that it saw."""
 
@@ -69,6 +73,7 @@ class Inferrer:
         self._previous: Seen | None = None
         self._input: tuple[tuple[int, ...], str] | None = None
         self._reset_reason = ""
+        self._skipped = False
         self._forgets_camera = self._new_weights = False
         self._depth_error: float | None = None
 
@@ -76,6 +81,10 @@ class Inferrer:
         """The next frame counts as the first."""
         self._previous = None
         self._reset_reason = reason
+
+    def skip(self) -> None:
+        """See ``Estimator.skip``."""
+        self._skipped = True
 
     def use_engine(self, engine: Engine, depth_error: float | None) -> None:
         """See ``Estimator.use_engine``."""
@@ -130,7 +139,9 @@ class Inferrer:
         elif elapsed == 0:
             self.reset("two frames have the same stamp")
         elif elapsed > max_gap:
-            self.reset(f"no frame for {elapsed:.3f} s")
+            missing = UNWANTED if self._skipped else "no frame for"
+            self.reset(f"{missing} {elapsed:.3f} s")
+        self._skipped = False
 
     def _prepare(
         self, frame: Frame, with_detail: bool

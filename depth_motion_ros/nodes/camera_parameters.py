@@ -25,6 +25,13 @@ CAMERA_PARAMETERS = (
     ),
     Parameter("topic", "", "image topic of a bag; empty = its only one", START),
     Parameter("odometry_topic", "", "odometry topic of a bag; empty = its only one", START),
+    Parameter(
+        "camera_info_url",
+        "",
+        "calibration file of a video, an image folder or a device, as a path or file:///path; "
+        "empty = none: the intrinsics are not known, or the source has its own",
+        START,
+    ),
     Parameter("loop", False, "begin anew at the end; otherwise the node ends there", START),
     Parameter("reliable", True, "reliable instead of best-effort delivery", START),
     Parameter(

@@ -50,6 +50,7 @@ class DepthMotionNode(LifecycleNode):
         self._build = build
         self._pipeline: Pipeline | None = None
         self._problem = ""
+        self._failed_to_start = False
         self._tally = Tally()
         self._tell = OncePerCause(self.get_logger().warning)
         self._status = StatusWriter(self._tally)
@@ -79,14 +80,15 @@ class DepthMotionNode(LifecycleNode):
         """Configure and activate, if the parameter autostart says so."""
         if not self._config["autostart"]:
             return
+        self._failed_to_start = True
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
 
     def close(self) -> int:
-        """Ends all threads. Returns the exit status."""
+        """Ends all threads. Returns the exit status: 1 where autostart has not come to serve."""
         self._drop_pipeline()
         self._bridge.close()
-        return 0
+        return int(self._failed_to_start)
 
     @property
     def _state(self) -> str:
@@ -160,6 +162,7 @@ class DepthMotionNode(LifecycleNode):
         assert self._pipeline is not None
         self._tell.forget()
         self._pipeline.start()
+        self._failed_to_start = False
         assert self._pipeline.inputs is not None
         self.get_logger().info(f"listening to {self._pipeline.inputs.image_topic}")
 

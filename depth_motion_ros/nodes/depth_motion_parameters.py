@@ -136,6 +136,12 @@ _FRAMES = (
         False,
         "send odom_frame -> base_frame on /tf (needs tf2_msgs); an EKF, if any, owns it instead",
     ),
+    Parameter(
+        "publish_camera_tf",
+        False,
+        "send base_frame -> camera, as camera_xyz and camera_rpy say, on /tf_static (needs "
+        "tf2_msgs); where a robot description has the camera, that one owns it",
+    ),
 )
 
 _SCALE = (

@@ -16,7 +16,7 @@ from depth_motion_ros.estimation.objects import ObjectTracker
 from depth_motion_ros.estimation.odometry import OdometryState
 from depth_motion_ros.nodes import markers, messages
 from depth_motion_ros.nodes.qos import PublisherEventCallbacks
-from depth_motion_ros.nodes.transforms import TfPublisher
+from depth_motion_ros.nodes.transforms import CameraTf, TfPublisher
 
 ODOM = "odom"
 FLOW = (
@@ -45,7 +45,8 @@ class Outputs:
     """Publishers of every output. Reliable, so that any subscriber can match.
 
     depth_encoding and point_stride may be changed while it is in use.
-    tf: sends odom_frame -> base_frame; None = somebody else does.
+    tf: sends odom_frame -> base_frame; None = somebody else does. camera_tf: the same for
+    base_frame -> camera.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Outputs:
         depth_encoding: str,
         point_stride: int,
         tf: TfPublisher | None,
+        camera_tf: CameraTf | None = None,
     ) -> None:
         self._node = node
         self._odom_frame = odom_frame
@@ -63,6 +65,7 @@ class Outputs:
         self.depth_encoding = depth_encoding
         self.point_stride = point_stride
         self._tf = tf
+        self._camera_tf = camera_tf
         self._tracker = ObjectTracker()
         qos = QoSProfile(depth=_QUEUE, reliability=ReliabilityPolicy.RELIABLE)
         # Every event handler costs the executor time at each message; nobody reads these.
@@ -82,6 +85,8 @@ class Outputs:
     ) -> None:
         """Everything in the camera's frame. header: of the input. size: (width, height) of it."""
         camera, depth = estimate.camera, estimate.depth
+        if self._camera_tf is not None:
+            self._camera_tf.say(header.stamp, header.frame_id)
         if "depth/camera_info" in wanted:
             self._say("depth/camera_info", messages.camera_info(header, camera))
         if "depth/image" in wanted:

@@ -5,6 +5,7 @@ This module imports no ROS at load time, so the renderings can be checked on any
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,11 @@ _WHEN = {
     CONFIGURE: "while unconfigured",
     START: "at start only",
 }
+# Parameters that every node of ROS 2 has.
+_OF_ROS = ("use_sim_time", "start_type_description_service")
+_PREFIX_OF_ROS = "qos_overrides."
+# Likeness (difflib's ratio) from which one name is a slip of the pen for another.
+_RESEMBLES = 0.8
 Value = bool | int | float | str | list[float]
 
 
@@ -156,6 +162,12 @@ class ParameterServer:
 
         self._table = {parameter.name: parameter for parameter in parameters}
         self._values: dict[str, Value] = {}
+        # Of a private name, for want of another: what files and the command line say.
+        given = getattr(node, "_parameter_overrides", {})
+        for name, hint in unknown_names(given, self._table).items():
+            if hint:
+                raise ParameterError(f"{name}: there is no such parameter; did you mean {hint}?")
+            node.get_logger().warning(f"{name}: this node has no such parameter; it is ignored")
         self._can_configure = can_configure
         self._on_change = on_change
         for parameter in parameters:
@@ -205,6 +217,20 @@ class ParameterServer:
             raise ParameterError(
                 f"{parameter.name} is read by configure: deactivate and clean up the node first"
             )
+
+
+def unknown_names(given: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """Those of ``given`` that are no parameters, each with the one that may be meant, or "".
+
+    One that resembles none may be for another node: a section ``/**`` of a file reaches them all.
+    """
+    known = list(known)
+    unknown = {}
+    for name in given:
+        if name not in known and name not in _OF_ROS and not name.startswith(_PREFIX_OF_ROS):
+            close = difflib.get_close_matches(name, known, n=1, cutoff=_RESEMBLES)
+            unknown[name] = close[0] if close else ""
+    return unknown
 
 
 def render_yaml(parameters: Iterable[Parameter], title: str) -> str:

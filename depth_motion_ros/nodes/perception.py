@@ -15,7 +15,7 @@ from depth_motion_ros.engines.engine import EngineError
 from depth_motion_ros.estimation.estimate import Estimate
 from depth_motion_ros.estimation.estimator import Estimator
 from depth_motion_ros.estimation.estimator import Outputs as Computed
-from depth_motion_ros.estimation.inference import Inference
+from depth_motion_ros.estimation.inference import UNWANTED, Inference
 from depth_motion_ros.estimation.odometry import OdometryState
 from depth_motion_ros.estimation.settings import EstimatorSettings, SettingsError
 from depth_motion_ros.estimation.stopwatch import NOTHING, Cost, Stopwatch
@@ -112,6 +112,7 @@ class Perception:
         self.last: Estimate | None = None
         self.camera_is_given = False
         self.failing = ""
+        self.mount_problem = ""
         self._failures = 0
         self._ended = time.process_time()
 
@@ -154,6 +155,7 @@ class Perception:
         wanted = self._outputs.wanted()
         if not wanted:
             self._tally.idle()
+            self._estimator.skip()
             self._ended = time.process_time()
             return None
         self._engine.cost = NOTHING
@@ -249,21 +251,25 @@ class Perception:
         """Place the camera on the robot; False while TF does not say where it sits."""
         extrinsic = self._extrinsic(frame_id)
         if extrinsic is None:
-            self._report(
-                "extrinsic unknown",
-                f"TF does not know {frame_id!r} on the robot yet: no odometry until it does",
+            self.mount_problem = (
+                f"no odometry: TF has no transform from base_frame to {frame_id!r}, the frame of "
+                "the images. Publish it (robot_state_publisher, static_transform_publisher), or "
+                "set use_tf_extrinsic to false, camera_xyz and camera_rpy"
             )
+            self._report("extrinsic unknown", self.mount_problem)
             return False
         if self._mounted is None or not np.array_equal(extrinsic, self._mounted):
             try:
                 self._estimator.mount(extrinsic)
             except SettingsError as error:
-                self._report("extrinsic bad", f"{error}: no odometry with this mount")
+                self.mount_problem = f"no odometry with this mount of the camera: {error}"
+                self._report("extrinsic bad", self.mount_problem)
                 return False
             if self._mounted is None:
                 # What was summed up so far, with a mount that was assumed, was told to nobody.
                 self._estimator.reset_pose()
             self._mounted = extrinsic
+        self.mount_problem = ""
         return True
 
     def _note(self, estimate: Estimate) -> None:
@@ -271,6 +277,8 @@ class Perception:
         if estimate.quality.tracking == "first" and estimate.quality.reason:
             cause = _cause_of_reset(estimate.quality.reason)
             self._tally.reset(cause)
+            if estimate.quality.reason.startswith(UNWANTED):
+                return
             self._report(f"motion state reset ({cause})", estimate.quality.reason)
 
 

@@ -14,6 +14,7 @@ from rclpy.lifecycle import LifecycleNode
 from depth_motion_ros.estimation.settings import (
     DEPTH_ERROR,
     EstimatorSettings,
+    SettingsError,
     depth_error_of,
     unit_of,
 )
@@ -31,7 +32,12 @@ from depth_motion_ros.nodes.networks import EngineBuilder, EngineOptions
 from depth_motion_ros.nodes.outputs import Outputs
 from depth_motion_ros.nodes.perception import Arrival, Extrinsic, Inferred, Perception, Report
 from depth_motion_ros.nodes.staged_worker import StagedWorker
-from depth_motion_ros.nodes.transforms import ExtrinsicFromTf, TfPublisher, base_from_optical
+from depth_motion_ros.nodes.transforms import (
+    CameraTf,
+    ExtrinsicFromTf,
+    TfPublisher,
+    base_from_optical,
+)
 from depth_motion_ros.nodes.weights_loader import WeightsLoader
 
 _STOP_PATIENCE = 10.0  # s; several frames of the slowest engine
@@ -136,6 +142,15 @@ class Pipeline:
         tf = TfPublisher(node) if config["publish_tf"] else None
         if tf is not None:
             undo.callback(tf.close)
+        camera_tf = None
+        if config["publish_camera_tf"]:
+            if config["use_tf_extrinsic"]:
+                raise SettingsError(
+                    "publish_camera_tf and use_tf_extrinsic contradict each other: TF cannot be "
+                    "told what it is asked for; set one to false"
+                )
+            camera_tf = CameraTf(node, config["base_frame"], settings.base_from_camera)
+            undo.callback(camera_tf.close)
         self._from_tf = ExtrinsicFromTf(node) if config["use_tf_extrinsic"] else None
         if self._from_tf is not None:
             undo.callback(self._from_tf.close)
@@ -146,6 +161,7 @@ class Pipeline:
             config["depth_encoding"],
             config["point_stride"],
             tf,
+            camera_tf,
         )
         undo.callback(self.outputs.close)
         compressed = config["image_transport"] == COMPRESSED
