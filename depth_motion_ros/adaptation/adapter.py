@@ -22,23 +22,24 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_motion_ros.adaptation.admission import judge_images
 from depth_motion_ros.adaptation.budget import Budget
 from depth_motion_ros.adaptation.errors import AdaptationStateError
-from depth_motion_ros.adaptation.eye import Eye
-from depth_motion_ros.adaptation.immutable import check_sizes, split
-from depth_motion_ros.adaptation.inspection import inspect
 from depth_motion_ros.adaptation.learner import Learner, StepReport
-from depth_motion_ros.adaptation.memory import Memory
-from depth_motion_ros.adaptation.pairs import PairRecord
+from depth_motion_ros.adaptation.pairing.admission import judge_images
+from depth_motion_ros.adaptation.pairing.frame_pairing import FramePairing
+from depth_motion_ros.adaptation.pairing.inspection import inspect
+from depth_motion_ros.adaptation.pairing.records import PairRecord
+from depth_motion_ros.adaptation.pairing.triangulation import FrameTriangulator
 from depth_motion_ros.adaptation.release import (
     REFUSED,
     RELEASED,
-    Gate,
     Release,
-    Verdict,
-    Versions,
+    ReleaseDecision,
+    ReleaseGate,
+    ReleaseVersions,
 )
+from depth_motion_ros.adaptation.replay.pair_pool import PairPool
+from depth_motion_ros.adaptation.replay.rehearsal_set import check_sizes, split
 from depth_motion_ros.adaptation.settings import AdaptationSettings
 from depth_motion_ros.adaptation.state import SavedState, read_state, write_state
 from depth_motion_ros.adaptation.status import (
@@ -48,11 +49,10 @@ from depth_motion_ros.adaptation.status import (
     LEARNING,
     OFF,
     WAITING,
+    AdaptationCounts,
     AdaptationStatus,
-    Counts,
-    Observation,
+    AdmissionResult,
 )
-from depth_motion_ros.adaptation.survey import Surveyor
 from depth_motion_ros.estimation.estimate import Motion
 from depth_motion_ros.models.weights import Weights, build_network
 
@@ -92,14 +92,14 @@ class Adapter:
         self._first = self._running = weights
         self._previous: Weights | None = None
         self._running_network = build_network(weights)
-        self._versions = Versions(weights.version, number)
+        self._versions = ReleaseVersions(weights.version, number)
         self._budget = budget
-        self._eye = Eye(width, height)
-        self._surveyor = Surveyor(width, height, settings)
+        self._eye = FramePairing(width, height)
+        self._surveyor = FrameTriangulator(width, height, settings)
         self._learner = Learner(weights, settings)
-        self._gate = Gate(weights, judging, settings)
-        self._memory = Memory(teaching, self._running_network, settings, random.Random(seed))
-        self._counts = Counts()
+        self._gate = ReleaseGate(weights, judging, settings)
+        self._memory = PairPool(teaching, self._running_network, settings, random.Random(seed))
+        self._counts = AdaptationCounts()
         self._losses: dict[str, float] = {}
         self._reason = ""
         # Steps owed to admitted pairs, and the count of steps at the last candidate.
@@ -123,7 +123,7 @@ class Adapter:
         stamp_s: float,
         K: NDArray[np.float64] | None = None,
         displacement: Motion | None = None,
-    ) -> Observation:
+    ) -> AdmissionResult:
         """Judge the pair that ends with this frame, and keep it where it teaches something.
 
         image: (H, W, 3) uint8 RGB, rectified, any size. stamp_s: its time; cool-downs are measured
@@ -136,9 +136,9 @@ class Adapter:
         reason = self._look(image, stamp_s, K, displacement)
         if reason:
             self._counts.refused[reason] = self._counts.refused.get(reason, 0) + 1
-            return Observation(False, reason)
+            return AdmissionResult(False, reason)
         self._counts.admitted += 1
-        return Observation(True, HELD_BACK if self._memory.newest_is_held_back else ADMITTED)
+        return AdmissionResult(True, HELD_BACK if self._memory.newest_is_held_back else ADMITTED)
 
     def learn(self) -> StepReport | None:
         """One optimiser step; None where there is nothing to learn, no budget, or a cool-down."""
@@ -176,7 +176,7 @@ class Adapter:
             self._learner.restart(self._learner.weights(share, self._running))
         return self._release(self._learner.weights(), verdict.scores)
 
-    def _judge(self) -> tuple[float, Verdict]:
+    def _judge(self) -> tuple[float, ReleaseDecision]:
         """The verdict on the learner's average, or on a part of the way there.
 
         What was learned is often good and only goes too far: between the running weights and the

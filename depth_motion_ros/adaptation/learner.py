@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from depth_motion_ros.adaptation.pairs import PairRecord, batch_of, known_depths, rows_of
+from depth_motion_ros.adaptation.pairing.records import PairRecord, batch_of, known_depths, rows_of
 from depth_motion_ros.adaptation.settings import (
     ALL,
     DECODERS,
@@ -30,7 +30,7 @@ ANCHOR, TRIANGULATED, TRUE_DEPTH = "anchor", "triangulated", "true_depth"
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class LearnerBatch:
     """What one step learns from. first_depths: (2, 1, H, W) of each immutable pair, what the first
     weights say of its frames. K of live and own pairs is None where intrinsics are learned."""
 
@@ -100,7 +100,7 @@ class Learner:
         self.averaged.load_state_dict(state)
         self.optimiser.state.clear()
 
-    def step(self, batch: Batch) -> StepReport:
+    def step(self, batch: LearnerBatch) -> StepReport:
         """Learn from a batch; where something is not finite nothing changes but the count."""
         self._freeze_known_intrinsics(batch)
         loss, live_loss, terms = self._loss(batch)
@@ -169,7 +169,7 @@ class Learner:
                     "exp_avg_sq": state.tensors["second_moment"][name].clone(),
                 }
 
-    def _loss(self, batch: Batch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def _loss(self, batch: LearnerBatch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         robots = [*batch.live, *batch.own]
         records = [*robots, *batch.immutable]
         data = batch_of(records)
@@ -215,7 +215,7 @@ class Learner:
         terms[name] = weight * aligned_log_loss(predicted, known).loss
         return terms[name]
 
-    def _freeze_known_intrinsics(self, batch: Batch) -> None:
+    def _freeze_known_intrinsics(self, batch: LearnerBatch) -> None:
         learns = any(pair.K is None for pair in (*batch.live, *batch.own))
         trained = {id(parameter) for parameter in self._parameters}
         for parameter in self._intrinsics:

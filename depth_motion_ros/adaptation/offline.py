@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from depth_motion_ros.adaptation.adapter import Adapter
 from depth_motion_ros.adaptation.release import Release
-from depth_motion_ros.adaptation.status import Observation
+from depth_motion_ros.adaptation.status import AdmissionResult
 from depth_motion_ros.estimation.estimate import Motion
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.sources.frame import Frame
@@ -27,11 +27,11 @@ class VideoClock:
 
 
 @dataclass(frozen=True, eq=False)
-class Progress:
+class AdaptationProgress:
     """What a frame led to. release: weights that it made releasable; None mostly."""
 
     frame: Frame
-    observation: Observation
+    observation: AdmissionResult
     release: Release | None
 
 
@@ -40,7 +40,7 @@ def adapt_over(
     frames: Iterable[Frame],
     clock: VideoClock | None = None,
     with_odometry: bool = False,
-) -> Iterator[Progress]:
+) -> Iterator[AdaptationProgress]:
     """Show frames to an adapter and let it learn all that its budget allows after each.
 
     clock: of the adapter's budget. with_odometry: the poses that the frames carry serve as
@@ -55,7 +55,7 @@ def adapt_over(
         observation = adapter.observe(frame.image, frame.stamp * 1e-9, K, displacement)
         while adapter.learn() is not None:
             pass
-        yield Progress(frame, observation, adapter.consider())
+        yield AdaptationProgress(frame, observation, adapter.consider())
         previous = frame
 
 

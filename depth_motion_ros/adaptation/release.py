@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from depth_motion_ros.adaptation.pairs import PairRecord
+from depth_motion_ros.adaptation.pairing.records import PairRecord
 from depth_motion_ros.adaptation.scoring import PairScore, score
 from depth_motion_ros.adaptation.settings import AdaptationSettings
 from depth_motion_ros.models.network import DepthMotionNet
@@ -19,7 +19,7 @@ RELEASED, KEPT, REFUSED = "released", "kept", "refused"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ReleaseDecision:
     """outcome: ``released``; ``kept`` (harmless, and not better by enough: go on learning); or
     ``refused`` (harmful: roll back). reason: why not released, with the numbers. scores: by name.
     """
@@ -42,7 +42,7 @@ class Release:
     scores: dict[str, float]
 
 
-class Versions:
+class ReleaseVersions:
     """Numbers releases. base: the version of the first weights, ``BASE`` or ``BASE+N``; number: of
     the newest release so far, if higher."""
 
@@ -58,7 +58,7 @@ class Versions:
         return Release(Weights(weights.tensors, {**weights.metadata, **named}), self.number, scores)
 
 
-class Gate:
+class ReleaseGate:
     """Judges candidates on pairs that never teach.
 
     first: the weights that every bound is measured from. judging: the immutable pairs that judge.
@@ -90,7 +90,7 @@ class Gate:
         candidate: DepthMotionNet,
         running: DepthMotionNet,
         held_back: Sequence[PairRecord],
-    ) -> Verdict:
+    ) -> ReleaseDecision:
         """Hold a candidate against the running and the first weights. held_back: live pairs."""
         first = self._remembered(self._by_first, self._first, held_back)
         before = self._remembered(self._by_running, running, held_back)
@@ -117,7 +117,7 @@ class Gate:
         }
         harm = _harm(scores, self._settings)
         if harm:
-            return Verdict(REFUSED, harm, scores)
+            return ReleaseDecision(REFUSED, harm, scores)
         gains = [
             (1 - scores[name] / scores[f"{name}_running"], words)
             for name, words in (("held_back", "loss"), ("depth_error_live", "depth error"))
@@ -127,13 +127,13 @@ class Gate:
             falls = " and ".join(
                 f"the {words} falls by {gain:.2%}" for gain, words in gains if math.isfinite(gain)
             )
-            return Verdict(
+            return ReleaseDecision(
                 KEPT,
                 f"on {len(held_back)} held-back pairs {falls}, less than "
                 f"{self._settings.min_gain:.2%}",
                 scores,
             )
-        return Verdict(RELEASED, "", scores)
+        return ReleaseDecision(RELEASED, "", scores)
 
     def _remembered(
         self,

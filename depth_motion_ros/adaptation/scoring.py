@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from depth_motion_ros.adaptation.learner import LOSSES
-from depth_motion_ros.adaptation.pairs import PairRecord, batch_of, rows_of
+from depth_motion_ros.adaptation.pairing.records import PairRecord, batch_of, rows_of
 from depth_motion_ros.losses.objective import Objective
 from depth_motion_ros.models.network import DepthMotionNet
 

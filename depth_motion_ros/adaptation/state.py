@@ -16,9 +16,9 @@ from torch import Tensor
 
 from depth_motion_ros.adaptation.errors import AdaptationStateError
 from depth_motion_ros.adaptation.learner import LearnerState
-from depth_motion_ros.adaptation.pairs import record_of_tensors, tensors_of_record
-from depth_motion_ros.adaptation.replay import Kept
-from depth_motion_ros.adaptation.status import Counts
+from depth_motion_ros.adaptation.pairing.records import record_of_tensors, tensors_of_record
+from depth_motion_ros.adaptation.replay.buffer import ReplayEntry
+from depth_motion_ros.adaptation.status import AdaptationCounts
 from depth_motion_ros.adaptation.storage import read_tensors, sync_folder, write_tensors
 from depth_motion_ros.models.weights import Weights, WeightsError
 
@@ -35,11 +35,11 @@ class SavedState:
     running: Weights
     previous: Weights | None
     learner: LearnerState
-    own: list[Kept]
-    held_back: list[Kept]
+    own: list[ReplayEntry]
+    held_back: list[ReplayEntry]
     admitted: int
     number: int
-    counts: Counts
+    counts: AdaptationCounts
     is_off: bool
     reason: str
 
@@ -105,9 +105,11 @@ def _state_of(
     folder: Path, parts: Mapping[str, dict[str, Tensor]], about: dict[str, Any], first: Weights
 ) -> SavedState:
     previous = about["previous"]
-    names = [field.name for field in fields(Counts)]
+    names = [field.name for field in fields(AdaptationCounts)]
     # A count that is younger than the state begins at 0.
-    counts = Counts(**{name: about["counts"][name] for name in names if name in about["counts"]})
+    counts = AdaptationCounts(
+        **{name: about["counts"][name] for name in names if name in about["counts"]}
+    )
     digest = about["first"]
     return SavedState(
         first=first,
@@ -131,13 +133,13 @@ def _state_of(
     )
 
 
-def _read_pairs(folder: Path, names: Iterable[int], digest: str) -> list[Kept]:
+def _read_pairs(folder: Path, names: Iterable[int], digest: str) -> list[ReplayEntry]:
     found = []
     for name in names:
         try:
             tensors, about = read_tensors(_pair_path(folder, name, digest))
             record = record_of_tensors(tensors, about, "pair")
-            found.append(Kept(record, tensors["feature"], int(name)))
+            found.append(ReplayEntry(record, tensors["feature"], int(name)))
         except (AdaptationStateError, KeyError):
             # One picture of many: the others teach as well without it.
             continue

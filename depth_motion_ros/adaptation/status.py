@@ -9,7 +9,7 @@ ADMITTED, HELD_BACK = "admitted", "held_back"
 
 
 @dataclass(frozen=True)
-class Observation:
+class AdmissionResult:
     """What became of a frame.
 
     admitted: the pair that ends with it will teach, or judge. reason: ``admitted``, ``held_back``
@@ -57,7 +57,7 @@ class AdaptationStatus:
 
 
 @dataclass
-class Counts:
+class AdaptationCounts:
     """The counts of ``AdaptationStatus`` while they are being counted."""
 
     frames: int = 0

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from depth_motion_ros.geometry.camera import Camera
+from depth_motion_ros.simulator.appearance.textures import TextureBank
+from depth_motion_ros.simulator.sensor import Sensor
 from depth_motion_ros.sources.frame import Frame
-from depth_motion_ros.sources.simulator.sensor import Sensor
-from depth_motion_ros.sources.simulator.source import SCENES, NamedScene, SimulatorSource
-from depth_motion_ros.sources.simulator.textures import TextureBank
+from depth_motion_ros.sources.simulated import SCENES, NamedScene, SimulatorSource
 
 Image = NDArray[np.uint8]
 RATE = 10.0

@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 from depth_motion_ros.adaptation.adapter import Adapter
-from depth_motion_ros.adaptation.immutable import recorded_pairs, simulated_pairs
 from depth_motion_ros.adaptation.offline import adapt_over
-from depth_motion_ros.adaptation.pairs import PairRecord
+from depth_motion_ros.adaptation.pairing.records import PairRecord
+from depth_motion_ros.adaptation.replay.rehearsal_set import recorded_pairs, simulated_pairs
 from depth_motion_ros.adaptation.scoring import score
 from depth_motion_ros.cli.adaptation_domains import RATE, UnseenSource
 from depth_motion_ros.cli.adaptation_options import adapter_of, refusals

@@ -68,8 +68,8 @@ def adapter_of(weights: Weights, args: argparse.Namespace) -> tuple[Adapter, Vid
     """
     from depth_motion_ros.adaptation.adapter import Adapter
     from depth_motion_ros.adaptation.budget import Budget
-    from depth_motion_ros.adaptation.immutable import cached_pairs, recorded_pairs
     from depth_motion_ros.adaptation.offline import VideoClock
+    from depth_motion_ros.adaptation.replay.rehearsal_set import cached_pairs, recorded_pairs
     from depth_motion_ros.sources.open import open_source
 
     size = weights.config.input_width, weights.config.input_height

@@ -19,16 +19,16 @@ from typing import Any
 import cv2
 import numpy as np
 
-from depth_motion_ros.cli.demo_processes import (
+from depth_motion_ros.cli.demo.processes import (
     DemoError,
-    Monitor,
-    Node,
+    NodeProcess,
+    ProcessMonitor,
     environment,
     stopped_at_exit,
     wait_until,
     write_parameters,
 )
-from depth_motion_ros.cli.demo_statistics import machine
+from depth_motion_ros.cli.demo.statistics import machine
 from depth_motion_ros.cli.image_size import image_size
 from depth_motion_ros.share import transport_environment
 
@@ -190,10 +190,10 @@ def _deliver(
     given = write_parameters(folder / "camera.yaml", values)
     hears = ["--compressed"] if case.compressed else []
     with stopped_at_exit([]) as running:
-        receiver = Monitor(f"{NODES}.delivery_receiver", hears, env, folder / "receiver.txt")
+        receiver = ProcessMonitor(f"{NODES}.delivery_receiver", hears, env, folder / "receiver.txt")
         running.append(receiver)
         wait_until(receiver.reports, running, "the receiver")
-        camera = Node(f"{NODES}.camera_node", given, env, folder / "camera.txt")
+        camera = NodeProcess(f"{NODES}.camera_node", given, env, folder / "camera.txt")
         running.append(camera)
         wait_until(lambda: not camera.running, running, "the end of the clip")
         camera.check()

@@ -20,8 +20,8 @@ import numpy as np
 from depth_motion_ros.cli.image_size import image_size
 
 if TYPE_CHECKING:
-    from depth_motion_ros.engines.bound import Machine
-    from depth_motion_ros.engines.engine import Engine
+    from depth_motion_ros.engines.bound import MachineRates
+    from depth_motion_ros.engines.interface import Engine
     from depth_motion_ros.engines.parity import Pair
     from depth_motion_ros.models.weights import Weights
 
@@ -48,8 +48,8 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from depth_motion_ros.engines.bound import work_of
-    from depth_motion_ros.engines.engine import EngineError
     from depth_motion_ros.engines.inputs import engine_config
+    from depth_motion_ros.engines.interface import EngineError
     from depth_motion_ros.engines.parity import textured_pair
 
     if args.steps < 1 or args.warmup < 0:
@@ -103,9 +103,9 @@ def run(args: argparse.Namespace) -> int:
 def _candidates(
     size: tuple[int, int], threads: int, folder: Path
 ) -> dict[str, Callable[[Weights], Engine]]:
-    from depth_motion_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
-    from depth_motion_ros.engines.openvino_engine import OpenVinoEngine
-    from depth_motion_ros.engines.tensorrt_engine import TensorRTEngine
+    from depth_motion_ros.engines.onnx.onnxruntime_engine import OnnxRuntimeEngine
+    from depth_motion_ros.engines.onnx.openvino_engine import OpenVinoEngine
+    from depth_motion_ros.engines.tensorrt.engine import TensorRTEngine
     from depth_motion_ros.engines.torch_engine import TorchEngine
 
     def on_cuda(precision: str) -> Callable[[Weights], Engine]:
@@ -212,10 +212,10 @@ def _add_bound(row: dict[str, Any], work: Any) -> None:
     )
 
 
-_machines: dict[tuple[str, bool], Machine] = {}
+_machines: dict[tuple[str, bool], MachineRates] = {}
 
 
-def _machine(device: str, half: bool) -> Machine:
+def _machine(device: str, half: bool) -> MachineRates:
     """Measured once a run."""
     import torch
 

@@ -111,7 +111,7 @@ def _seen(spec: str, args: argparse.Namespace) -> tuple[list[Frame], list[Seen],
     """Frames from where the scale is known, what the camera says of the steps between them, and
     where it sits."""
     from depth_motion_ros.cli.bench_odometry import estimator_settings, predicted
-    from depth_motion_ros.estimation.estimator import Estimator, Outputs
+    from depth_motion_ros.estimation.estimator import Estimator, RequestedOutputs
     from depth_motion_ros.evaluation.fusion import Seen
     from depth_motion_ros.evaluation.odometry import ReplayEngine
     from depth_motion_ros.sources.open import open_source
@@ -127,7 +127,7 @@ def _seen(spec: str, args: argparse.Namespace) -> tuple[list[Frame], list[Seen],
     estimator = Estimator(ReplayEngine(size, predictions), settings)
     told, first = [], None
     for index, frame in enumerate(frames):
-        estimate = estimator.process(frame, Outputs(object_flow=False))
+        estimate = estimator.process(frame, RequestedOutputs(object_flow=False))
         if first is None and estimate.scale.is_metric:
             first = index
         state = estimator.pose

@@ -19,13 +19,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_motion_ros.cli.demo_statistics import machine
+from depth_motion_ros.cli.demo.statistics import machine
 from depth_motion_ros.cli.image_size import image_size
 
 if TYPE_CHECKING:
     import onnx
 
-    from depth_motion_ros.engines.quantise import Feed
+    from depth_motion_ros.engines.onnx.quantise import Feed
 
 HELP = "int8 on the CPU: what it saves, and whether it keeps depth within 2 % on real frames"
 
@@ -67,10 +67,11 @@ def run(args: argparse.Namespace) -> int:
     """0 where a variant keeps depth within the limit."""
     import torch
 
-    from depth_motion_ros.engines import onnx_cache, onnx_graph
-    from depth_motion_ros.engines.engine import EngineError
     from depth_motion_ros.engines.inputs import engine_config
-    from depth_motion_ros.engines.quantise import VARIANTS, quantised
+    from depth_motion_ros.engines.interface import EngineError
+    from depth_motion_ros.engines.onnx import cache as onnx_cache
+    from depth_motion_ros.engines.onnx import graph as onnx_graph
+    from depth_motion_ros.engines.onnx.quantise import VARIANTS, quantised
     from depth_motion_ros.engines.torch_engine import TorchEngine
     from depth_motion_ros.models.weights import Weights
 
@@ -164,7 +165,7 @@ def _answer(oracle: Any, feed: Feed) -> list[NDArray[np.float32]]:
 
 
 def _on_onnxruntime(model: onnx.ModelProto) -> Run:
-    from depth_motion_ros.engines.onnxruntime_engine import import_onnxruntime, session_options
+    from depth_motion_ros.engines.onnx.onnxruntime_engine import import_onnxruntime, session_options
 
     runtime = import_onnxruntime()
     session = runtime.InferenceSession(
@@ -175,8 +176,8 @@ def _on_onnxruntime(model: onnx.ModelProto) -> Run:
 
 def _on_openvino(model: onnx.ModelProto) -> Run | None:
     """None where OpenVINO is not installed."""
-    from depth_motion_ros.engines.engine import EngineError
-    from depth_motion_ros.engines.openvino_engine import process_core
+    from depth_motion_ros.engines.interface import EngineError
+    from depth_motion_ros.engines.onnx.openvino_engine import process_core
 
     try:
         core = process_core()

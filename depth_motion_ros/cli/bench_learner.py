@@ -30,10 +30,10 @@ from depth_motion_ros.cli.bench_learner_report import (
     table,
 )
 from depth_motion_ros.cli.bench_node import render
-from depth_motion_ros.cli.demo_processes import (
+from depth_motion_ros.cli.demo.processes import (
     DemoError,
-    Monitor,
-    Node,
+    NodeProcess,
+    ProcessMonitor,
     add_node_arguments,
     environment,
     node_parameters,
@@ -43,8 +43,8 @@ from depth_motion_ros.cli.demo_processes import (
     wait_until_active,
     write_parameters,
 )
-from depth_motion_ros.cli.demo_recording import CAMERA_INFO, DEPTH, ODOMETRY, TOPICS
-from depth_motion_ros.cli.demo_statistics import machine
+from depth_motion_ros.cli.demo.recording import CAMERA_INFO, DEPTH, ODOMETRY, TOPICS
+from depth_motion_ros.cli.demo.statistics import machine
 from depth_motion_ros.cli.image_size import image_size
 from depth_motion_ros.cli.process_vitals import processor_seconds
 from depth_motion_ros.models.packaged import DEFAULT, weights_path
@@ -162,9 +162,9 @@ class Bench:
                 say(f"round {index + 1}, learner {case}: {row(result)}")
         return results
 
-    def _node(self, module: str, arguments: list[str], core: int) -> Node:
+    def _node(self, module: str, arguments: list[str], core: int) -> NodeProcess:
         with on_core(core):
-            return Node(
+            return NodeProcess(
                 f"{NODES}.{module}", arguments, self._environment, self._folder / f"{module}.txt"
             )
 
@@ -177,7 +177,7 @@ class Bench:
             running.append(node)
             # The listener is the bench's own: beside perception it would take from it.
             with on_core(own):
-                monitor = Monitor(
+                monitor = ProcessMonitor(
                     f"{NODES}.soak_monitor", topics, self._environment,
                     self._folder / "monitor.txt",
                 )  # fmt: skip
@@ -201,9 +201,9 @@ class Bench:
         self,
         case: str,
         seconds: float,
-        monitor: Monitor,
+        monitor: ProcessMonitor,
         learner: Killable | None,
-        others: tuple[Node, ...],
+        others: tuple[NodeProcess, ...],
     ) -> CaseResult:
         first = len(monitor.reports())
         before = processor_seconds(learner.pid) if learner is not None else None
@@ -244,7 +244,7 @@ class Bench:
 class Killable:
     """The learner's process, and the next one when that was killed."""
 
-    def __init__(self, start: Callable[[], Node]) -> None:
+    def __init__(self, start: Callable[[], NodeProcess]) -> None:
         self._start = start
         self._node = start()
         self.kills = 0
@@ -254,7 +254,7 @@ class Killable:
     def pid(self) -> int:
         return self._node.pid
 
-    def wait_for_steps(self, monitor: Monitor, others: tuple[Node, ...]) -> int:
+    def wait_for_steps(self, monitor: ProcessMonitor, others: tuple[NodeProcess, ...]) -> int:
         """Until it learns; how many steps there have been then."""
 
         def steps() -> int:
@@ -264,7 +264,9 @@ class Killable:
         wait_until(steps, (*others, self._node), "a step of the learner")
         return steps()
 
-    def kill_for(self, seconds: float, monitor: Monitor, others: tuple[Node, ...]) -> None:
+    def kill_for(
+        self, seconds: float, monitor: ProcessMonitor, others: tuple[NodeProcess, ...]
+    ) -> None:
         """Kill it at moments that nobody has chosen, and start the next one, for so long."""
         chance = random.Random(0)
         end = time.monotonic() + seconds
@@ -296,7 +298,7 @@ def core_of(case: str, perception: int, own: int) -> int:
     return perception if case == SHARED else own
 
 
-def pause(seconds: float, processes: tuple[Node, ...]) -> None:
+def pause(seconds: float, processes: tuple[NodeProcess, ...]) -> None:
     """Let the time go by. Raises DemoError where a process ends meanwhile."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

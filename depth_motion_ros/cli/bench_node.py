@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from depth_motion_ros.cli.demo_processes import (
+from depth_motion_ros.cli.demo.processes import (
     DemoError,
-    Monitor,
-    Node,
+    NodeProcess,
+    ProcessMonitor,
     add_node_arguments,
     environment,
     node_parameters,
@@ -31,11 +31,11 @@ from depth_motion_ros.cli.demo_processes import (
     wait_until_active,
     write_parameters,
 )
-from depth_motion_ros.cli.demo_recording import CAMERA_INFO, DEPTH, ODOMETRY, TOPICS
-from depth_motion_ros.cli.demo_statistics import machine
+from depth_motion_ros.cli.demo.recording import CAMERA_INFO, DEPTH, ODOMETRY, TOPICS
+from depth_motion_ros.cli.demo.statistics import machine
 from depth_motion_ros.cli.image_size import image_size
 from depth_motion_ros.sources.open import open_source
-from depth_motion_ros.sources.sequence_writer import SequenceWriter
+from depth_motion_ros.sources.sequence.writer import SequenceWriter
 
 HELP = "what a frame costs in the node beside the engine, with all outputs and with odometry alone"
 
@@ -188,7 +188,7 @@ def bench(
     camera = write_parameters(folder / "camera.yaml", camera_values)
     results = []
     with stopped_at_exit([]) as running:
-        node = Node(f"{NODES}.depth_motion_node", given, env, folder / "node.txt")
+        node = NodeProcess(f"{NODES}.depth_motion_node", given, env, folder / "node.txt")
         running.append(node)
         for case in cases:
             result = _measure(case, node, camera, env, folder, seconds)
@@ -199,7 +199,7 @@ def bench(
 
 def _measure(
     case: Case,
-    node: Node,
+    node: NodeProcess,
     given: list[str],
     env: Mapping[str, str],
     folder: Path,
@@ -208,10 +208,10 @@ def _measure(
     result = CaseResult(case)
     topics = [f"{topic}={TOPICS[topic]}" for topic in (*case.topics, CAMERA_INFO)]
     with ExitStack() as stack:
-        monitor = Monitor(f"{NODES}.soak_monitor", topics, env, folder / "monitor.txt")
+        monitor = ProcessMonitor(f"{NODES}.soak_monitor", topics, env, folder / "monitor.txt")
         stack.callback(monitor.stop)
         wait_until_active(node, monitor)
-        camera = Node(f"{NODES}.camera_node", given, env, folder / "camera.txt")
+        camera = NodeProcess(f"{NODES}.camera_node", given, env, folder / "camera.txt")
         stack.callback(camera.stop)
         everyone = (node, monitor, camera)
         wait_until(lambda: monitor.counts().get(CAMERA_INFO), everyone, "the camera")
@@ -232,7 +232,7 @@ def _measure(
     return result
 
 
-def _pass(seconds: float, processes: tuple[Node, ...]) -> None:
+def _pass(seconds: float, processes: tuple[NodeProcess, ...]) -> None:
     """Let the time go by. Raises DemoError where a process ends meanwhile."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

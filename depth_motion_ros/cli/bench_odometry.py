@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from depth_motion_ros.engines.engine import Engine, RawPrediction
+    from depth_motion_ros.engines.interface import Engine, RawPrediction
     from depth_motion_ros.estimation.settings import EstimatorSettings
     from depth_motion_ros.sources.frame import Frame
 
@@ -118,15 +118,15 @@ def predicted(
     """What the network says of every frame, or the disturbed truth; and the images' size."""
     from depth_motion_ros.cli.image_size import image_size
     from depth_motion_ros.engines.select import create_engine
+    from depth_motion_ros.evaluation.ground_truth_engine import Disturbance, GroundTruthEngine
     from depth_motion_ros.evaluation.odometry import record
-    from depth_motion_ros.evaluation.oracle import Disturbance, OracleEngine
     from depth_motion_ros.models.weights import Weights
 
     if args.weights is not None:
         engine: Engine = create_engine(Weights.from_file(args.weights))
         return record(engine, frames), engine.input_size
     disturbance = Disturbance(args.depth_error, args.turn_error, args.step_error)
-    oracle = OracleEngine(image_size(args.size), disturbance, sky=spec.startswith("sim:"))
+    oracle = GroundTruthEngine(image_size(args.size), disturbance, sky=spec.startswith("sim:"))
     return record(oracle, frames, oracle.show), oracle.input_size
 
 
@@ -135,7 +135,7 @@ def estimator_settings(spec: str, args: argparse.Namespace) -> EstimatorSettings
     from depth_motion_ros.estimation.settings import EstimatorSettings
     from depth_motion_ros.geometry import se3
     from depth_motion_ros.geometry.axes import BODY_FROM_OPTICAL
-    from depth_motion_ros.sources.simulator.source import PREFIX, SCENES
+    from depth_motion_ros.sources.simulated import PREFIX, SCENES
 
     x, y, height, pitch = 0.0, 0.0, args.camera_height, args.camera_pitch
     if spec.startswith(PREFIX):

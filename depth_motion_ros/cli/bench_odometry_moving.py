@@ -63,7 +63,7 @@ def measured(spec: str, engine: Any, args: argparse.Namespace) -> dict[str, Any]
 
     from depth_motion_ros.cli.bench_odometry import estimator_settings
     from depth_motion_ros.estimation.estimator import Estimator
-    from depth_motion_ros.estimation.objects import ObjectTracker
+    from depth_motion_ros.estimation.scene_flow.tracking import ObjectTracker
     from depth_motion_ros.geometry import se3
     from depth_motion_ros.sources.open import open_source
 

@@ -68,7 +68,7 @@ def _statistics(samples: list[float], frames: int) -> dict[str, float]:
 
 def _scenes(args: argparse.Namespace, device: Any) -> dict[str, dict[str, float]]:
     """Every named scene: finished frames with truth, one at a time, as camera_node asks."""
-    from depth_motion_ros.sources.simulator import SCENES, open_simulator
+    from depth_motion_ros.simulator import SCENES, open_simulator
 
     results = {}
     for name in SCENES:
@@ -91,7 +91,7 @@ def _batches(args: argparse.Namespace, device: Any) -> dict[str, float]:
     """Training pairs; a pair counts as two frames."""
     import torch
 
-    from depth_motion_ros.sources.simulator import PairSampler
+    from depth_motion_ros.simulator import PairSampler
 
     pairs = args.pairs or (128 if device.type == "cuda" else 8)
     sampler = PairSampler(args.width, args.height, device=device)

@@ -107,7 +107,7 @@ def _machine(device: Any) -> dict[str, Any]:
 def _loader_rate(args: argparse.Namespace, recipe: Any) -> float:
     """Pairs per second the loader delivers when nothing else waits."""
     from depth_motion_ros.cli.training_data import open_frames
-    from depth_motion_ros.training.pairs import (
+    from depth_motion_ros.training.data.pairs import (
         PairDataset,
         ResumableLoader,
         StepSampler,

@@ -67,14 +67,14 @@ def run(args: argparse.Namespace) -> int:
         from depth_motion_ros.cli.evaluate_adapting import run_adapting
 
         return run_adapting(args)
-    from depth_motion_ros.evaluation.evaluate import Options, evaluate
+    from depth_motion_ros.evaluation.evaluate import EvaluationOptions, evaluate
     from depth_motion_ros.evaluation.plots import PanelWriter, spread, write_plots
     from depth_motion_ros.evaluation.predictor import NetworkPredictor
     from depth_motion_ros.evaluation.report import table, write_json
     from depth_motion_ros.models.weights import Weights, build_network
     from depth_motion_ros.sources.open import open_source
 
-    options = Options(
+    options = EvaluationOptions(
         batch=args.batch,
         limit=args.limit,
         stride=args.stride,

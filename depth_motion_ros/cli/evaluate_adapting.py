@@ -11,7 +11,7 @@ from typing import Any
 from depth_motion_ros.adaptation.adapter import Adapter
 from depth_motion_ros.adaptation.offline import VideoClock, adapt_over
 from depth_motion_ros.cli.adaptation_options import adapter_of, refusals
-from depth_motion_ros.evaluation.evaluate import Metrics, Options, evaluate
+from depth_motion_ros.evaluation.evaluate import EvaluationOptions, Metrics, evaluate
 from depth_motion_ros.evaluation.predictor import NetworkPredictor
 from depth_motion_ros.evaluation.report import table, write_json
 from depth_motion_ros.models.packaged import weights_path
@@ -64,13 +64,15 @@ def evaluate_adapting(
 ) -> tuple[dict[str, Metrics], Adapter]:
     """Metrics by stage. before, after: the first and the last weights on the whole sequence.
     during: each frame with the weights that ran when it came, before anything learns from it."""
-    options = Options(
+    options = EvaluationOptions(
         batch=args.batch, limit=args.limit, crop=args.garg_crop, motion=False, floors=True
     )
     before = evaluate(NetworkPredictor(build_network(weights)), source, options).metrics
     adapter, clock = adapter_of(weights, args)
     shown = _AdaptingSource(source, adapter, clock)
-    one_by_one = Options(batch=1, limit=args.limit, crop=args.garg_crop, motion=False, floors=False)
+    one_by_one = EvaluationOptions(
+        batch=1, limit=args.limit, crop=args.garg_crop, motion=False, floors=False
+    )
     during = evaluate(shown, shown, one_by_one).metrics
     after = evaluate(NetworkPredictor(build_network(adapter.running)), source, options).metrics
     return dict(zip(STAGES, (before, during, after), strict=True)), adapter

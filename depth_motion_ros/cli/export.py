@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from depth_motion_ros.cli.image_size import image_size
-from depth_motion_ros.engines.engine import EngineError
-from depth_motion_ros.engines.export import TOLERANCE, export_onnx
 from depth_motion_ros.engines.inputs import engine_config
+from depth_motion_ros.engines.interface import EngineError
+from depth_motion_ros.engines.onnx.export import TOLERANCE, export_onnx
 from depth_motion_ros.engines.parity import Pair
 from depth_motion_ros.models.weights import Weights
 
@@ -73,7 +73,7 @@ def _export(weights: Weights, args: argparse.Namespace) -> None:
 
 
 def _build(weights: Weights, args: argparse.Namespace) -> None:
-    from depth_motion_ros.engines.tensorrt_engine import TensorRTEngine
+    from depth_motion_ros.engines.tensorrt.engine import TensorRTEngine
 
     config = engine_config(weights, args.size)
     size = (config.input_width, config.input_height)

@@ -12,11 +12,11 @@ from pathlib import Path
 from depth_motion_ros.sources.camera_file import read_camera_file
 from depth_motion_ros.sources.frame import FrameSource, SourceError
 from depth_motion_ros.sources.open import ACCEPTED, open_source
-from depth_motion_ros.sources.prepared import PreparedDataset
-from depth_motion_ros.training.dataset_index import SourceState, locked
-from depth_motion_ros.training.fit import FITS, Fit
-from depth_motion_ros.training.prepare import PrepareSettings, prepare
-from depth_motion_ros.training.triangulation import triangulate_sequence
+from depth_motion_ros.sources.sequence.prepared import PreparedDataset
+from depth_motion_ros.training.data.fit import FITS, FrameFit
+from depth_motion_ros.training.data.index import SourceState, locked
+from depth_motion_ros.training.data.prepare import PrepareSettings, prepare
+from depth_motion_ros.training.triangulation.depth import triangulate_sequence
 
 HELP = "make a compact training set from videos, image folders, KITTI, bags or the simulator"
 
@@ -77,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     try:
         settings = PrepareSettings(
-            fit=Fit(args.width, args.height, args.fit),
+            fit=FrameFit(args.width, args.height, args.fit),
             threshold=args.threshold,
             max_gap=args.max_gap,
             quality=args.quality,

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from depth_motion_ros.cli.demo_processes import (
+from depth_motion_ros.cli.demo.processes import (
     DemoError,
-    Monitor,
-    Node,
+    NodeProcess,
+    ProcessMonitor,
     add_node_arguments,
     environment,
     node_parameters,
@@ -30,8 +30,8 @@ from depth_motion_ros.cli.demo_processes import (
     wait_until_active,
     write_parameters,
 )
-from depth_motion_ros.cli.demo_recording import OUTPUTS, TOPICS
-from depth_motion_ros.cli.demo_statistics import machine
+from depth_motion_ros.cli.demo.recording import OUTPUTS, TOPICS
+from depth_motion_ros.cli.demo.statistics import machine
 from depth_motion_ros.cli.process_vitals import read_vitals
 from depth_motion_ros.cli.soak_report import (
     DEPTH,
@@ -46,7 +46,7 @@ from depth_motion_ros.cli.soak_report import (
 from depth_motion_ros.cli.soak_swaps import SwapFiles, Swapper, share
 from depth_motion_ros.cli.soak_table import table
 from depth_motion_ros.sources.open import open_source
-from depth_motion_ros.sources.sequence_writer import SequenceWriter
+from depth_motion_ros.sources.sequence.writer import SequenceWriter
 
 HELP = "run camera and node under shifting load; report latency, drops, memory, threads, files"
 
@@ -152,7 +152,7 @@ def soak(
     say(HEADING)
     results = []
     with stopped_at_exit([]) as running:
-        node = Node(f"{NODES}.depth_motion_node", given, env, folder / "node.txt")
+        node = NodeProcess(f"{NODES}.depth_motion_node", given, env, folder / "node.txt")
         running.append(node)
         for cycle in range(1, cycles + 1):
             for phase in phases:
@@ -189,7 +189,7 @@ def _phase(
     result: PhaseResult,
     phase: Phase,
     seconds: float,
-    node: Node,
+    node: NodeProcess,
     scene: Path,
     env: Mapping[str, str],
     log: Path,
@@ -203,11 +203,11 @@ def _phase(
     }  # fmt: skip
     given = write_parameters(log.with_suffix(".yaml"), camera_values)
     with ExitStack() as stack:
-        monitor = Monitor(f"{NODES}.soak_monitor", topics, env, log)
+        monitor = ProcessMonitor(f"{NODES}.soak_monitor", topics, env, log)
         stack.callback(monitor.stop)
         wait_until_active(node, monitor)
         result.before = monitor.diagnostics()
-        camera = Node(f"{NODES}.camera_node", given, env, log.with_name("camera.txt"))
+        camera = NodeProcess(f"{NODES}.camera_node", given, env, log.with_name("camera.txt"))
         stack.callback(camera.stop)
         everyone = [node, monitor, camera]
         wait_until(lambda: monitor.counts().get(FRAMES), everyone, "the camera")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from depth_motion_ros.cli.demo_processes import DemoError, Node
+from depth_motion_ros.cli.demo.processes import DemoError, NodeProcess
 
 VERSIONS = ("soak a", "soak b")
 
@@ -61,8 +61,8 @@ class SwapFiles:
         return made
 
 
-class Swapper(Node):
-    """nodes/soak_swapper.py: every line of JSON in its log is a swap."""
+class Swapper(NodeProcess):
+    """nodes/tools/soak_swapper.py: every line of JSON in its log is a swap."""
 
     def __init__(
         self, files: SwapFiles, swaps: int, seconds: float, env: Mapping[str, str], log: Path
@@ -72,7 +72,7 @@ class Swapper(Node):
             str(files.target), *map(str, files.versions),
             "--swaps", str(swaps), "--period", str(seconds / max(swaps, 1)),
         ]  # fmt: skip
-        super().__init__("depth_motion_ros.nodes.soak_swapper", arguments, env, log)
+        super().__init__("depth_motion_ros.nodes.tools.soak_swapper", arguments, env, log)
 
     def swaps(self) -> list[Swap]:
         """Those answered so far."""

@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
 def _depth_validator(specs: list[str], frames: int) -> Callable[[Any], dict[str, float]] | None:
     """The evaluation's depth metrics on the validation sources that know their depth."""
     from depth_motion_ros.evaluation.validator import depth_validator
-    from depth_motion_ros.sources.sequence import is_sequence
+    from depth_motion_ros.sources.sequence.reader import is_sequence
 
     known = [s for s in specs if is_sequence(Path(s)) and (Path(s) / "depth").is_dir()]
     return depth_validator(known, limit=frames) if known else None

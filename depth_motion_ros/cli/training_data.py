@@ -6,21 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from depth_motion_ros.simulator.families import FAMILIES
 from depth_motion_ros.sources.open import open_source
-from depth_motion_ros.sources.prepared import PreparedDataset, is_prepared
-from depth_motion_ros.sources.sequence import is_sequence
-from depth_motion_ros.sources.simulator.families import FAMILIES
-from depth_motion_ros.training.datamodule import TrainingData
-from depth_motion_ros.training.frames import FrameSet, MemoryFrames, SequenceFrames
+from depth_motion_ros.sources.sequence.prepared import PreparedDataset, is_prepared
+from depth_motion_ros.sources.sequence.reader import is_sequence
+from depth_motion_ros.training.data.datamodule import TrainingData
+from depth_motion_ros.training.data.frames import FrameSet, MemoryFrames, SequenceFrames
+from depth_motion_ros.training.data.simulated import RenderedPairs
 from depth_motion_ros.training.options import RecipeError
 from depth_motion_ros.training.recipe import Recipe
-from depth_motion_ros.training.simulated import RenderedPairs
 
 SIMULATED = "sim:"
 
 
 @dataclass(frozen=True)
-class Share:
+class SourceShare:
     """A source and its relative weight in the mixture; None: left to the trainer."""
 
     spec: str
@@ -32,18 +32,18 @@ class Share:
         return self.spec.startswith(SIMULATED)
 
 
-def parse_share(text: str) -> Share:
+def parse_share(text: str) -> SourceShare:
     """``SPEC`` or ``SPEC=WEIGHT``. A path may hold ``=``: only a number behind the last counts."""
     spec, separator, number = text.rpartition("=")
     if separator:
         try:
             weight = float(number)
         except ValueError:
-            return Share(text, None)
+            return SourceShare(text, None)
         if not 0 < weight < float("inf"):
             raise RecipeError(f"the weight in {text!r} must be a positive number")
-        return Share(spec, weight)
-    return Share(text, None)
+        return SourceShare(spec, weight)
+    return SourceShare(text, None)
 
 
 def open_frames(spec: str) -> list[FrameSet]:
@@ -61,7 +61,7 @@ def open_frames(spec: str) -> list[FrameSet]:
         return [MemoryFrames(source)]
 
 
-def simulated_per_step(shares: Sequence[Share], batch_size: int) -> int:
+def simulated_per_step(shares: Sequence[SourceShare], batch_size: int) -> int:
     """How many of a batch's pairs are rendered.
 
     By the weights; where none is given, recorded and simulated sources get half each. A mixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_motion_ros.engines.engine import EngineError, RawPrediction
+from depth_motion_ros.engines.interface import EngineError, RawPrediction
 
 # Median over the pixels of |depth - PyTorch's| / PyTorch's.
 DEPTH_LIMIT = {"fp32": 1e-3, "fp16": 1e-2}

@@ -15,7 +15,7 @@ from depth_motion_ros.models.network import DepthMotionNet
 
 
 @dataclass(frozen=True)
-class Work:
+class StepWork:
     """One step with motion. flops: of convolutions, a multiplication and an addition counting
     two. values: numbers read or written if each convolution reads its input and weights and
     writes its output once, and nothing else touches memory."""
@@ -25,18 +25,18 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Machine:
+class MachineRates:
     """What was measured of a device: FLOP/s of a matrix product, bytes/s of a copy."""
 
     flops_per_s: float
     bytes_per_s: float
 
-    def bound_s(self, work: Work, bytes_per_value: int) -> float:
+    def bound_s(self, work: StepWork, bytes_per_value: int) -> float:
         """No step that goes through memory between convolutions can take less."""
         return max(work.flops / self.flops_per_s, work.values * bytes_per_value / self.bytes_per_s)
 
 
-def work_of(config: NetworkConfig) -> Work:
+def work_of(config: NetworkConfig) -> StepWork:
     """Counted while the networks run on tensors without memory."""
     flops = values = 0
 
@@ -58,10 +58,10 @@ def work_of(config: NetworkConfig) -> Work:
         image = torch.zeros(config.input_height, config.input_width, 3, dtype=torch.uint8)
         with torch.no_grad():
             step(image, image[:, :, 0].float(), image)
-    return Work(flops, values)
+    return StepWork(flops, values)
 
 
-def measure_machine(device: torch.device, dtype: torch.dtype) -> Machine:
+def measure_machine(device: torch.device, dtype: torch.dtype) -> MachineRates:
     """The best of some runs, with as many threads as PyTorch has."""
     on_gpu = device.type == "cuda"
     side, length = (8192, 1 << 28) if on_gpu else (1024, 1 << 25)
@@ -71,7 +71,7 @@ def measure_machine(device: torch.device, dtype: torch.dtype) -> Machine:
     source = torch.ones(length, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     copy = _best_s(lambda: target.copy_(source), on_gpu)
-    return Machine(2 * side**3 / multiply, 2 * length / copy)
+    return MachineRates(2 * side**3 / multiply, 2 * length / copy)
 
 
 def _best_s(action: Callable[[], object], on_gpu: bool, runs: int = 7) -> float:

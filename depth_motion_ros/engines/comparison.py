@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.engines.acceptance import check_acceptable
-from depth_motion_ros.engines.engine import Engine, RawPrediction
+from depth_motion_ros.engines.interface import Engine, RawPrediction
 from depth_motion_ros.engines.parity import Pair, textured_pair
 from depth_motion_ros.models.weights import Weights
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from depth_motion_ros.engines.engine import EngineError
+from depth_motion_ros.engines.interface import EngineError
 
 _LIBRARY = "libcuda.so.1"
 _VERSION_FILES = (Path("/sys/module/nvidia/version"), Path("/etc/nv_tegra_release"))

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from depth_motion_ros.engines.engine import EngineError
+from depth_motion_ros.engines.interface import EngineError
 from depth_motion_ros.engines.step import Step
 
 # Weights of the convolutions that stay in float32.

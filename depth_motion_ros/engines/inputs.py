@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_motion_ros.engines.engine import EngineError
+from depth_motion_ros.engines.interface import EngineError
 from depth_motion_ros.models.config import ConfigError, NetworkConfig
 from depth_motion_ros.models.weights import Weights, WeightsArchitectureError
 

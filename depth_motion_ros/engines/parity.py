@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_motion_ros.engines.engine import RawPrediction
+from depth_motion_ros.engines.interface import RawPrediction
 
 # Two (H, W, 3) uint8 RGB images, the older first.
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]

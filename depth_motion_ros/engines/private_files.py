@@ -12,7 +12,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from depth_motion_ros.engines.engine import EngineError
+from depth_motion_ros.engines.interface import EngineError
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
 

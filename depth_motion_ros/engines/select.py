@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import torch
 
-from depth_motion_ros.engines.engine import Engine, EngineError
-from depth_motion_ros.engines.graph_engine import GraphEngine
-from depth_motion_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
-from depth_motion_ros.engines.openvino_engine import OpenVinoEngine
-from depth_motion_ros.engines.tensorrt_engine import TensorRTEngine
+from depth_motion_ros.engines.interface import Engine, EngineError
+from depth_motion_ros.engines.onnx.graph_engine import GraphEngine
+from depth_motion_ros.engines.onnx.onnxruntime_engine import OnnxRuntimeEngine
+from depth_motion_ros.engines.onnx.openvino_engine import OpenVinoEngine
+from depth_motion_ros.engines.tensorrt.engine import TensorRTEngine
 from depth_motion_ros.engines.torch_engine import TorchEngine
 from depth_motion_ros.models.weights import Weights
 

@@ -14,15 +14,15 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from depth_motion_ros.engines.comparison import Comparison
-from depth_motion_ros.engines.engine import (
+from depth_motion_ros.engines.half_precision import halve
+from depth_motion_ros.engines.inputs import check_architecture, check_step, engine_config
+from depth_motion_ros.engines.interface import (
     Engine,
     EngineDescription,
     EngineError,
     RawMotion,
     RawPrediction,
 )
-from depth_motion_ros.engines.half_precision import halve
-from depth_motion_ros.engines.inputs import check_architecture, check_step, engine_config
 from depth_motion_ros.engines.parity import Pair
 from depth_motion_ros.engines.recorded_work import RecordedWork
 from depth_motion_ros.engines.step import INPUTS, Step, StepOutput, step_tensors

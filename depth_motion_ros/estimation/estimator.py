@@ -13,29 +13,29 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_motion_ros.engines.engine import Engine, EngineError, RawMotion
-from depth_motion_ros.estimation.agreement import Agreement
+from depth_motion_ros.engines.interface import Engine, EngineError, RawMotion
+from depth_motion_ros.estimation.alignment.constant_velocity import ConstantVelocity
+from depth_motion_ros.estimation.alignment.inlier_ratio import InlierRatio
 from depth_motion_ros.estimation.estimate import Estimate, Motion, Quality, Scale
-from depth_motion_ros.estimation.flow_motion import FlowMotion
-from depth_motion_ros.estimation.inertia import Inertia
-from depth_motion_ros.estimation.inference import Inference, Inferrer, Seen
+from depth_motion_ros.estimation.inference import Inference, Inferrer, StampedView
 from depth_motion_ros.estimation.intrinsics import LearnedIntrinsics
-from depth_motion_ros.estimation.object_flow import ObjectFlow, object_flow
 from depth_motion_ros.estimation.odometry import Odometry, OdometryState
 from depth_motion_ros.estimation.pair import PairMotion, pair_motion
 from depth_motion_ros.estimation.quality import metric_covariance
-from depth_motion_ros.estimation.scale import Observation, ScaleSource
-from depth_motion_ros.estimation.scale_choice import choose_scale_source
-from depth_motion_ros.estimation.scale_odometry import OdometryScale
+from depth_motion_ros.estimation.scale.choice import choose_scale_source
+from depth_motion_ros.estimation.scale.drift_filter import ScaleDriftFilter
+from depth_motion_ros.estimation.scale.odometry import OdometryScale
+from depth_motion_ros.estimation.scale.source import ScaleObservation, ScaleSource
+from depth_motion_ros.estimation.scene_flow.detection import FlowMotionDetector
+from depth_motion_ros.estimation.scene_flow.object_flow import ObjectFlow, object_flow
 from depth_motion_ros.estimation.settings import FLOW, HOLD, SILENT, EstimatorSettings
-from depth_motion_ros.estimation.steady_unit import SteadyUnit
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.sources.frame import Frame
 
 
 @dataclass(frozen=True)
-class Outputs:
+class RequestedOutputs:
     """What to compute beyond depth, motion and quality, which every frame has.
 
     object_flow: ``Estimate.object_flow`` and ``Quality.moving_fraction``.
@@ -44,7 +44,7 @@ class Outputs:
     object_flow: bool = True
 
 
-ALL_OUTPUTS = Outputs()
+ALL_OUTPUTS = RequestedOutputs()
 
 
 class Estimator:
@@ -78,10 +78,10 @@ class Estimator:
         self._scale_source = self._choose_scale_source()
         self._odometry = Odometry(self.settings.base_from_camera)
         self._learned = LearnedIntrinsics(self.settings.intrinsics_window)
-        self._unit = SteadyUnit(self.settings.depth_error)
-        self._flow_motion = FlowMotion()
-        self._agreement = Agreement()
-        self._inertia = Inertia()
+        self._unit = ScaleDriftFilter(self.settings.depth_error)
+        self._flow_motion = FlowMotionDetector()
+        self._agreement = InlierRatio()
+        self._inertia = ConstantVelocity()
         self._last_stamp: int | None = None
         self._last_motion: tuple[int, Motion] | None = None
 
@@ -148,7 +148,7 @@ class Estimator:
         self._inferrer.use_engine(engine, depth_error)
 
     def process(
-        self, frame: Frame, outputs: Outputs = ALL_OUTPUTS, *, frame_id: str = ""
+        self, frame: Frame, outputs: RequestedOutputs = ALL_OUTPUTS, *, frame_id: str = ""
     ) -> Estimate:
         """The estimate for one frame, at the engine's image size.
 
@@ -160,7 +160,7 @@ class Estimator:
         return self.complete(self.infer(frame, outputs, frame_id=frame_id))
 
     def infer(
-        self, frame: Frame, outputs: Outputs = ALL_OUTPUTS, *, frame_id: str = ""
+        self, frame: Frame, outputs: RequestedOutputs = ALL_OUTPUTS, *, frame_id: str = ""
     ) -> Inference:
         """The first half of ``process``: the networks.
 
@@ -174,7 +174,7 @@ class Estimator:
         now, previous, raw = inference.now, inference.previous, inference.raw
         if inference.forgets_camera:
             self._learned.clear()
-            self._agreement = Agreement()
+            self._agreement = InlierRatio()
         if inference.K is not None:
             self._learn(inference.K, inference)
         if inference.depth_error is not None:
@@ -251,7 +251,7 @@ class Estimator:
         self,
         estimate: Estimate,
         inference: Inference,
-        previous: Seen,
+        previous: StampedView,
         raw: RawMotion,
         pair: PairMotion,
     ) -> Estimate:
@@ -287,7 +287,7 @@ class Estimator:
         self,
         estimate: Estimate,
         inference: Inference,
-        previous: Seen,
+        previous: StampedView,
         raw: RawMotion,
         pair: PairMotion,
     ) -> ObjectFlow:
@@ -344,11 +344,11 @@ def _observation(
     stamp: int,
     depth: NDArray[np.float32],
     camera: Camera,
-    previous: Seen | None,
+    previous: StampedView | None,
     pair: PairMotion | None,
-    unit: SteadyUnit,
-) -> Observation:
-    seen = Observation(
+    unit: ScaleDriftFilter,
+) -> ScaleObservation:
+    seen = ScaleObservation(
         stamp, depth, camera, unit_change=unit.change, unit_variance=unit.doubt_since
     )
     if previous is None or pair is None or pair.quality.tracking == "lost":

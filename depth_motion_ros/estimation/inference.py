@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_motion_ros.engines.engine import Engine, RawPrediction
-from depth_motion_ros.estimation.dense_flow import Followed, follow
+from depth_motion_ros.engines.interface import Engine, RawPrediction
 from depth_motion_ros.estimation.detail import detail_of, reduced
-from depth_motion_ros.estimation.pair import View
+from depth_motion_ros.estimation.pair import FrameView
+from depth_motion_ros.estimation.scene_flow.optical_flow import FlowResult, follow
 from depth_motion_ros.estimation.settings import FLOW, EstimatorSettings
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.sources.frame import Frame
@@ -19,11 +19,11 @@ from depth_motion_ros.sources.rectify import Rectifier
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class StampedView:
     """A frame as the engine took it. stamp: ns."""
 
     stamp: int
-    view: View
+    view: FrameView
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,9 +38,9 @@ class Inference:
     asked for. flow: the optical flow from this frame to the one before, to tell of them.
     """
 
-    now: Seen
+    now: StampedView
     raw: RawPrediction
-    previous: Seen | None
+    previous: StampedView | None
     camera: Camera | None
     K: NDArray[np.float32] | None
     squeeze: float
@@ -49,9 +49,9 @@ class Inference:
     new_weights: bool
     depth_error: float | None
     with_flow: bool
-    flow: Future[Followed] | None
+    flow: Future[FlowResult] | None
 
-    def flow_to(self, previous: Seen) -> Followed:
+    def flow_to(self, previous: StampedView) -> FlowResult:
         """The optical flow to the frame before; waits for it."""
         if self.flow is not None:
             return self.flow.result()
@@ -70,7 +70,7 @@ class Inferrer:
         self._size = engine.input_size
         self._rectifier = Rectifier()
         self._flow_thread = ThreadPoolExecutor(1, thread_name_prefix="optical_flow")
-        self._previous: Seen | None = None
+        self._previous: StampedView | None = None
         self._input: tuple[tuple[int, ...], str] | None = None
         self._reset_reason = ""
         self._skipped = False
@@ -115,7 +115,7 @@ class Inferrer:
                 # Beside the engine: flow needs neither depth nor motion.
                 flow = self._flow_thread.submit(follow, detail, previous.view.detail)
             raw = self.engine.step(previous.view.image, previous.view.depth, image)
-        now = Seen(frame.stamp, View(image, raw.depth, detail))
+        now = StampedView(frame.stamp, FrameView(image, raw.depth, detail))
         inference = Inference(
             now, raw, previous, camera, K, self._squeeze(frame.image), self._reset_reason,
             self._forgets_camera, self._new_weights, self._depth_error, with_flow, flow,

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from depth_motion_ros.engines.engine import RawMotion
-from depth_motion_ros.estimation.alignment import align
-from depth_motion_ros.estimation.alignment_depth import correction
-from depth_motion_ros.estimation.alignment_search import Alignment
+from depth_motion_ros.engines.interface import RawMotion
+from depth_motion_ros.estimation.alignment.depth_correction import correction
+from depth_motion_ros.estimation.alignment.refinement import align
+from depth_motion_ros.estimation.alignment.search import Alignment
+from depth_motion_ros.estimation.alignment.triangulated_points import TriangulatedPoints
 from depth_motion_ros.estimation.estimate import Quality
 from depth_motion_ros.estimation.quality import (
     WarpErrors,
@@ -23,13 +24,12 @@ from depth_motion_ros.estimation.quality import (
 )
 from depth_motion_ros.estimation.settings import EstimatorSettings
 from depth_motion_ros.estimation.stopwatch import NOTHING, Cost, Stopwatch
-from depth_motion_ros.estimation.structure import Structure
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.camera import Camera
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class FrameView:
     """What is there of a frame: image (H, W, 3) uint8 RGB, depth (H, W) in network units.
 
     detail: (h, w, 3) uint8, the same view with more pixels, where the frame has more than the
@@ -57,7 +57,7 @@ class PairMotion:
     quality: Quality
     depth_factor: NDArray[np.float32] | None = None
     refinement: Cost = NOTHING
-    structure: Structure | None = None
+    structure: TriangulatedPoints | None = None
     agreement: float | None = None
 
     def in_unit(self, factor: float, more_along: float) -> PairMotion:
@@ -101,8 +101,8 @@ class PairMotion:
 
 
 def pair_motion(
-    view: View,
-    previous: View,
+    view: FrameView,
+    previous: FrameView,
     raw: RawMotion,
     camera: Camera,
     settings: EstimatorSettings,
@@ -166,8 +166,8 @@ def pair_motion(
 
 
 def _aligned(
-    view: View,
-    previous: View,
+    view: FrameView,
+    previous: FrameView,
     raw: RawMotion,
     starts: list[NDArray[np.float64]],
     camera: Camera,
@@ -209,7 +209,7 @@ def _judge_alignment(alignment: Alignment, settings: EstimatorSettings) -> tuple
 
 
 def _heuristic(
-    view: View,
+    view: FrameView,
     errors: WarpErrors,
     tracking: str,
     camera: Camera,

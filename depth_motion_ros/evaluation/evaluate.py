@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_motion_ros.evaluation.baselines import BaselineScore
 from depth_motion_ros.evaluation.depth import DepthScore, ImageScore
 from depth_motion_ros.evaluation.errors import EvaluationError
-from depth_motion_ros.evaluation.floors import FloorScore
 from depth_motion_ros.evaluation.intrinsics import FocalScore
 from depth_motion_ros.evaluation.motion import DEFAULT_THRESHOLD, MotionScore
-from depth_motion_ros.evaluation.predictor import PairMotion, Predictor
+from depth_motion_ros.evaluation.predictor import PredictedPairMotion, Predictor
 from depth_motion_ros.evaluation.trajectory import (
     TrajectoryResult,
     chain,
@@ -33,7 +33,7 @@ Observer = Callable[[int, Frame, NDArray[np.float32], ImageScore], None]
 
 
 @dataclass(frozen=True)
-class Options:
+class EvaluationOptions:
     """batch: frames per step. limit: frames per sequence, None = all. stride: pairs are frames
     t and t + stride (motion truth is known for 1 only). crop: Garg crop for depth.
     motion_threshold: metres per frame, see MotionScore. motion: False scores depth alone.
@@ -69,9 +69,9 @@ class SequenceResult:
 class _Scores:
     """Everything that is collected while the frames go by."""
 
-    options: Options
+    options: EvaluationOptions
     depth: DepthScore = field(init=False)
-    floor: FloorScore = field(init=False)
+    floor: BaselineScore = field(init=False)
     motion: MotionScore = field(init=False)
     focal: FocalScore = field(default_factory=FocalScore)
     transforms: list[NDArray[np.float64]] = field(default_factory=list)
@@ -81,7 +81,7 @@ class _Scores:
 
     def __post_init__(self) -> None:
         self.depth = DepthScore(self.options.crop)
-        self.floor = FloorScore(self.options.crop)
+        self.floor = BaselineScore(self.options.crop)
         self.motion = MotionScore(self.options.motion_threshold)
 
     def add_depth(self, frame: Frame, depth: NDArray[np.float32]) -> ImageScore | None:
@@ -99,7 +99,7 @@ class _Scores:
             require_evo()
         self.poses.append(pose)
 
-    def add_pair(self, frame: Frame, motion: PairMotion, score: ImageScore | None) -> None:
+    def add_pair(self, frame: Frame, motion: PredictedPairMotion, score: ImageScore | None) -> None:
         """frame: the first of the pair; score: of its depth."""
         self.transforms.append(motion.transform)
         self.focal.add(motion.K, frame.camera)
@@ -118,7 +118,7 @@ class _Scores:
 def evaluate(
     predictor: Predictor,
     source: FrameSource,
-    options: Options | None = None,
+    options: EvaluationOptions | None = None,
     observer: Observer | None = None,
 ) -> SequenceResult:
     """Score a predictor on one sequence; the source is gone through twice where it has depth.
@@ -129,7 +129,7 @@ def evaluate(
 
     Raises EvaluationError where the source has no frames, or knows nothing that could be scored.
     """
-    options = options or Options()
+    options = options or EvaluationOptions()
     scores = _Scores(options)
     for chunk in _chunks(source, options):
         _score_chunk(predictor, chunk, scores, observer)
@@ -155,7 +155,7 @@ def evaluate(
     return SequenceResult(source.name, metrics, scores.curves, trajectory)
 
 
-def _wanted(options: Options) -> str:
+def _wanted(options: EvaluationOptions) -> str:
     return "depth, poses, motion or camera" if options.motion else "depth"
 
 
@@ -170,7 +170,7 @@ class _Chunk:
     pairs: list[tuple[int, int]]
 
 
-def _chunks(source: FrameSource, options: Options) -> Iterator[_Chunk]:
+def _chunks(source: FrameSource, options: EvaluationOptions) -> Iterator[_Chunk]:
     frames = islice(enumerate(source), options.limit)
     previous: Frame | None = None
     while fresh := list(islice(frames, options.batch)):

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from scipy.stats import chi2
 
-from depth_motion_ros.engines.engine import Engine, EngineDescription, EngineError, RawPrediction
+from depth_motion_ros.engines.interface import Engine, EngineDescription, EngineError, RawPrediction
 from depth_motion_ros.estimation.estimate import Estimate
-from depth_motion_ros.estimation.estimator import Estimator, Outputs
+from depth_motion_ros.estimation.estimator import Estimator, RequestedOutputs
 from depth_motion_ros.estimation.settings import EstimatorSettings
 from depth_motion_ros.evaluation.errors import EvaluationError
 from depth_motion_ros.evaluation.trajectory import (
@@ -75,7 +75,7 @@ def record(
             raise EvaluationError("odometry is measured with known intrinsics; this has none")
         if show is not None:
             show(frame)
-        estimator.process(frame, Outputs(object_flow=False))
+        estimator.process(frame, RequestedOutputs(object_flow=False))
     return recorder.said
 
 
@@ -97,7 +97,7 @@ class _Recorder(ReplayEngine):
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class OdometryRun:
     """estimates: one for every frame. milliseconds: processor time of each, without the engine."""
 
     estimates: list[Estimate]
@@ -110,7 +110,7 @@ def run_estimator(
     size: tuple[int, int],
     settings: EstimatorSettings,
     feed_odometry: bool = False,
-) -> Run:
+) -> OdometryRun:
     """feed_odometry: the true poses come as the robot's odometry."""
     estimator = Estimator(ReplayEngine(size, predictions), settings)
     camera_from_base = se3.inverse(settings.base_from_camera)
@@ -119,12 +119,12 @@ def run_estimator(
         if feed_odometry:
             estimator.add_odometry(frame.stamp, pose_of(frame) @ camera_from_base)
         begin = time.thread_time()
-        estimates.append(estimator.process(frame, Outputs(object_flow=False)))
+        estimates.append(estimator.process(frame, RequestedOutputs(object_flow=False)))
         costs.append(1e3 * (time.thread_time() - begin))
-    return Run(estimates, costs)
+    return OdometryRun(estimates, costs)
 
 
-def score(frames: Sequence[Frame], run: Run) -> Metrics:
+def score(frames: Sequence[Frame], run: OdometryRun) -> Metrics:
     """All metrics of a run, from the first frame on whose scale is that of the end: before a
     source knows, lengths are in another unit.
 

@@ -21,7 +21,7 @@ Pair = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
-class PairMotion:
+class PredictedPairMotion:
     """Motion from image 1 to image 2, in the unit of the predicted depth.
 
     transform: (4, 4) float64, static points of frame 1 to the camera axes of frame 2.
@@ -40,7 +40,7 @@ class Prediction:
     """depths: (H, W) float32 of every image, at its size; motions: one for every pair."""
 
     depths: list[NDArray[np.float32]]
-    motions: list[PairMotion]
+    motions: list[PredictedPairMotion]
 
 
 class Predictor(Protocol):
@@ -97,7 +97,7 @@ class NetworkPredictor:
         return Prediction(
             depths,
             [
-                PairMotion(
+                PredictedPairMotion(
                     se3.transform(rotation[i], translation[i]),
                     _resized(residual[i], shapes[first[i]]),
                     Camera(K[i], *size).resized(*shapes[first[i]][::-1]).K,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from depth_motion_ros.evaluation.errors import EvaluationError
-from depth_motion_ros.evaluation.evaluate import Options, evaluate
+from depth_motion_ros.evaluation.evaluate import EvaluationOptions, evaluate
 from depth_motion_ros.evaluation.predictor import NetworkPredictor
 from depth_motion_ros.models.network import DepthMotionNet
 from depth_motion_ros.sources.open import open_source
@@ -31,7 +31,7 @@ def depth_validator(
     specs = [str(spec) for spec in specs]
     if not specs:
         raise EvaluationError("depth validation needs at least one sequence with true depth")
-    options = Options(batch=batch, limit=limit, crop=crop, motion=False, floors=False)
+    options = EvaluationOptions(batch=batch, limit=limit, crop=crop, motion=False, floors=False)
 
     def validate(network: DepthMotionNet) -> dict[str, float]:
         predictor = NetworkPredictor(network)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from depth_motion_ros.geometry.camera import Camera
-from depth_motion_ros.sources.bag import BAG_SUFFIXES, BagSource, is_bag_folder
+from depth_motion_ros.sources.bag.reader import BAG_SUFFIXES, BagSource, is_bag_folder
 from depth_motion_ros.sources.files import IMAGE_SUFFIXES, list_images
 from depth_motion_ros.sources.folder import FolderSource
 from depth_motion_ros.sources.frame import FrameSource, SourceError
@@ -16,8 +16,8 @@ from depth_motion_ros.sources.kitti import (
     open_drive,
     open_odometry_sequence,
 )
-from depth_motion_ros.sources.prepared import PreparedDataset, is_prepared
-from depth_motion_ros.sources.sequence import SequenceSource, is_sequence
+from depth_motion_ros.sources.sequence.prepared import PreparedDataset, is_prepared
+from depth_motion_ros.sources.sequence.reader import SequenceSource, is_sequence
 from depth_motion_ros.sources.video import VIDEO_SUFFIXES, VideoSource
 
 ACCEPTED = (
@@ -48,7 +48,7 @@ def open_source(
     """
     text = str(spec)
     if text.startswith("sim:"):
-        from depth_motion_ros.sources.simulator.source import open_simulator
+        from depth_motion_ros.sources.simulated import open_simulator
 
         if rate is not None:
             simulator_options["rate"] = rate

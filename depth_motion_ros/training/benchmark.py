@@ -13,8 +13,8 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 
 from depth_motion_ros.losses.objective import Objective
+from depth_motion_ros.training.data.pairs import Pairs
 from depth_motion_ros.training.module import DepthMotionModule
-from depth_motion_ros.training.pairs import Pairs
 from depth_motion_ros.training.predictions import images_of, predict
 from depth_motion_ros.training.recipe import Recipe
 from depth_motion_ros.training.run import initial_network

@@ -16,30 +16,30 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from depth_motion_ros.losses.objective import LossBreakdown, Objective
 from depth_motion_ros.models.network import DepthMotionNet, PairPrediction
-from depth_motion_ros.training.augment import apply_shade
-from depth_motion_ros.training.exact import PairTruth
-from depth_motion_ros.training.frames import FrameSet
+from depth_motion_ros.training.data.augment import apply_shade
+from depth_motion_ros.training.data.frames import FrameSet
+from depth_motion_ros.training.data.pairs import Pairs, ValidationPair, slots_of
+from depth_motion_ros.training.data.resident import Plans, ResidentFrames
 from depth_motion_ros.training.graphed import GraphedNet
 from depth_motion_ros.training.guards import Guard, TrainingStoppedError
+from depth_motion_ros.training.health import VITALS, vital_signs
 from depth_motion_ros.training.muon import Muon, convolutions
-from depth_motion_ros.training.pairs import Pairs, ValidationPair, slots_of
 from depth_motion_ros.training.panels import panel
 from depth_motion_ros.training.predictions import images_of, map_tensors, predict, rows_of
 from depth_motion_ros.training.recipe import Recipe, check_same_recipe, parse_recipe
-from depth_motion_ros.training.resident import Plans, ResidentFrames
-from depth_motion_ros.training.triangulated import (
+from depth_motion_ros.training.rendered_supervision import PairTruth
+from depth_motion_ros.training.triangulation.supervision import (
     KnownMotionObjective,
     StartingUnit,
     judge,
     judge_depth,
 )
-from depth_motion_ros.training.vitals import VITALS, vital_signs
 
 DepthValidator = Callable[[DepthMotionNet], Mapping[str, float]]
 """A network to its depth metrics, ``SEQUENCE/METRIC`` or, for the mean, ``METRIC``."""
 
 
-class Simulated(NamedTuple):
+class SimulatedData(NamedTuple):
     """Rendered pairs, the exact truth to judge them by, if any, and whether their images do too."""
 
     pairs: Pairs
@@ -47,7 +47,7 @@ class Simulated(NamedTuple):
     by_images: bool = True
 
 
-Simulator = Callable[[int, range, torch.device], Simulated]
+Simulator = Callable[[int, range, torch.device], SimulatedData]
 """(step, slots, device) to the pairs with these places among those rendered for a step.
 
 Depends on nothing else, so that a resumed run sees the same.
@@ -219,7 +219,7 @@ class DepthMotionModule(LightningModule):
             loss = truth.judge(pair, self.recipe.exact)
         return self._judged({"exact": (loss, len(image_1))})
 
-    def _only_depth(self, recorded: Pairs | None, simulated: Simulated | None) -> bool:
+    def _only_depth(self, recorded: Pairs | None, simulated: SimulatedData | None) -> bool:
         """Whether nothing in a step asks for motion."""
         recipe = self.recipe
         if simulated is not None and (simulated.by_images or not recipe.exact.only_depth):
@@ -358,7 +358,7 @@ class DepthMotionModule(LightningModule):
         values = self.trainer.strategy.reduce(values, reduce_op="mean")
         self.logger.log_metrics(dict(zip(self._scalars, values.tolist(), strict=True)), step)
 
-    def _render(self, step: int) -> Simulated | None:
+    def _render(self, step: int) -> SimulatedData | None:
         if self._simulator is None:
             return None
         slots = slots_of(self.global_rank, self.trainer.world_size, self._simulated_per_step)

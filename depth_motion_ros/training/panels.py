@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from depth_motion_ros.models.network import PairPrediction
-from depth_motion_ros.training.vitals import warp_pair
+from depth_motion_ros.training.health import warp_pair
 
 ROWS = ("image", "warped", "depth", "residual", "mask")
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from depth_motion_ros.models.network import PairPrediction
-from depth_motion_ros.training.augment import apply_jitter
-from depth_motion_ros.training.pairs import Pairs
+from depth_motion_ros.training.data.augment import apply_jitter
+from depth_motion_ros.training.data.pairs import Pairs
 
 Part = TypeVar("Part")
 

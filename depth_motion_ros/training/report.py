@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from depth_motion_ros.training.datamodule import PairData
+from depth_motion_ros.training.data.datamodule import PairData
+from depth_motion_ros.training.data.pairs import Pairs, collate
 from depth_motion_ros.training.module import DepthMotionModule
-from depth_motion_ros.training.pairs import Pairs, collate
 from depth_motion_ros.training.panels import ROWS, panel
 from depth_motion_ros.training.predictions import images_of, predict
 

@@ -10,9 +10,9 @@ from torch import Tensor
 from depth_motion_ros.models.lengths import scale_lengths
 from depth_motion_ros.models.network import DepthMotionNet
 from depth_motion_ros.models.weights import Weights, build_network
-from depth_motion_ros.training.datamodule import TrainingData
+from depth_motion_ros.training.data.datamodule import TrainingData
+from depth_motion_ros.training.data.pairs import slots_of
 from depth_motion_ros.training.options import RecipeError
-from depth_motion_ros.training.pairs import slots_of
 from depth_motion_ros.training.recipe import Recipe
 
 # Frames on which two networks' units of length are compared.

@@ -1,0 +1,1 @@
+"""Which pairs of frames the learner may train on."""

@@ -1,0 +1,1 @@
+"""Pairs kept for training: the replay buffer and the rehearsal set."""

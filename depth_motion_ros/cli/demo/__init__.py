@@ -1,0 +1,1 @@
+"""``depth_motion demo`` and its parts."""

@@ -1,0 +1,1 @@
+"""``depth_motion doctor`` and its checks."""

@@ -1,0 +1,1 @@
+"""The ONNX graph of both networks, and the CPU runtimes that execute it."""

@@ -1,0 +1,1 @@
+"""TensorRT (experimental): build, cache and run engines on an NVIDIA GPU."""

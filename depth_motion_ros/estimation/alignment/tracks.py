@@ -1,0 +1,145 @@
+"""Corners of a frame, followed into the frame before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_motion_ros.estimation.alignment.template import Floats
+from depth_motion_ros.estimation.point_cloud import rays
+from depth_motion_ros.geometry.camera import Camera
+
+# Pixels of a cell, of which the best corner counts: some hundreds, spread over the image.
+_CELL = 9
+# Pixels: neighbourhood by which a corner is judged, and window that is followed.
+_BLOCK, _WINDOW = 5, 11
+_SURROUNDINGS = 21
+# Least eigenvalue of the gradients' covariance, of cv2.cornerMinEigenVal. Less is noise.
+_MIN_CORNER = 1e-5
+_CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 6, 0.02)
+# Pixels by which a corner may miss itself, followed there and back.
+_MAX_RETURN = 0.3
+# Pixels of the border, in which no whole window fits.
+_BORDER = 5
+_NOWHERE = -1e3
+
+
+@dataclass(frozen=True, eq=False)
+class Tracks:
+    """N corners that were found again.
+
+    pixel, target: (2, N) x and y in this frame and in the previous one. index: (N,) flat, of the
+    pixel. rays: (3, N) directions at z = 1. inverse_depth: (N,) >= 0, what the depth map says.
+    weight: (N,) in [0, 1], how surely the corner is static. tried: corners looked for.
+    """
+
+    pixel: Floats
+    target: Floats
+    index: NDArray[np.intp]
+    rays: Floats
+    inverse_depth: Floats
+    weight: Floats
+    tried: int
+
+
+def follow(
+    grey: NDArray[np.uint8],
+    previous: NDArray[np.uint8],
+    inverse_depth: Floats,
+    weight: Floats,
+    motion: NDArray[np.float64],
+    camera: Camera,
+) -> Tracks:
+    """Pyramidal Lucas and Kanade, there and back, from where depth and motion have each pixel.
+
+    The previous image is first warped by depth and motion: what is nearer there is larger, and so
+    windows are compared that look alike, few pixels apart. Wrong depth costs nothing, for it is
+    known where the warp took each pixel from.
+
+    grey, previous: (H, W) of the camera's size. inverse_depth, weight: (H, W). motion: (4, 4),
+    points of this camera to the previous one's axes.
+    """
+    pixel = _corners(grey)
+    tried = len(pixel)
+    if not tried:
+        return _none()
+    source = _warp(inverse_depth, motion, camera)
+    warped = cv2.remap(previous, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    here, before = _detail(grey), _detail(warped)
+    there, found = _step(here, before, pixel)
+    back, returned = _step(before, here, there)
+    target = cv2.remap(source, there[:, None], None, cv2.INTER_LINEAR)[:, 0]  # type: ignore[call-overload]
+    width, height = camera.size
+    index = pixel[:, 1].astype(np.intp) * width + pixel[:, 0].astype(np.intp)
+    rho = inverse_depth.ravel()[index]
+    good = found & returned & (((back - pixel) ** 2).sum(axis=1) < _MAX_RETURN**2)
+    good &= ((target > 1) & (target < np.array((width - 2, height - 2)))).all(axis=1)
+    # False for NaN too.
+    good &= rho >= 0
+    index = index[good]
+    x, y = (values.ravel()[index] for values in rays(camera))
+    return Tracks(
+        pixel=pixel[good].T,
+        target=np.ascontiguousarray(target[good].T, np.float32),
+        index=index,
+        rays=np.stack((x, y, np.ones_like(x))),
+        inverse_depth=rho[good],
+        weight=weight.ravel()[index],
+        tried=tried,
+    )
+
+
+def _none() -> Tracks:
+    nothing = np.zeros((3, 0), np.float32)
+    return Tracks(
+        nothing[:2], nothing[:2], np.zeros(0, np.intp), nothing, nothing[0], nothing[0], 0
+    )
+
+
+def _corners(grey: NDArray[np.uint8]) -> Floats:
+    """(N, 2) the best corner of every cell, if it is one."""
+    strength = np.asarray(cv2.cornerMinEigenVal(grey, _BLOCK))
+    strength[:_BORDER] = strength[-_BORDER:] = 0
+    strength[:, :_BORDER] = strength[:, -_BORDER:] = 0
+    rows, columns = (length // _CELL for length in grey.shape)
+    cells = strength[: rows * _CELL, : columns * _CELL].reshape(rows, _CELL, columns, _CELL)
+    flat = cells.transpose(0, 2, 1, 3).reshape(rows, columns, _CELL * _CELL)
+    best = flat.argmax(axis=2)
+    y = np.arange(rows)[:, None] * _CELL + best // _CELL
+    x = np.arange(columns)[None, :] * _CELL + best % _CELL
+    chosen = strength[y, x] > _MIN_CORNER
+    return np.stack((x[chosen], y[chosen]), axis=1).astype(np.float32)
+
+
+def _warp(inverse_depth: Floats, motion: NDArray[np.float64], camera: Camera) -> Floats:
+    """(H, W, 2) where each pixel lies in the previous image; far outside where it does not."""
+    turned, moved = camera.K @ motion[:3, :3], camera.K @ motion[:3, 3]
+    ray_x, ray_y = rays(camera)
+    # x, y and inverse depth to homogeneous pixels: the constant is the ray's z = 1.
+    affine = np.column_stack((turned[:, :2], moved, turned[:, 2]))
+    pixels = np.asarray(cv2.transform(cv2.merge((ray_x, ray_y, inverse_depth)), affine))
+    x, y, w = (np.asarray(part, np.float32) for part in cv2.split(pixels))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x /= w
+        y /= w
+    outside = ~(w > 0)
+    x[outside] = y[outside] = _NOWHERE
+    return np.asarray(cv2.merge((x, y)), np.float32)
+
+
+def _detail(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Without the mean of the surroundings, which exposure changes."""
+    mean = cv2.blur(grey, (_SURROUNDINGS, _SURROUNDINGS))
+    return np.asarray(cv2.addWeighted(grey, 1.0, mean, -1.0, 128.0), np.uint8)
+
+
+def _step(
+    first: NDArray[np.uint8], second: NDArray[np.uint8], points: Floats
+) -> tuple[Floats, NDArray[np.bool_]]:
+    moved, found, _ = cv2.calcOpticalFlowPyrLK(  # type: ignore[call-overload]
+        first, second, points, None, winSize=(_WINDOW, _WINDOW), maxLevel=0, criteria=_CRITERIA
+    )
+    return np.asarray(moved, np.float32), found[:, 0] > 0

@@ -1,0 +1,1 @@
+"""One unit of length from frame to frame, and metres."""

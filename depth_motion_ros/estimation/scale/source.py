@@ -1,0 +1,87 @@
+"""Metres per unit of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_motion_ros.estimation.estimate import Scale
+from depth_motion_ros.geometry.camera import Camera
+
+UNKNOWN = Scale(1.0, "unit")
+
+
+@dataclass(frozen=True, eq=False)
+class ScaleObservation:
+    """What a frame shows, in the network's unit of length.
+
+    stamp, previous_stamp: ns. depth: (H, W) > 0. camera: its intrinsics.
+    motion: (4, 4), points of this camera to the previous one's axes; None for a first frame and
+        while tracking is lost. Where it stands still it is the identity.
+    unit_change: factor by which the same length is told longer than in the frame before, as far as
+        that is known. unit_variance: relative, of what is not known of it.
+    points: (3, N), what the two images have triangulated, in this camera's optical axes.
+        point_variance: (N,) of ln(depth) of each. None where there is nothing of it.
+    """
+
+    stamp: int
+    depth: NDArray[np.float32]
+    camera: Camera
+    previous_stamp: int | None = None
+    motion: NDArray[np.float64] | None = None
+    unit_change: float = 1.0
+    unit_variance: float = 0.0
+    points: NDArray[np.float32] | None = None
+    point_variance: NDArray[np.float32] | None = None
+
+
+class ScaleSource(Protocol):
+    """Says how long the network's unit of length is.
+
+    Depth, translation and residual motion of a frame are all multiplied by the same value.
+    """
+
+    def update(self, seen: ScaleObservation) -> Scale:
+        """The scale for this frame; ``UNKNOWN`` while it is not known."""
+        ...
+
+
+class ConstantScale:
+    """A scale that was measured once, or none (1, source ``unit``)."""
+
+    def __init__(self, value: float | None) -> None:
+        self._scale = UNKNOWN if value is None else Scale(value, "constant")
+
+    def update(self, seen: ScaleObservation) -> Scale:
+        return self._scale
+
+
+class UnitUntilKnown:
+    """Another source, and until it knows the scale the unit in which the network was taught.
+
+    That is still a scale of source ``unit``: true where the network learned it, a guess elsewhere.
+    """
+
+    def __init__(self, source: ScaleSource, unit: float) -> None:
+        """unit: metres, > 0."""
+        self._source, self._unit = source, Scale(unit, UNKNOWN.source)
+
+    def update(self, seen: ScaleObservation) -> Scale:
+        scale = self._source.update(seen)
+        return scale if scale.is_metric else self._unit
+
+
+class FirstKnown:
+    """The first of several sources that knows the scale; all of them see every frame."""
+
+    def __init__(self, sources: Sequence[ScaleSource]) -> None:
+        """sources: in order of trust."""
+        self._sources = tuple(sources)
+
+    def update(self, seen: ScaleObservation) -> Scale:
+        scales = [source.update(seen) for source in self._sources]
+        return next((scale for scale in scales if scale.is_metric), UNKNOWN)

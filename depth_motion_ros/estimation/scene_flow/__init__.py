@@ -1,0 +1,1 @@
+"""Scene flow of moving objects: what neither ego-motion nor depth explains."""

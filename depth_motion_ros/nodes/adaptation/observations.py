@@ -1,0 +1,140 @@
+"""What the learner sees: an image message as pixels of a pinhole camera, and how far it moved."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_motion_ros.estimation.estimate import Motion
+from depth_motion_ros.geometry import se3
+from depth_motion_ros.geometry.camera import CameraError
+from depth_motion_ros.nodes.ros.camera_info import CameraPairing
+from depth_motion_ros.nodes.ros.messages import stamp_from_message
+from depth_motion_ros.sources.bag.odometry import OdometryTrack
+from depth_motion_ros.sources.rectify import Rectifier
+
+# s. Odometry of an image's time may come after the image; who has been silent for longer than a
+# second is not waited for.
+_PATIENCE, _ALIVE = 0.2, 1.0
+_SECOND = 1e-9
+
+
+class RateLimiter:
+    """Which images to look at, so that they are ``rate`` a second (Hz) in the mean.
+
+    A camera does not tick exactly: an image may come half a period early without being left out.
+    """
+
+    def __init__(self, rate: float) -> None:
+        self._period = round(1e9 / rate)
+        self._last: int | None = None
+        self._due = 0
+
+    def takes(self, stamp: int) -> bool:
+        """stamp: ns. Time that goes back begins anew."""
+        early = self._period // 2
+        anew = self._last is None or stamp < self._last
+        self._last = stamp
+        if not anew and stamp < self._due - early:
+            return False
+        # After a gap nothing is made up for.
+        late = anew or stamp > self._due + early
+        self._due = (stamp if late else self._due) + self._period
+        return True
+
+
+class CameraOdometry:
+    """Motion of the camera between two times. ``add`` may be called from another thread.
+
+    base_from_camera: (4, 4), where the camera sits in the frame whose pose is told.
+    """
+
+    def __init__(self, base_from_camera: NDArray[np.float64]) -> None:
+        self._base_from_camera = base_from_camera
+        self._camera_from_base = se3.inverse(base_from_camera)
+        self._track = OdometryTrack()
+        self._news = threading.Condition()
+        self._heard_at = -float("inf")
+
+    def add(self, stamp: int, pose: NDArray[np.float64]) -> None:
+        """stamp: ns, by the clock of the images. pose: (4, 4), m."""
+        with self._news:
+            self._track.add(stamp, 0.0, pose)
+            self._heard_at = time.monotonic()
+            self._news.notify()
+
+    def between(self, first: int, last: int) -> Motion | None:
+        """From the camera at ``first`` to that at ``last`` (ns); None where it is not known."""
+        if last <= first:
+            return None
+        with self._news:
+            if time.monotonic() - self._heard_at < _ALIVE:
+                self._news.wait_for(lambda: self._track.reaches(last), _PATIENCE)
+            before, after = self._track.at(first), self._track.at(last)
+        if before is None or after is None:
+            return None
+        base = se3.inverse(before[1]) @ after[1]
+        camera = self._camera_from_base @ base @ self._base_from_camera
+        unknown = np.full((6, 6), np.nan)
+        return Motion(camera[:3, :3], camera[:3, 3], unknown, (last - first) * _SECOND)
+
+
+@dataclass(frozen=True, eq=False)
+class LearnerObservation:
+    """What an Adapter observes. stamp: s. The other fields as ``Adapter.observe`` takes them."""
+
+    image: NDArray[np.uint8]
+    stamp: float
+    K: NDArray[np.float64] | None
+    displacement: Motion | None
+
+
+class ObservationBuilder:
+    """Belongs on the learner's thread.
+
+    decode: message → (H, W, 3) uint8 RGB; raises BadImageError.
+    rectify: False = take distorted cameras for undistorted ones.
+    report: ``report(cause, message)``, told once per cause to the user.
+    """
+
+    def __init__(
+        self,
+        decode: Callable[[Any], NDArray[np.uint8]],
+        pairing: CameraPairing,
+        odometry: CameraOdometry,
+        rectify: bool,
+        report: Callable[[str, str], None],
+    ) -> None:
+        self._decode = decode
+        self._pairing = pairing
+        self._odometry = odometry
+        self._rectify = rectify
+        self._report = report
+        self._rectifier = Rectifier()
+        self._previous: int | None = None
+
+    def see(self, message: Any) -> LearnerObservation:
+        """Raises BadImageError; the next image then goes on from the one before."""
+        image = self._decode(message)
+        stamp = stamp_from_message(message.header.stamp)
+        height, width = image.shape[:2]
+        camera = self._pairing.camera_for(stamp, width, height)
+        if camera is not None and not self._rectify:
+            camera = camera.undistorted()
+        if camera is not None:
+            try:
+                image, camera = self._rectifier(image, camera)
+            except CameraError as error:
+                self._report("camera_info bad", f"{error}; the learned intrinsics serve")
+                camera = None
+        previous, self._previous = self._previous, stamp
+        moved = None if previous is None else self._odometry.between(previous, stamp)
+        return LearnerObservation(
+            image, stamp * _SECOND, None if camera is None else camera.K, moved
+        )

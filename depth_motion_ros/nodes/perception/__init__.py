@@ -1,0 +1,1 @@
+"""depth_motion_node: images in; depth, odometry and moving objects out."""

@@ -1,0 +1,327 @@
+"""Everything that exists between configure and clean-up: engine, estimator, worker, publishers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from nav_msgs.msg import Odometry
+from rclpy.lifecycle import LifecycleNode
+
+from depth_motion_ros.estimation.settings import (
+    DEPTH_ERROR,
+    EstimatorSettings,
+    SettingsError,
+    depth_error_of,
+    unit_of,
+)
+from depth_motion_ros.models.find import UNTRAINED, find_weights
+from depth_motion_ros.models.weights import Weights, WeightsError
+from depth_motion_ros.nodes.perception.engine_slot import EngineSlot
+from depth_motion_ros.nodes.perception.inputs import Inputs
+from depth_motion_ros.nodes.perception.networks import EngineBuilder, EngineOptions
+from depth_motion_ros.nodes.perception.outputs import OutputPublishers
+from depth_motion_ros.nodes.perception.parameters import COMPRESSED
+from depth_motion_ros.nodes.perception.processor import (
+    Extrinsic,
+    FrameProcessor,
+    InferredFrame,
+    ReceivedImage,
+    Report,
+)
+from depth_motion_ros.nodes.perception.weights_loader import WeightsLoader
+from depth_motion_ros.nodes.ros.camera_info import CameraPairing
+from depth_motion_ros.nodes.ros.conversions import compressed_to_rgb, image_to_rgb
+from depth_motion_ros.nodes.ros.diagnostics import FrameCounters
+from depth_motion_ros.nodes.ros.messages import pose_from_message, stamp_from_message
+from depth_motion_ros.nodes.ros.staged_worker import StagedWorker
+from depth_motion_ros.nodes.ros.transforms import (
+    CameraTf,
+    ExtrinsicFromTf,
+    TfPublisher,
+    base_from_optical,
+)
+from depth_motion_ros.nodes.weights_exchange.inbox import (
+    WeightsInbox,
+    default_adapted_path,
+    read_adapted,
+)
+
+_STOP_PATIENCE = 10.0  # s; several frames of the slowest engine
+# Causes of a report that are bad messages, to be counted; the others are mere circumstances.
+_BAD_INFO = ("camera_info bad", "camera_info contradicts image")
+
+# Parameters that are settings of the same name.
+_LIVE_SETTINGS = (
+    *("min_depth", "max_depth", "max_gap", "depth_error", "lost_speed", "lost_turn_rate"),
+    *("static_error", "lost_error", "lost_displacement", "min_likeness", "min_texture"),
+    "min_agreement",
+    "object_motion",
+)
+
+Config = Mapping[str, Any]
+
+
+def estimator_settings(
+    config: Config, depth_error: float = DEPTH_ERROR, unit: float = 1.0
+) -> EstimatorSettings:
+    """depth_error, unit: of the weights.
+
+    Raises SettingsError where values contradict each other.
+    """
+    return EstimatorSettings(
+        scale=config["scale"] or None,
+        unit=unit,
+        base_from_camera=base_from_optical(config["camera_xyz"], config["camera_rpy"]),
+        scale_source=config["scale_source"],
+        camera_height=config["camera_height"],
+        unknown_scale=config["unknown_scale"],
+        when_lost=config["when_lost"],
+        refine=config["refine"],
+        square_pixels=config["square_pixels"],
+        **live_settings(config, depth_error),
+    )
+
+
+def live_settings(config: Config, depth_error: float = DEPTH_ERROR) -> dict[str, Any]:
+    """Those of EstimatorSettings that may change between two frames.
+
+    depth_error: of the weights, for where the parameter leaves it to them.
+    """
+    settings = {name: config[name] for name in _LIVE_SETTINGS}
+    settings["depth_error"] = config["depth_error"] or depth_error
+    settings["min_flow_speed"] = config["object_flow_threshold"]
+    settings["min_flow_ratio"] = config["object_flow_ratio"]
+    return settings
+
+
+class Pipeline:
+    """Made by configure, started and stopped by activate and deactivate, closed by clean-up.
+
+    report: ``report(cause, message)``: a warning, told once per cause.
+
+    Raises WeightsError, EngineError, ConfigError, SettingsError or TransformsMissingError; each
+    says what to do.
+    """
+
+    def __init__(
+        self,
+        node: LifecycleNode,
+        config: Config,
+        tally: FrameCounters,
+        report: Report,
+        build: EngineBuilder,
+    ) -> None:
+        self._node = node
+        self._config = config
+        self._tally = tally
+        self._report = report
+        options = EngineOptions(
+            *(config[name] for name in ("engine", "precision", "device", "threads")),
+            *(config[name] for name in ("input_width", "input_height")),
+        )
+        weights = self._first_weights()
+        settings = estimator_settings(
+            config, depth_error_of(weights.metadata), unit_of(weights.metadata)
+        )
+        if weights.version == UNTRAINED:
+            node.get_logger().error(
+                "THE NETWORK IS UNTRAINED: there is no weights file, so depth and motion mean "
+                "nothing. Set the parameter weights to a .safetensors file"
+            )
+        with ExitStack() as undo:
+            self._build(undo, settings, options, build, weights)
+            self._undo = undo.pop_all()
+
+    def _build(
+        self,
+        undo: ExitStack,
+        settings: EstimatorSettings,
+        options: EngineOptions,
+        build: EngineBuilder,
+        weights: Weights,
+    ) -> None:
+        """Make the parts. undo: learns how to end each, also when a later one cannot be made."""
+        node, config = self._node, self._config
+        self.engine = EngineSlot(build(options, weights))
+        undo.callback(self.engine.close)
+        self.pairing = CameraPairing(self._report_info)
+        tf = TfPublisher(node) if config["publish_tf"] else None
+        if tf is not None:
+            undo.callback(tf.close)
+        camera_tf = None
+        if config["publish_camera_tf"]:
+            if config["use_tf_extrinsic"]:
+                raise SettingsError(
+                    "publish_camera_tf and use_tf_extrinsic contradict each other: TF cannot be "
+                    "told what it is asked for; set one to false"
+                )
+            camera_tf = CameraTf(node, config["base_frame"], settings.base_from_camera)
+            undo.callback(camera_tf.close)
+        self._from_tf = ExtrinsicFromTf(node) if config["use_tf_extrinsic"] else None
+        if self._from_tf is not None:
+            undo.callback(self._from_tf.close)
+        self.outputs = OutputPublishers(
+            node,
+            config["odom_frame"],
+            config["base_frame"],
+            config["depth_encoding"],
+            config["point_stride"],
+            tf,
+            camera_tf,
+        )
+        undo.callback(self.outputs.close)
+        compressed = config["image_transport"] == COMPRESSED
+        self.perception = FrameProcessor(
+            self.engine,
+            settings,
+            self.outputs,
+            self.pairing,
+            self._extrinsic(settings),
+            compressed_to_rgb if compressed else image_to_rgb,
+            self._tally,
+            self._report,
+            camera_frame=config["camera_frame"],
+            rectify=config["rectify"],
+        )
+        self.worker: StagedWorker[ReceivedImage, InferredFrame] = StagedWorker(
+            self.perception.infer, self.perception.complete, self._on_error
+        )
+        undo.callback(self.worker.close)
+        loader = WeightsLoader(
+            self.engine,
+            weights,
+            options,
+            build,
+            self._exchange,
+        )
+        undo.callback(loader.close)
+        self.deliveries = WeightsInbox(
+            loader, self.engine, self._tally, node.get_logger().info, self._report
+        )
+        self.inputs: Inputs | None = None
+
+    def read_weights(self) -> Weights:
+        """Those that the parameters name, as they are on disk now."""
+        return find_weights(self._config["weights"], self._config["architecture"])
+
+    def _first_weights(self) -> Weights:
+        """Adapted ones where the parameter use_adapted asks for them and there are any."""
+        weights = self.read_weights()
+        if not self._config["use_adapted"]:
+            return weights
+        path = self._adapted_path(weights)
+        if not path.exists():
+            self._node.get_logger().info(f"no adapted weights in {path} yet")
+            return weights
+        try:
+            return read_adapted(path, weights)
+        except WeightsError as error:
+            self._tally.bad("weights saved")
+            self._report("adapted weights refused", str(error))
+            return weights
+
+    def _adapted_path(self, weights: Weights) -> Path:
+        given = self._config["adapted_weights"]
+        if given:
+            return Path(given).expanduser()
+        return default_adapted_path(weights.config.architecture)
+
+    def start(self) -> None:
+        """Begin to hear and to serve."""
+        self.perception.begin_anew("activated again")
+        self.worker.start()
+        self.inputs = Inputs(
+            self._node,
+            self._config["image_transport"],
+            self._config["qos"],
+            self.pairing,
+            self._offer,
+            self._on_odometry,
+            self.deliveries.take,
+            self._report,
+        )
+
+    def stop(self) -> None:
+        if self.inputs is not None:
+            self.inputs.close()
+            self.inputs = None
+        if not self.worker.stop(_STOP_PATIENCE):
+            self._node.get_logger().error(
+                f"the engine is still busy with one frame after {_STOP_PATIENCE:g} s"
+            )
+
+    def close(self) -> None:
+        self.stop()
+        self._undo.close()
+
+    def change(self, config: Config) -> None:
+        """Adopt changed live parameters, from the next frame on."""
+        self._config = config
+        changes = live_settings(config, depth_error_of(self.deliveries.in_use.metadata))
+        encoding, stride = config["depth_encoding"], config["point_stride"]
+
+        def adopt() -> None:
+            self.perception.change_settings(**changes)
+            self.outputs.depth_encoding, self.outputs.point_stride = encoding, stride
+
+        self.worker.call(adopt)
+
+    def reset_odometry(self) -> Future[None]:
+        """The robot's place becomes the origin of odom; the motion state begins anew."""
+
+        def reset() -> None:
+            self.perception.estimator.reset_pose()
+            self.perception.begin_anew("asked for by ~/reset_odometry")
+
+        return self.worker.call(reset)
+
+    def reload_weights(self) -> Future[str]:
+        """Read the weights file again; the future gives its version, or says why not."""
+        return self.deliveries.reload(self.read_weights)
+
+    def save_weights(self) -> tuple[Future[str], Path]:
+        """Write the adapted weights in use: the future gives their version, or says why not."""
+        path = self._adapted_path(self.deliveries.in_use)
+        return self.deliveries.save(path), path
+
+    def _exchange(self, exchange: Callable[[], None], weights: Weights) -> Future[None]:
+        depth_error = self._config["depth_error"] or depth_error_of(weights.metadata)
+        return self.worker.call_first(
+            lambda: self.perception.exchange_engine(exchange, depth_error)
+        )
+
+    def _offer(self, arrival: ReceivedImage) -> None:
+        self._tally.receive()
+        self.worker.offer(arrival)
+
+    def _on_odometry(self, message: Odometry) -> None:
+        try:
+            pose = pose_from_message(message.pose.pose)
+        except ValueError as error:
+            self._tally.bad("odom_in")
+            self._report("odom_in bad", str(error))
+            return
+        stamp = stamp_from_message(message.header.stamp)
+        self.worker.call_second(lambda: self.perception.estimator.add_odometry(stamp, pose))
+
+    def _on_error(self, error: Exception) -> None:
+        """A defect of this program must not end it: the next frame may go well."""
+        if not self._node.context.ok():
+            return
+        self._tally.drop("internal error")
+        self._report(f"internal error ({type(error).__name__})", repr(error))
+
+    def _report_info(self, cause: str, message: str) -> None:
+        if cause in _BAD_INFO:
+            self._tally.bad(cause)
+        self._report(cause, message)
+
+    def _extrinsic(self, settings: EstimatorSettings) -> Extrinsic:
+        lookup, base = self._from_tf, self._config["base_frame"]
+        if lookup is None:
+            return lambda frame_id: settings.base_from_camera
+        return lambda frame_id: lookup.base_from_optical(base, frame_id)

@@ -1,0 +1,1 @@
+"""Nodes and helpers behind the demo and the doctor."""

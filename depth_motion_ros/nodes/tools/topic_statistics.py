@@ -1,0 +1,59 @@
+"""What arrived on one topic of images or of CameraInfo, summed up."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from depth_motion_ros.nodes.ros.messages import stamp_from_message
+
+
+class TopicStatistics:
+    """Collects; ``summary`` is JSON-ready."""
+
+    def __init__(self) -> None:
+        self._times: list[float] = []
+        self._ages: list[float] = []
+        self._bytes = 0
+        self._backwards = 0
+        self._last_stamp: int | None = None
+        self._sizes: dict[str, None] = {}
+        self._encodings: dict[str, None] = {}
+        self._frames: dict[str, None] = {}
+        self._uncalibrated = False
+
+    def take(self, message: Any) -> None:
+        """A sensor_msgs Image, CompressedImage or CameraInfo."""
+        self._times.append(time.monotonic())
+        stamp = stamp_from_message(message.header.stamp)
+        self._ages.append(time.time() - stamp * 1e-9)
+        if self._last_stamp is not None and stamp < self._last_stamp:
+            self._backwards += 1
+        self._last_stamp = stamp
+        self._frames[message.header.frame_id] = None
+        if hasattr(message, "width"):
+            self._sizes[f"{message.width}x{message.height}"] = None
+        for name in ("encoding", "format"):
+            if hasattr(message, name):
+                self._encodings[getattr(message, name)] = None
+        if hasattr(message, "data"):
+            self._bytes += len(message.data)
+        if hasattr(message, "k"):
+            self._uncalibrated = float(message.k[0]) == 0.0
+
+    def summary(self, seconds: float) -> dict[str, Any]:
+        """seconds: how long was listened. hz: between the first and the last message."""
+        count = len(self._times)
+        span = self._times[-1] - self._times[0] if count > 1 else 0.0
+        ages = sorted(self._ages)
+        return {
+            "count": count,
+            "hz": round((count - 1) / span, 2) if span > 0 else round(count / seconds, 2),
+            "bytes": self._bytes // count if count else 0,
+            "age_s": round(ages[count // 2], 3) if count else None,
+            "backwards": self._backwards,
+            "sizes": list(self._sizes),
+            "encodings": list(self._encodings),
+            "frame_ids": list(self._frames),
+            "uncalibrated": self._uncalibrated,
+        }

@@ -1,0 +1,168 @@
+"""What arrives on the topic ``weights``: held back until it can be judged, then used or counted."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+
+from depth_motion_ros.models.weights import Weights, WeightsError
+from depth_motion_ros.nodes.perception.engine_slot import EngineSlot
+from depth_motion_ros.nodes.perception.weights_loader import LoadRequest, WeightsLoader
+from depth_motion_ros.nodes.ros.diagnostics import FrameCounters
+from depth_motion_ros.nodes.weights_exchange.protocol import (
+    ORDER,
+    ReceivedWeights,
+    WeightsAcceptance,
+    WeightsExchangeError,
+    cause_of,
+    check_seal,
+    check_size,
+    origin_of,
+)
+from depth_motion_ros.nodes.weights_exchange.scene_check import check_plausible
+
+Report = Callable[[str, str], None]
+
+
+class WeightsInbox:
+    """``take``, ``follow`` and ``values`` belong on the executor's thread.
+
+    say: tells the user, as often as it is called. report: ``report(cause, message)``, told once
+    per cause.
+    """
+
+    def __init__(
+        self,
+        loader: WeightsLoader,
+        slot: EngineSlot,
+        tally: FrameCounters,
+        say: Callable[[str], object],
+        report: Report,
+    ) -> None:
+        self._loader = loader
+        self._slot = slot
+        self._tally = tally
+        self._say = say
+        self._report = report
+        self._gate = WeightsAcceptance(loader.in_use)
+        self._pending: bytes | None = None
+        self._heard = self._taken = 0
+
+    @property
+    def in_use(self) -> Weights:
+        return self._loader.in_use
+
+    def take(self, data: array[int]) -> None:
+        """A message. It waits for a pair of images, without which nothing could be compared."""
+        self._heard += 1
+        try:
+            check_size(len(data))
+        except WeightsExchangeError as error:
+            self._refuse(error)
+            return
+        self._pending = data.tobytes()
+        self.follow()
+
+    def follow(self) -> None:
+        """Look whether what waits can be judged by now."""
+        content = self._pending
+        if content is None or self._slot.pair is None:
+            return
+        self._pending = None
+        delivered: list[ReceivedWeights] = []
+
+        def read() -> Weights | None:
+            delivery = self._gate.check(content)
+            if delivery is None:
+                return None
+            delivered.append(delivery)
+            return delivery.weights
+
+        def done(weights: Weights) -> None:
+            self._gate.accept(delivered[0])
+            self._taken += 1
+            self._say(
+                f"weights {weights.version!r} (of {weights.metadata['parent']!r}) from the topic "
+                "are in use"
+            )
+
+        self._loader.offer(LoadRequest(read, check_plausible, done)).add_done_callback(self._tell)
+
+    def reload(self, read: Callable[[], Weights]) -> Future[str]:
+        """Use the weights that ``read`` gives, and take deliveries again after a rollback."""
+        return self._loader.demand(LoadRequest(read, done=self._gate.restart))
+
+    def rollback(self) -> Future[str]:
+        """Back to the weights before; deliveries are refused from now on, until ``reload``."""
+        return self._loader.rollback(
+            lambda withdrawn: self._gate.withdraw(withdrawn, self._loader.in_use)
+        )
+
+    def save(self, path: Path) -> Future[str]:
+        """Write the adapted weights in use; the future gives their version, or a WeightsError.
+
+        The file appears whole or not at all.
+        """
+        return self._loader.between_loads(lambda: _save(self.in_use, path))
+
+    def values(self) -> dict[str, str]:
+        """For the diagnostics."""
+        in_use, earlier = self._loader.in_use, self._loader.earlier
+        return {
+            "weights_parent": in_use.metadata.get("parent", ""),
+            "weights_adapted": str(ORDER in in_use.metadata).lower(),
+            "weights_before": earlier.version if earlier is not None else "",
+            "weights_heard": str(self._heard),
+            "weights_taken": str(self._taken),
+            "weights_pending": str(self._pending is not None).lower(),
+        }
+
+    def _tell(self, loaded: Future[str]) -> None:
+        """On the loader's thread."""
+        if loaded.cancelled():
+            return
+        error = loaded.exception()
+        if error is not None:
+            self._refuse(error)
+
+    def _refuse(self, error: BaseException) -> None:
+        cause = cause_of(error)
+        self._tally.bad(f"weights {cause}")
+        self._report(f"weights refused ({cause})", str(error))
+
+
+def _save(weights: Weights, path: Path) -> str:
+    if ORDER not in weights.metadata:
+        raise WeightsError(f"nothing to save: {weights.version!r} are not adapted weights")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        weights.to_file(path)
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be written: {error.strerror}") from error
+    return weights.version
+
+
+def default_adapted_path(architecture: str) -> Path:
+    """Where adapted weights are kept if no parameter says so: under ``$ROS_HOME`` or ~/.ros."""
+    home = Path(os.environ.get("ROS_HOME") or "~/.ros").expanduser()
+    return home / "depth_motion" / f"adapted-{architecture}.safetensors"
+
+
+def read_adapted(path: Path, base: Weights) -> Weights:
+    """Adapted weights as ``WeightsInbox.save`` wrote them.
+
+    base: what the node would run without. Raises WeightsError where the file is missing, damaged,
+    or was learned from others than these.
+    """
+    weights = check_seal(Weights.from_file(path), str(path)).weights
+    if weights.metadata["architecture"] != base.metadata["architecture"] or origin_of(
+        weights
+    ) != origin_of(base):
+        raise WeightsError(
+            f"{path}: {weights.version!r} were learned from other weights than {base.version!r}; "
+            "remove the file, or name the weights that they were learned from"
+        )
+    return weights

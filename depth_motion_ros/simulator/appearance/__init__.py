@@ -1,0 +1,1 @@
+"""Materials, patterns and textures."""

@@ -1,0 +1,1 @@
+"""Rays, shapes and shading."""

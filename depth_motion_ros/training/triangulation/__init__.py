@@ -1,0 +1,1 @@
+"""Depth and motion triangulated from video, as supervision."""

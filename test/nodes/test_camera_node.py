@@ -1,0 +1,137 @@
+"""camera_node, in its own process, heard over DDS."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (a sourced one, or the wheels)")
+
+from nav_msgs.msg import Odometry
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from depth_motion_ros.nodes.ros.conversions import compressed_to_rgb, image_to_rgb
+from depth_motion_ros.nodes.ros.messages import stamp_from_message
+
+if TYPE_CHECKING:
+    from support.ros_harness import Ros
+
+pytest_plugins = ["support.ros_harness"]
+
+FRAMES, WIDTH, HEIGHT = 8, 64, 48
+# Seconds as they come from a camera: uneven, with every digit that a double keeps.
+STAMPS = [1700000000.125 + 0.033 * index + 0.0005 * (index % 3) for index in range(FRAMES)]
+DATA = Path(os.environ.get("DEPTH_MOTION_DATA", Path(__file__).parents[3] / "shared" / "data"))
+
+
+@pytest.fixture(scope="module")
+def sequence(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sequence folder whose frame n is of gray value 20 n."""
+    folder = tmp_path_factory.mktemp("sequence")
+    (folder / "image").mkdir()
+    for index in range(FRAMES):
+        pixels = np.full((HEIGHT, WIDTH, 3), 20 * index, np.uint8)
+        cv2.imwrite(str(folder / "image" / f"{index:06d}.png"), pixels)
+    K = [[60.0, 0.0, 31.5], [0.0, 61.0, 23.5], [0.0, 0.0, 1.0]]
+    (folder / "intrinsics.json").write_text(json.dumps({"width": WIDTH, "height": HEIGHT, "K": K}))
+    (folder / "timestamps.txt").write_text("".join(f"{stamp:.6f}\n" for stamp in STAMPS))
+    poses = [f"1 0 0 0 0 1 0 0 0 0 1 {0.5 * index}\n" for index in range(FRAMES)]
+    (folder / "poses.txt").write_text("".join(poses))
+    return folder
+
+
+def stamps_of(received: list) -> list[int]:
+    return [stamp_from_message(message.header.stamp) for message in received]
+
+
+def test_a_whole_sequence_arrives_as_a_camera(ros: Ros, sequence: Path) -> None:
+    """Every frame, stamp, size and camera, in a namespace, remapped; then the node ends well."""
+    images = ros.listen(Image, "/robot/front/image_rect")
+    infos = ros.listen(CameraInfo, "/robot/camera_info")
+    jpegs = ros.listen(CompressedImage, "/robot/image/compressed")
+    poses = ros.listen(Odometry, "/robot/pose_truth")
+    camera = ros.start(
+        "camera_node",
+        {
+            "source": sequence, "wait_for_subscribers": 1, "frame_id": "front_optical",
+            "compressed": True, "publish_truth": True,
+        },
+        ("-r", "__ns:=/robot", "-r", "image:=front/image_rect"),
+    )  # fmt: skip
+    assert camera.wait() == 0, camera.log
+    ros.wait(lambda: len(images) == FRAMES and len(infos) == FRAMES, "every frame")
+
+    expected = [round(stamp * 1e6) * 1000 for stamp in STAMPS]
+    assert stamps_of(images) == expected
+    assert stamps_of(infos) == expected
+    for index, image in enumerate(images):
+        assert (image.encoding, image.width, image.height) == ("rgb8", WIDTH, HEIGHT)
+        assert image.header.frame_id == "front_optical"
+        assert (image_to_rgb(image) == 20 * index).all()
+    assert infos[0].header.frame_id == "front_optical"
+    assert infos[0].k[0] == 60.0
+    assert (infos[0].width, infos[0].height) == (WIDTH, HEIGHT)
+    assert set(stamps_of(jpegs)) <= set(expected)
+    assert (compressed_to_rgb(jpegs[-1]) == compressed_to_rgb(jpegs[-1])[0, 0]).all()
+    assert poses[-1].pose.pose.position.z == 0.5 * (FRAMES - 1)
+    assert "ended after 8 frames" in camera.log
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_an_endless_loop_ends_cleanly_on_a_signal(
+    ros: Ros, sequence: Path, number: signal.Signals
+) -> None:
+    """Best effort, at its own rate, stamped with the time of publishing."""
+    topic = f"/{number.name.lower()}/image"
+    images = ros.listen(Image, topic, reliable=False)
+    camera = ros.start(
+        "camera_node",
+        {"source": sequence, "loop": True, "reliable": False, "rate": 50.0, "stamps": "now"},
+        ("-r", f"__ns:=/{number.name.lower()}"),
+    )
+    ros.wait(lambda: len(images) > 2 * FRAMES, "the loop to begin anew twice")
+    infos = ros.node.get_publishers_info_by_topic(topic)
+    assert infos[0].qos_profile.reliability.name == "BEST_EFFORT"
+    assert camera.end(number) == 0, camera.log
+    assert "Traceback" not in camera.log
+    assert "Failed" not in camera.log
+    stamps = stamps_of(images)
+    assert sorted(stamps) == stamps
+    # 50 Hz; a frame may come late but the pace is not made up for in a burst.
+    assert np.median(np.diff(stamps)) > 0.8 * 20e6
+
+
+def test_a_camera_without_a_source_says_what_it_needs(ros: Ros, tmp_path: Path) -> None:
+    missing = ros.start("camera_node", {"source": tmp_path / "none.mp4"})
+    unset = ros.start("camera_node")
+    assert missing.wait() == 2
+    assert "none.mp4: no such file" in missing.log
+    assert unset.wait() == 2
+    assert "source is empty" in unset.log
+    assert "Traceback" not in missing.log + unset.log
+
+
+@pytest.mark.parametrize("name", ["kitti03_db3_jpeg", "kitti03_mcap_raw"])
+def test_a_bag_keeps_its_stamps_and_its_odometry(ros: Ros, name: str) -> None:
+    bag = DATA / "bag" / name
+    if not bag.is_dir():
+        pytest.skip(f"no {bag}: set DEPTH_MOTION_DATA")
+    images = ros.listen(Image, f"/{name}/image")
+    speeds = ros.listen(Odometry, f"/{name}/odom_in")
+    camera = ros.start(
+        "camera_node",
+        {"source": bag, "rate": 100.0, "wait_for_subscribers": 1, "publish_truth": True},
+        ("-r", f"__ns:=/{name}"),
+    )
+    ros.wait(lambda: len(images) >= 20 and speeds, "twenty images and the odometry")
+    assert camera.end(signal.SIGINT) == 0
+    # The bags are of a 10 Hz camera: their stamps, not the pace of 100 Hz, are published.
+    assert np.diff(stamps_of(images)[:20]) == pytest.approx(0.1e9, rel=0.1)
+    assert (images[0].width, images[0].height) == (416, 128)

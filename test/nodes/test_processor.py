@@ -1,0 +1,127 @@
+"""One message in, outputs out: what the worker's thread does, without a running node."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from support.estimation_helpers import LEARNED_K, STEP, ScriptedEngine, wall
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (a sourced one, or the wheels)")
+
+import time
+
+from std_msgs.msg import Header
+
+from depth_motion_ros.estimation.estimate import Estimate
+from depth_motion_ros.estimation.odometry import OdometryState
+from depth_motion_ros.estimation.settings import EstimatorSettings
+from depth_motion_ros.geometry import se3
+from depth_motion_ros.geometry.axes import BODY_FROM_OPTICAL
+from depth_motion_ros.nodes.perception.engine_slot import EngineSlot
+from depth_motion_ros.nodes.perception.processor import FrameProcessor, ReceivedImage
+from depth_motion_ros.nodes.ros import messages
+from depth_motion_ros.nodes.ros.camera_info import CameraPairing
+from depth_motion_ros.nodes.ros.conversions import image_to_rgb
+from depth_motion_ros.nodes.ros.diagnostics import FrameCounters
+
+# A camera that looks to the left of the robot.
+TO_THE_LEFT = se3.exp([0, 0, 0, 0, 0, np.pi / 2]) @ BODY_FROM_OPTICAL
+
+
+class Sink:
+    """Keeps what is published."""
+
+    def __init__(self) -> None:
+        self.states: list[OdometryState] = []
+        self.estimates: list[Estimate] = []
+
+    def wanted(self) -> frozenset[str]:
+        return frozenset({"odom"})
+
+    def publish_estimate(
+        self, wanted: frozenset[str], header: Header, estimate: Estimate, size: tuple[int, int]
+    ) -> None:
+        self.estimates.append(estimate)
+
+    def publish_odometry(self, wanted: frozenset[str], stamp: Header, state: OdometryState) -> None:
+        if state.twist is not None:
+            self.states.append(state)
+
+
+class World:
+    """A camera that moves one step to its left a frame, and the mounts that TF knows."""
+
+    def __init__(self, refine: bool = False) -> None:
+        self.mounts: dict[str, NDArray[np.float64]] = {}
+        self.sink, self.tally = Sink(), FrameCounters()
+        self.said: list[str] = []
+        self.shift = 0
+        self.perception = FrameProcessor(
+            EngineSlot(ScriptedEngine().moving(1)),
+            EstimatorSettings(refine=refine),
+            self.sink,
+            CameraPairing(lambda cause, message: None),
+            self.mounts.get,
+            image_to_rgb,
+            self.tally,
+            lambda cause, message: self.said.append(cause),
+        )
+
+    def show(self, frames: int, frame_id: str = "eye") -> None:
+        for _ in range(frames):
+            self.shift += 1
+            stamp = messages.stamp_to_message(self.shift * 100_000_000)
+            message = messages.rgb_image(Header(stamp=stamp, frame_id=frame_id), wall(self.shift))
+            self.perception.serve(ReceivedImage(message, time.perf_counter()))
+
+
+def test_odometry_begins_where_tf_first_says_how_the_camera_sits() -> None:
+    world = World()
+    world.show(4)
+    assert not world.sink.states
+    assert "extrinsic unknown" in world.said
+    before = world.sink.estimates[-1].learned_camera
+    world.mounts["eye"] = TO_THE_LEFT
+    world.show(2)
+    # To the left of a camera that looks to the left is backwards; two frames, two steps.
+    position = world.sink.states[-1].pose[:3, 3]
+    np.testing.assert_allclose(position, [-2 * STEP, 0, 0], atol=1e-9)
+    after = world.sink.estimates[-1].learned_camera
+    assert before is not None
+    assert after is not None
+    assert after.same_as(before)
+    np.testing.assert_allclose(after.K, LEARNED_K)
+
+
+def test_the_pose_of_the_robot_goes_on_when_another_of_its_cameras_takes_over() -> None:
+    world = World()
+    world.mounts.update(eye=BODY_FROM_OPTICAL, side=TO_THE_LEFT)
+    world.show(3)
+    # The first camera looks ahead: its left is the robot's, two pairs of frames.
+    np.testing.assert_allclose(world.sink.states[-1].pose[:3, 3], [0, 2 * STEP, 0], atol=1e-9)
+    world.show(3, "side")
+    expected = [-2 * STEP, 2 * STEP, 0]
+    np.testing.assert_allclose(world.sink.states[-1].pose[:3, 3], expected, atol=1e-9)
+
+
+def test_a_mount_that_is_no_rigid_transform_costs_odometry_alone() -> None:
+    world = World()
+    world.mounts["eye"] = 2 * np.eye(4)
+    world.show(3)
+    assert "extrinsic bad" in world.said
+    assert not world.sink.states
+    assert len(world.sink.estimates) == 3
+
+
+@pytest.mark.parametrize("refine", [False, True])
+def test_the_refinement_is_told_apart_from_the_rest(refine: bool) -> None:
+    world = World(refine)
+    world.mounts["eye"] = BODY_FROM_OPTICAL
+    world.show(5)
+    values = world.tally.values(dropped_busy=0)
+    assert (float(values["refine_ms"]) > 0) == refine
+    assert (float(values["cpu_refine_ms"]) > 0) == refine
+    parts = sum(float(values[f"{name}_ms"]) for name in ("engine", "refine", "other"))
+    # Medians need not add up; 50 % is far from a part counted twice or not at all.
+    assert parts == pytest.approx(float(values["latency_ms"]), rel=0.5)
