@@ -92,9 +92,9 @@ setup(
     entry_points={
         "console_scripts": [
             f"depth_motion = {NAME}.cli.main:main",
-            f"depth_motion_node = {NAME}.nodes.depth_motion_node:main",
-            f"camera_node = {NAME}.nodes.camera_node:main",
-            f"adaptation_node = {NAME}.nodes.adaptation_node:main",
+            f"depth_motion_node = {NAME}.nodes.perception.node:main",
+            f"camera_node = {NAME}.nodes.camera.node:main",
+            f"adaptation_node = {NAME}.nodes.adaptation.node:main",
         ],
     },
     zip_safe=False,

@@ -18,6 +18,14 @@ PROFILE, OLD_PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFIL
 WITH_FAST_DDS_2 = ("humble", "iron", "jazzy")
 
 
+# The nodes by the name of their executable, and the module that runs each.
+NODE_MODULES = {
+    "depth_motion_node": f"{PACKAGE}.nodes.perception.node",
+    "camera_node": f"{PACKAGE}.nodes.camera.node",
+    "adaptation_node": f"{PACKAGE}.nodes.adaptation.node",
+}
+
+
 class MissingShareError(RuntimeError):
     """A file that the package installs beside its code is not there."""
 

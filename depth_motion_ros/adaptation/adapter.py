@@ -56,7 +56,7 @@ from depth_motion_ros.adaptation.status import (
 from depth_motion_ros.estimation.estimate import Motion
 from depth_motion_ros.models.weights import Weights, build_network
 
-__all__ = ["AdaptationStatus", "Adapter", "Observation", "Release", "StepReport"]
+__all__ = ["AdaptationStatus", "Adapter", "AdmissionResult", "Release", "StepReport"]
 
 # How many pairs learning may be behind before looking at more of them would only cost time.
 _BEHIND = 3

@@ -190,10 +190,12 @@ def _deliver(
     given = write_parameters(folder / "camera.yaml", values)
     hears = ["--compressed"] if case.compressed else []
     with stopped_at_exit([]) as running:
-        receiver = ProcessMonitor(f"{NODES}.delivery_receiver", hears, env, folder / "receiver.txt")
+        receiver = ProcessMonitor(
+            f"{NODES}.tools.delivery_receiver", hears, env, folder / "receiver.txt"
+        )
         running.append(receiver)
         wait_until(receiver.reports, running, "the receiver")
-        camera = NodeProcess(f"{NODES}.camera_node", given, env, folder / "camera.txt")
+        camera = NodeProcess(f"{NODES}.camera.node", given, env, folder / "camera.txt")
         running.append(camera)
         wait_until(lambda: not camera.running, running, "the end of the clip")
         camera.check()

@@ -48,6 +48,7 @@ from depth_motion_ros.cli.demo.statistics import machine
 from depth_motion_ros.cli.image_size import image_size
 from depth_motion_ros.cli.process_vitals import processor_seconds
 from depth_motion_ros.models.packaged import DEFAULT, weights_path
+from depth_motion_ros.share import NODE_MODULES
 
 HELP = "rate and latency of perception without and with the learner, and whether its budget holds"
 
@@ -162,10 +163,10 @@ class Bench:
                 say(f"round {index + 1}, learner {case}: {row(result)}")
         return results
 
-    def _node(self, module: str, arguments: list[str], core: int) -> NodeProcess:
+    def _node(self, name: str, arguments: list[str], core: int) -> NodeProcess:
         with on_core(core):
             return NodeProcess(
-                f"{NODES}.{module}", arguments, self._environment, self._folder / f"{module}.txt"
+                NODE_MODULES[name], arguments, self._environment, self._folder / f"{name}.txt"
             )
 
     def _case(self, case: str, seconds: float) -> CaseResult:
@@ -178,7 +179,7 @@ class Bench:
             # The listener is the bench's own: beside perception it would take from it.
             with on_core(own):
                 monitor = ProcessMonitor(
-                    f"{NODES}.soak_monitor", topics, self._environment,
+                    f"{NODES}.tools.soak_monitor", topics, self._environment,
                     self._folder / "monitor.txt",
                 )  # fmt: skip
             running.append(monitor)

@@ -188,7 +188,7 @@ def bench(
     camera = write_parameters(folder / "camera.yaml", camera_values)
     results = []
     with stopped_at_exit([]) as running:
-        node = NodeProcess(f"{NODES}.depth_motion_node", given, env, folder / "node.txt")
+        node = NodeProcess(f"{NODES}.perception.node", given, env, folder / "node.txt")
         running.append(node)
         for case in cases:
             result = _measure(case, node, camera, env, folder, seconds)
@@ -208,10 +208,10 @@ def _measure(
     result = CaseResult(case)
     topics = [f"{topic}={TOPICS[topic]}" for topic in (*case.topics, CAMERA_INFO)]
     with ExitStack() as stack:
-        monitor = ProcessMonitor(f"{NODES}.soak_monitor", topics, env, folder / "monitor.txt")
+        monitor = ProcessMonitor(f"{NODES}.tools.soak_monitor", topics, env, folder / "monitor.txt")
         stack.callback(monitor.stop)
         wait_until_active(node, monitor)
-        camera = NodeProcess(f"{NODES}.camera_node", given, env, folder / "camera.txt")
+        camera = NodeProcess(f"{NODES}.camera.node", given, env, folder / "camera.txt")
         stack.callback(camera.stop)
         everyone = (node, monitor, camera)
         wait_until(lambda: monitor.counts().get(CAMERA_INFO), everyone, "the camera")

@@ -68,7 +68,7 @@ def _statistics(samples: list[float], frames: int) -> dict[str, float]:
 
 def _scenes(args: argparse.Namespace, device: Any) -> dict[str, dict[str, float]]:
     """Every named scene: finished frames with truth, one at a time, as camera_node asks."""
-    from depth_motion_ros.simulator import SCENES, open_simulator
+    from depth_motion_ros.sources.simulated import SCENES, open_simulator
 
     results = {}
     for name in SCENES:

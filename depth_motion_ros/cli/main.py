@@ -39,8 +39,13 @@ def version() -> str:
 def commands() -> dict[str, tuple[str, str]]:
     """Every command: its words as typed → (module name, one line of help)."""
     found = {}
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    folder = Path(__file__).parent
+    for path in sorted([*folder.glob("*.py"), *folder.glob("*/command.py")]):
         text = _help_of(path)
+        if path.stem == "command":
+            if text is not None:
+                found[path.parent.name] = (f"{__package__}.{path.parent.name}.command", text)
+            continue
         if text is not None:
             prefix, _, rest = path.stem.partition("_")
             words = f"{BENCH} {rest}" if prefix == BENCH and rest else path.stem

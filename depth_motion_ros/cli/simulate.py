@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from depth_motion_ros.cli.simulate_pictures import Preview, contact_sheet, panels
-    from depth_motion_ros.simulator import open_simulator
     from depth_motion_ros.sources.sequence.writer import SequenceWriter
+    from depth_motion_ros.sources.simulated import open_simulator
 
     source = open_simulator(
         f"sim:{args.scene.removeprefix('sim:')}",

@@ -152,7 +152,7 @@ def soak(
     say(HEADING)
     results = []
     with stopped_at_exit([]) as running:
-        node = NodeProcess(f"{NODES}.depth_motion_node", given, env, folder / "node.txt")
+        node = NodeProcess(f"{NODES}.perception.node", given, env, folder / "node.txt")
         running.append(node)
         for cycle in range(1, cycles + 1):
             for phase in phases:
@@ -203,11 +203,11 @@ def _phase(
     }  # fmt: skip
     given = write_parameters(log.with_suffix(".yaml"), camera_values)
     with ExitStack() as stack:
-        monitor = ProcessMonitor(f"{NODES}.soak_monitor", topics, env, log)
+        monitor = ProcessMonitor(f"{NODES}.tools.soak_monitor", topics, env, log)
         stack.callback(monitor.stop)
         wait_until_active(node, monitor)
         result.before = monitor.diagnostics()
-        camera = NodeProcess(f"{NODES}.camera_node", given, env, log.with_name("camera.txt"))
+        camera = NodeProcess(f"{NODES}.camera.node", given, env, log.with_name("camera.txt"))
         stack.callback(camera.stop)
         everyone = [node, monitor, camera]
         wait_until(lambda: monitor.counts().get(FRAMES), everyone, "the camera")

@@ -18,8 +18,8 @@ pytest.importorskip("launch.actions", reason="launch has no wheel: comes with a 
 pytest.importorskip("launch_ros.actions", reason="launch_ros comes with a ROS 2 installation")
 
 from diagnostic_msgs.msg import DiagnosticArray
+from support.launching import RUN
 from support.ros_prefix import PATIENT_LAUNCH, ROOT, make_prefix, with_prefix
-from test_launch import RUN
 
 from depth_motion_ros.models.config import NetworkConfig
 from depth_motion_ros.models.network import DepthMotionNet

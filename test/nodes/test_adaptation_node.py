@@ -14,8 +14,8 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (a sourced one, or the wheels)"
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool, Trigger
+from support.pages import granted, read
 from support.small_camera import NAMESPACE
-from test_docs import granted, read
 
 from depth_motion_ros.nodes.perception.weights_loader import NICENESS
 

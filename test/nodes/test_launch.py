@@ -13,9 +13,11 @@ import av
 import numpy as np
 import pytest
 import yaml
+from support.launching import RUN
 from support.ros_prefix import PATIENT_LAUNCH
 
 from depth_motion_ros.cli.demo.processes import RecorderProcess, environment, stopped_at_exit
+from depth_motion_ros.share import NODE_MODULES
 
 # Not "launch" alone: our folder of that name would do for an import.
 pytest.importorskip("launch.actions", reason="launch has no wheel: comes with a ROS 2 installation")
@@ -141,25 +143,6 @@ def test_fusion_starts_the_filter_beside_the_node() -> None:
     assert executables(expand("fusion.launch.py")) == {"depth_motion_node", "ekf_node"}
 
 
-RUN = """
-import sys
-from launch import LaunchDescription, LaunchService
-from launch.actions import IncludeLaunchDescription
-from launch.launch_description_sources import PythonLaunchDescriptionSource
-path, *pairs = sys.argv[1:]
-arguments = [pair.split(":=", 1) for pair in pairs]
-service = LaunchService()
-service.include_launch_description(
-    LaunchDescription([
-        IncludeLaunchDescription(
-            PythonLaunchDescriptionSource(path), launch_arguments=arguments
-        )
-    ])
-)
-sys.exit(service.run())
-"""
-
-
 @pytest.fixture
 def prefix(tmp_path: Path) -> Path:
     """What colcon would install: an entry in the index and the executables."""
@@ -169,10 +152,10 @@ def prefix(tmp_path: Path) -> Path:
     (index / "depth_motion_ros").touch()
     library = path / "lib" / "depth_motion_ros"
     library.mkdir(parents=True)
-    for name in ("camera_node", "depth_motion_node"):
+    for name, module in NODE_MODULES.items():
         script = library / name
         script.write_text(
-            f'#!/bin/sh\nexec {sys.executable} -m depth_motion_ros.nodes.{name} "$@"\n',
+            f'#!/bin/sh\nexec {sys.executable} -m {module} "$@"\n',
             encoding="utf-8",
         )
         script.chmod(0o755)

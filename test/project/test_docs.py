@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from support.pages import DOCS, granted, read
 
 from depth_motion_ros.cli.main import commands
 from depth_motion_ros.models.weights import MAX_BYTES
@@ -30,16 +29,11 @@ try:
 except ImportError:
     HAS_ROS = False
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = ("adaptation", "diagnostics", "platforms", "security", "troubleshooting")
 # Where two nodes have a parameter of one name, that of depth_motion_node has more choices.
 PARAMETERS = {
     p.name: p for p in (*ADAPTATION_PARAMETERS, *CAMERA_PARAMETERS, *DEPTH_MOTION_PARAMETERS)
 }
-
-
-def read(page: str) -> str:
-    return (DOCS / f"{page}.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -76,22 +70,6 @@ def test_every_trouble_has_a_symptom_a_check_and_a_fix() -> None:
     rows = [line for line in read("troubleshooting").splitlines() if re.match(r"\| \d", line)]
     assert [int(row.split("|")[1]) for row in rows] == list(range(1, 17))
     assert all(len(row.split(" | ")) == 4 for row in rows)
-
-
-def granted(node: str, kind: str, verb: str) -> set[str]:
-    """Full names that the SROS 2 policy grants a node."""
-    root = ElementTree.parse(config_file("sros2_policy.xml")).getroot()
-    [profile] = root.findall(f".//profile[@node='{node}']")
-    names = {
-        entry.text or ""
-        for group in profile.findall(kind)
-        if group.get(verb) == "ALLOW"
-        for entry in group
-    }
-    return {
-        name if name.startswith("/") else f"/{node}{name[1:]}" if name[0] == "~" else f"/{name}"
-        for name in names
-    }
 
 
 @pytest.mark.skipif(not HAS_ROS, reason="needs ROS 2 (a sourced one, or the wheels)")

@@ -77,7 +77,7 @@ def test_ros_finds_the_executables_where_it_looks() -> None:
 def test_the_manifest_declares_every_message_package_that_the_nodes_import() -> None:
     declared = {element.text for element in manifest().iter("exec_depend")}
     imported: set[str] = set()
-    for path in (ROOT / "depth_motion_ros" / "nodes").glob("*.py"):
+    for path in (ROOT / "depth_motion_ros" / "nodes").rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         imported |= set(re.findall(r"^\s*from (\w+)\.(?:msg|srv) import", text, re.MULTILINE))
     imported -= {"builtin_interfaces"}  # comes with every message package
@@ -99,7 +99,7 @@ def lint(folder: Path) -> subprocess.CompletedProcess[str]:
     [
         ("geometry/planted.py", "from depth_motion_ros.estimation import estimate", "Arrows"),
         ("engines/planted.py", "from depth_motion_ros.sources import frame", "Arrows"),
-        ("cli/planted.py", "from depth_motion_ros.nodes import parameters", "Arrows"),
+        ("cli/planted.py", "from depth_motion_ros.nodes.ros import parameters", "Arrows"),
         ("estimation/planted.py", "def f():\n    import rclpy", "ROS in nodes"),
         ("sources/planted.py", "from sensor_msgs.msg import Image", "ROS in nodes"),
         ("adaptation/planted.py", "import lightning", "Lightning"),

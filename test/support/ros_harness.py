@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 
-from depth_motion_ros.share import transport_environment
+from depth_motion_ros.share import NODE_MODULES, transport_environment
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (a sourced one, or the wheels)")
 
@@ -35,7 +35,7 @@ from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 40.0  # seconds; starting a node takes a few, several times that on a busy machine
 
 
@@ -119,10 +119,10 @@ class Ros:
         arguments: tuple[str, ...] = (),
         code: str | None = None,
     ) -> NodeProcess:
-        """Run the node of nodes/``name``.py, or ``code``, with parameters and other arguments."""
+        """Run a node by its executable's name, or ``code``, with parameters and other arguments."""
         command = [
             sys.executable,
-            *(["-c", code] if code else ["-m", f"depth_motion_ros.nodes.{name}"]),
+            *(["-c", code] if code else ["-m", NODE_MODULES[name]]),
             "--ros-args",
         ]
         for parameter, value in (parameters or {}).items():

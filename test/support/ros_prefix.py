@@ -8,9 +8,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from depth_motion_ros.share import NODE_MODULES
+
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "depth_motion_ros"
-NODES = ("adaptation_node", "camera_node", "depth_motion_node")
 # The smallest network input, in plain PyTorch: this is about processes, not about depth.
 SMALL = {
     "engine": "torch", "architecture": "lite", "input_width": 96, "input_height": 64, "threads": 1,
@@ -22,8 +23,8 @@ PATIENT_LAUNCH = ("sigterm_timeout:=60", "sigkill_timeout:=60")
 
 def make_prefix(folder: Path) -> Path:
     """An entry in the index, the executables, and the launch files and configuration."""
-    for name in NODES:
-        add_executable(folder, PACKAGE, name, f"-m {PACKAGE}.nodes.{name}")
+    for name, module in NODE_MODULES.items():
+        add_executable(folder, PACKAGE, name, f"-m {module}")
     share = folder / "share" / PACKAGE
     share.mkdir(parents=True)
     # Copies: what looks for a launch file does not follow links to folders.

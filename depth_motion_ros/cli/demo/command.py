@@ -127,12 +127,12 @@ def _record(
     with stopped_at_exit([]) as nodes:
         topics = [f"{topic}={kind}" for topic, kind in TOPICS.items()]
         recorder = RecorderProcess(
-            f"{NODES}.demo_recorder", [str(bag), *topics], env, log / "recorder.txt"
+            f"{NODES}.tools.recorder", [str(bag), *topics], env, log / "recorder.txt"
         )
         nodes.append(recorder)
         given = write_parameters(log / "depth_motion.yaml", node)
         nodes.append(
-            NodeProcess(f"{NODES}.depth_motion_node", given, env, log / "depth_motion_node.txt")
+            NodeProcess(f"{NODES}.perception.node", given, env, log / "depth_motion_node.txt")
         )
         started = time.monotonic()
         while not recorder.counts().get(DIAGNOSTICS):
@@ -154,7 +154,7 @@ def _record(
                 "stamps": "now",
             },
         )
-        source = NodeProcess(f"{NODES}.camera_node", given, env, log / "camera_node.txt")
+        source = NodeProcess(f"{NODES}.camera.node", given, env, log / "camera_node.txt")
         nodes.append(source)
         first: float | None = None
         while source.running and (first is None or time.monotonic() - first < seconds + SLACK_S):

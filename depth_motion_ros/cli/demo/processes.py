@@ -37,7 +37,7 @@ class NodeProcess:
     def __init__(
         self, module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path
     ) -> None:
-        self.name = module.rpartition(".")[2]
+        self.name = log.stem
         self.log = log
         self._file = log.open("w", encoding="utf-8")
         # A session of its own keeps the terminal's Ctrl-C from reaching it before we are ready.

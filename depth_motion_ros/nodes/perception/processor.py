@@ -48,7 +48,7 @@ class ReceivedImage:
 @dataclass(frozen=True, eq=False)
 class InferredFrame:
     """A frame between its two stages. inferring, engine: what the first one has cost, in all and
-    by the engine. size: (width, height) of the image. Else as ``FrameProcessor._complete`` needs it."""
+    by the engine. size: (width, height) of the image. Else as ``_complete`` needs it."""
 
     inference: Inference
     header: Header

@@ -136,7 +136,7 @@ def render(
     if shadows:
         surface = with_shadows(scene, frames, surface, sun)
     lamp = ((scene.light.lamp - origin)[:, None] @ turn)[:, 0]
-    view = shading.View(sun, turn[:, 2], lamp)
+    view = shading.LightDirections(sun, turn[:, 2], lamp)
     color = shading.shade(surface, scene.light, view, scene.road.paint, bank)
 
     ego, mover = _object_motion(scene, states, next_states, pose, next_pose)

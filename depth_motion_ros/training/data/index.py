@@ -28,7 +28,7 @@ the source that it has dealt with."""
 
 @dataclass
 class SourceState:
-    """What is known of a source: see ``sources`` in depth_motion_ros/sources/sequence/prepared.py."""
+    """What is known of a source: see ``sources`` in sources/sequence/prepared.py."""
 
     spec: str
     status: str = "running"
