@@ -29,7 +29,8 @@ from launch_ros.events.lifecycle import StateTransition
 from launch_ros.parameter_descriptions import ParameterValue
 
 from depth_motion_ros.launching.arguments import refuse_unknown_arguments
-from depth_motion_ros.launching.camera import CAMERA_ARGUMENTS, NodePlan, Parameters, plan_camera
+from depth_motion_ros.launching.camera import NodePlan, Parameters, plan_camera
+from depth_motion_ros.launching.camera_arguments import CAMERA_ARGUMENTS
 from depth_motion_ros.launching.errors import LaunchError
 from depth_motion_ros.launching.processes import refusal
 from depth_motion_ros.share import transport_environment

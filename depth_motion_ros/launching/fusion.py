@@ -6,12 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from depth_motion_ros.launching.arguments import Argument, read_arguments
-from depth_motion_ros.launching.camera import (
-    CAMERA_ARGUMENTS,
-    CameraPlan,
-    full_name,
-    plan_camera,
-)
+from depth_motion_ros.launching.camera import CameraPlan, full_name, plan_camera
+from depth_motion_ros.launching.camera_arguments import CAMERA_ARGUMENTS
 from depth_motion_ros.launching.packages import FindPrefix, require_executable
 from depth_motion_ros.launching.parameter_files import parameters_of_node
 from depth_motion_ros.share import config_file

@@ -11,13 +11,8 @@ from typing import Any
 import yaml
 
 from depth_motion_ros.launching.arguments import BOOLEAN, NUMBER, Argument, read_arguments
-from depth_motion_ros.launching.camera import (
-    CAMERA_ARGUMENTS,
-    COMPRESSED,
-    CameraPlan,
-    plan_camera,
-    resolve_topic,
-)
+from depth_motion_ros.launching.camera import CameraPlan, plan_camera, resolve_topic
+from depth_motion_ros.launching.camera_arguments import CAMERA_ARGUMENTS, COMPRESSED
 from depth_motion_ros.launching.errors import LaunchError
 from depth_motion_ros.launching.packages import FindPrefix, require_package
 
