@@ -80,9 +80,10 @@ class DepthMotionNode(LifecycleNode):
         """Configure and activate, if the parameter autostart says so."""
         if not self._config["autostart"]:
             return
-        self._failed_to_start = True
-        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-            self.trigger_activate()
+        done = self.trigger_configure()
+        if done == TransitionCallbackReturn.SUCCESS:
+            done = self.trigger_activate()
+        self._failed_to_start = done != TransitionCallbackReturn.SUCCESS
 
     def close(self) -> int:
         """Ends all threads. Returns the exit status: 1 where autostart has not come to serve."""
