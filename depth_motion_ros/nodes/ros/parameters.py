@@ -173,6 +173,9 @@ class ParameterServer:
         for parameter in parameters:
             descriptor = parameter.descriptor()
             try:
+                if parameter.name in given:
+                    # Before rclpy does, whose message does not say what is allowed.
+                    parameter.check(given[parameter.name].value)
                 declared: Any = node.declare_parameter(
                     parameter.name, parameter.default, descriptor
                 )
