@@ -103,11 +103,11 @@ class ReleaseGate:
             "immutable": _mean(immutable, "loss"),
             "immutable_running": _mean(self._running_immutable, "loss"),
             "immutable_first": _mean(self._first_immutable, "loss"),
-            "depth_error": _mean(immutable, "depth_error"),
-            "depth_error_first": _mean(self._first_immutable, "depth_error"),
-            "depth_error_live": _mean(now, "depth_error"),
-            "depth_error_live_running": _mean(before, "depth_error"),
-            "depth_error_live_first": _mean(first, "depth_error"),
+            "depth_abs_rel": _mean(immutable, "depth_abs_rel"),
+            "depth_abs_rel_first": _mean(self._first_immutable, "depth_abs_rel"),
+            "depth_abs_rel_live": _mean(now, "depth_abs_rel"),
+            "depth_abs_rel_live_running": _mean(before, "depth_abs_rel"),
+            "depth_abs_rel_live_first": _mean(first, "depth_abs_rel"),
             "depth_shift": _median_shift(first, now, "log_depth"),
             "scale_shift": _median_shift(first, now, "log_step"),
             "immutable_depth_shift": _median_shift(self._first_immutable, immutable, "log_depth"),
@@ -120,7 +120,7 @@ class ReleaseGate:
             return ReleaseDecision(REFUSED, harm, scores)
         gains = [
             (1 - scores[name] / scores[f"{name}_running"], words)
-            for name, words in (("held_back", "loss"), ("depth_error_live", "depth error"))
+            for name, words in (("held_back", "loss"), ("depth_abs_rel_live", "depth error"))
         ]
         # Unknown errors of depth compare false.
         if not any(gain >= self._settings.min_gain for gain, _ in gains):
@@ -156,7 +156,7 @@ def _harm(scores: Mapping[str, float], settings: AdaptationSettings) -> str:
     unknown = [
         name
         for name, value in scores.items()
-        if not math.isfinite(value) and not name.startswith("depth_error")
+        if not math.isfinite(value) and not name.startswith("depth_abs_rel")
     ]
     if unknown:
         return f"{', '.join(unknown)} not finite"
@@ -166,19 +166,19 @@ def _harm(scores: Mapping[str, float], settings: AdaptationSettings) -> str:
         ("held_back", scores["held_back_running"] * (1 + margin), "loss on held-back live pairs"),
         ("held_back", scores["held_back_first"] * (1 + limit), "loss on held-back live pairs"),
         (
-            "depth_error_live",
-            scores["depth_error_live_running"] * (1 + margin),
+            "depth_abs_rel_live",
+            scores["depth_abs_rel_live_running"] * (1 + margin),
             "depth error on held-back live pairs",
         ),
         (
-            "depth_error_live",
-            scores["depth_error_live_first"] * (1 + limit),
+            "depth_abs_rel_live",
+            scores["depth_abs_rel_live_first"] * (1 + limit),
             "depth error on held-back live pairs",
         ),
         ("worse_share", settings.max_worse_share, "share of held-back pairs that are worse"),
         ("immutable", scores["immutable_running"] * (1 + margin), "loss on immutable pairs"),
         ("immutable", scores["immutable_first"] * (1 + limit), "loss on immutable pairs"),
-        ("depth_error", scores["depth_error_first"] * (1 + limit), "depth error on them"),
+        ("depth_abs_rel", scores["depth_abs_rel_first"] * (1 + limit), "depth error on them"),
         ("active", settings.max_residual, "share of pixels that seem to move"),
     )
     for name, bound, words in bounds:
@@ -213,7 +213,7 @@ def _worse_share(before: Sequence[PairScore], now: Sequence[PairScore], margin: 
 def _mean(scores: Sequence[PairScore], name: str) -> float:
     """Of the pairs of which it is known; where only truth can tell, NaN if there is none."""
     values = [getattr(score, name) for score in scores]
-    if name == "depth_error":
+    if name == "depth_abs_rel":
         values = [value for value in values if not math.isnan(value)]
     return statistics.fmean(values) if values else math.nan
 

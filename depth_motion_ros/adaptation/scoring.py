@@ -26,14 +26,14 @@ _SMALLEST = 1e-6
 class PairScore:
     """What a network says of one pair.
 
-    loss: the objective. depth_error: mean abs relative error over both frames after median scaling,
-    against the truth or what was triangulated; NaN without. log_depth: log of the median depth.
-    log_step: log of the camera's translation. depth_variance: spatial variance of depth over its
-    mean. active: share of pixels that seem to move by themselves.
+    loss: the objective. depth_abs_rel: mean absolute relative error over both frames after median
+    scaling, against the ground truth or what was triangulated; NaN without. log_depth: log of
+    the median depth. log_step: log of the camera's translation. depth_variance: spatial variance of
+    depth over its mean. active: share of pixels that seem to move by themselves.
     """
 
     loss: float
-    depth_error: float
+    depth_abs_rel: float
     log_depth: float
     log_step: float
     depth_variance: float

@@ -152,7 +152,7 @@ def original_scores(
 ) -> tuple[float | None, float]:
     """AbsRel where the truth is known, and the objective."""
     found = score(network, records)
-    errors = [pair.depth_error for pair in found if pair.depth_error == pair.depth_error]
+    errors = [pair.depth_abs_rel for pair in found if pair.depth_abs_rel == pair.depth_abs_rel]
     return (
         statistics.fmean(errors) if errors else None,
         statistics.fmean(pair.loss for pair in found),

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from depth_motion_ros.adaptation.adapter import Adapter
@@ -24,7 +23,7 @@ def add_adaptation_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a setting of adaptation (docs/adaptation.md lists them), e.g. learning_rate=5e-5",
+        help="a setting of adaptation (see docs/reference/parameters.md), e.g. learning_rate=5e-5",
     )
     group.add_argument(
         "--replay",
@@ -40,25 +39,12 @@ def add_adaptation_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(words: list[str]) -> AdaptationSettings:
-    """Settings from ``NAME=VALUE`` words. Raises AdaptationSettingsError naming what is wrong."""
-    from depth_motion_ros.adaptation.errors import AdaptationSettingsError
+    """Settings from ``NAME=VALUE`` words. Raises SettingsError for what is wrong."""
     from depth_motion_ros.adaptation.settings import AdaptationSettings
+    from depth_motion_ros.settings import from_mapping
 
-    usual = asdict(AdaptationSettings())
-    kinds: dict[str, type] = {name: type(value) for name, value in usual.items()}
-    chosen: dict[str, Any] = {}
-    for word in words:
-        name, _, text = word.partition("=")
-        if name not in kinds:
-            raise AdaptationSettingsError(
-                f"--set {word}: no such setting; there are {', '.join(kinds)}"
-            )
-        try:
-            chosen[name] = kinds[name](text)
-        except ValueError as error:
-            kind = "a whole number" if kinds[name] is int else "a number"
-            raise AdaptationSettingsError(f"--set {word}: {text!r} is not {kind}") from error
-    return AdaptationSettings(**chosen)
+    pairs = (word.partition("=") for word in words)
+    return from_mapping(AdaptationSettings, {name: text for name, _, text in pairs})
 
 
 def adapter_of(weights: Weights, args: argparse.Namespace) -> tuple[Adapter, VideoClock]:

@@ -146,19 +146,19 @@ def estimator_settings(spec: str, args: argparse.Namespace) -> EstimatorSettings
     return EstimatorSettings(
         base_from_camera=mount,
         camera_height=height,
-        depth_error=_assumed_depth_error(args),
+        depth_relative_std=_assumed_depth_error(args),
         max_depth=1e4,
     )
 
 
 def _assumed_depth_error(args: argparse.Namespace) -> float:
-    from depth_motion_ros.estimation.settings import depth_error_of
+    from depth_motion_ros.estimation.settings import depth_relative_std_of
     from depth_motion_ros.models.weights import Weights
 
     if args.assumed_depth_error is not None:
         return float(args.assumed_depth_error)
     if args.weights is not None:
-        return depth_error_of(Weights.from_file(args.weights).metadata)
+        return depth_relative_std_of(Weights.from_file(args.weights).metadata)
     return float(args.depth_error)
 
 

@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--camera-height", type=float, default=1.65, help="m, without poses")
     parser.add_argument("--limit", type=int, default=60, help="frames of each sequence")
-    parser.add_argument("--min-flow-speed", type=float, help="m/s; default: the estimator's")
-    parser.add_argument("--min-flow-ratio", type=float, help="1/s; default: the estimator's")
+    parser.add_argument("--object-flow-threshold", type=float, help="m/s; default: the estimator's")
+    parser.add_argument("--object-flow-ratio", type=float, help="1/s; default: the estimator's")
     parser.add_argument(
         "--object-motion", choices=("flow", "network"), help="default: the estimator's"
     )
@@ -102,7 +102,7 @@ def measured(spec: str, engine: Any, args: argparse.Namespace) -> dict[str, Any]
 def _changed(settings: Any, args: argparse.Namespace) -> Any:
     from dataclasses import replace
 
-    names = ("min_flow_speed", "min_flow_ratio", "object_motion")
+    names = ("object_flow_threshold", "object_flow_ratio", "object_motion")
     wanted = {name: getattr(args, name) for name in names}
     given = {name: value for name, value in wanted.items() if value is not None}
     return replace(settings, scale_source="auto", max_depth=100.0, **given)

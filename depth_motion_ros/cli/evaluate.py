@@ -112,12 +112,16 @@ def _as_the_node(weights: Weights, source: FrameSource, args: argparse.Namespace
 
     from depth_motion_ros.engines.select import create_engine
     from depth_motion_ros.estimation.estimator import Estimator
-    from depth_motion_ros.estimation.settings import EstimatorSettings, depth_error_of, unit_of
+    from depth_motion_ros.estimation.settings import (
+        EstimatorSettings,
+        depth_relative_std_of,
+        unit_of,
+    )
     from depth_motion_ros.evaluation.object_motion import object_motion_metrics
 
     settings = EstimatorSettings(
         unit=unit_of(weights.metadata),
-        depth_error=depth_error_of(weights.metadata),
+        depth_relative_std=depth_relative_std_of(weights.metadata),
         object_motion=args.object_motion,
     )
     with closing(create_engine(weights, engine="torch", device=args.device)) as engine:

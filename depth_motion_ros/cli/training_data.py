@@ -13,8 +13,7 @@ from depth_motion_ros.sources.sequence.reader import is_sequence
 from depth_motion_ros.training.data.datamodule import TrainingData
 from depth_motion_ros.training.data.frames import FrameSet, MemoryFrames, SequenceFrames
 from depth_motion_ros.training.data.simulated import RenderedPairs
-from depth_motion_ros.training.options import RecipeError
-from depth_motion_ros.training.recipe import Recipe
+from depth_motion_ros.training.recipe import Recipe, RecipeError
 
 SIMULATED = "sim:"
 

@@ -28,7 +28,7 @@ from depth_motion_ros.estimation.scale.odometry import OdometryScale
 from depth_motion_ros.estimation.scale.source import ScaleObservation, ScaleSource
 from depth_motion_ros.estimation.scene_flow.detection import FlowMotionDetector
 from depth_motion_ros.estimation.scene_flow.object_flow import ObjectFlow, object_flow
-from depth_motion_ros.estimation.settings import FLOW, HOLD, SILENT, EstimatorSettings
+from depth_motion_ros.estimation.settings import EXTRAPOLATE, FLOW, EstimatorSettings
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.sources.frame import Frame
@@ -78,7 +78,7 @@ class Estimator:
         self._scale_source = self._choose_scale_source()
         self._odometry = Odometry(self.settings.base_from_camera)
         self._learned = LearnedIntrinsics(self.settings.intrinsics_window)
-        self._unit = ScaleDriftFilter(self.settings.depth_error)
+        self._unit = ScaleDriftFilter(self.settings.depth_relative_std)
         self._flow_motion = FlowMotionDetector()
         self._agreement = InlierRatio()
         self._inertia = ConstantVelocity()
@@ -137,15 +137,15 @@ class Estimator:
         """The base's pose becomes the origin of odom again, with zero covariance."""
         self._odometry.reset()
 
-    def use_engine(self, engine: Engine, depth_error: float | None = None) -> None:
+    def use_engine(self, engine: Engine, depth_relative_std: float | None = None) -> None:
         """Go on with another engine, or with the same after its weights have changed.
 
-        depth_error: the setting for the new weights, from their first frame on; None = it stays.
+        depth_relative_std: the setting for the new weights; None = it stays.
 
         The depth of the previous frame is computed anew: paired with depth of the old weights it
         would look like a jump. Raises EngineError, and the old engine stays in use.
         """
-        self._inferrer.use_engine(engine, depth_error)
+        self._inferrer.use_engine(engine, depth_relative_std)
 
     def process(
         self, frame: Frame, outputs: RequestedOutputs = ALL_OUTPUTS, *, frame_id: str = ""
@@ -177,9 +177,9 @@ class Estimator:
             self._agreement = InlierRatio()
         if inference.K is not None:
             self._learn(inference.K, inference)
-        if inference.depth_error is not None:
-            self.settings = replace(self.settings, depth_error=inference.depth_error)
-        self._unit.doubt(self.settings.depth_error)
+        if inference.depth_relative_std is not None:
+            self.settings = replace(self.settings, depth_relative_std=inference.depth_relative_std)
+        self._unit.doubt(self.settings.depth_relative_std)
         if inference.new_weights:
             # They may have another unit of length.
             self._inertia.forget()
@@ -203,7 +203,7 @@ class Estimator:
                 expected,
                 self._agreement.usual,
             )
-            least = self.settings.min_agreement
+            least = self.settings.min_inlier_ratio
             other = self._odometry_scale.motion(previous.stamp, now.stamp)
             pair = self._agreement.judged(pair, now.stamp, now.view, camera, least, other)
         if previous is None or pair is None:
@@ -230,7 +230,7 @@ class Estimator:
             learned_camera=self._learned.camera(*size),
             scale=scale,
             quality=Quality("first", reason=inference.reset_reason),
-            is_silent=not scale.is_metric and self.settings.unknown_scale == SILENT,
+            is_withheld=not scale.is_metric and not self.settings.publish_unscaled,
         )
         if previous is not None and raw.motion is not None and pair is not None:
             estimate = self._with_motion(estimate, inference, previous, raw.motion, pair)
@@ -260,8 +260,8 @@ class Estimator:
         quality = pair.quality
         estimate = replace(estimate, refinement=pair.refinement)
         if quality.tracking == "lost":
-            holds = self.settings.when_lost == HOLD
-            motion = self._gone_on(estimate.stamp, dt) if holds else None
+            holds = self.settings.on_lost == EXTRAPOLATE
+            motion = self._extrapolated(estimate.stamp, dt) if holds else None
             return replace(estimate, motion=motion, quality=quality)
         self._learn(raw.K, inference)
         flow = None
@@ -292,7 +292,7 @@ class Estimator:
         pair: PairMotion,
     ) -> ObjectFlow:
         settings, scale = self.settings, estimate.scale.value
-        ratio = settings.min_flow_ratio
+        ratio = settings.object_flow_ratio
         if settings.object_motion == FLOW:
             ratio = 0.0
             residual = self._flow_motion.residual(
@@ -301,17 +301,17 @@ class Estimator:
                 pair,
                 estimate.camera,
                 (previous.stamp, estimate.stamp),
-                settings.depth_error,
-                settings.min_flow_speed / scale,
+                settings.depth_relative_std,
+                settings.object_flow_threshold / scale,
                 settings.base_from_camera[2, :3],
             )
         else:
             residual = raw.residual * np.float32(self._unit.factor)
         dt = (estimate.stamp - previous.stamp) * 1e-9
-        speed = settings.min_flow_speed
+        speed = settings.object_flow_threshold
         return object_flow(residual, pair.rotation, estimate.depth, scale, dt, speed, ratio)
 
-    def _gone_on(self, stamp: int, dt: float) -> Motion | None:
+    def _extrapolated(self, stamp: int, dt: float) -> Motion | None:
         """The last motion seen, gone on with for ``dt`` s; None where it was too long ago."""
         if self._last_motion is None:
             return None
@@ -325,19 +325,21 @@ class Estimator:
         return Motion(step[:3, :3], step[:3, 3], np.diag(unseen), dt)
 
     def _integrate(self, estimate: Estimate) -> None:
-        if estimate.is_silent:
+        if estimate.is_withheld:
             # Odometry begins where it begins to be told.
             return
         if estimate.motion is not None:
             self._odometry.integrate(estimate.motion)
         elif self._last_stamp is not None:
             elapsed = max(0.0, (estimate.stamp - self._last_stamp) * 1e-9)
-            gone_on = None
+            extrapolated = None
             if estimate.quality.tracking == "lost":
                 # Told or not: most of what is lost for a moment goes on.
-                gone_on = self._gone_on(estimate.stamp, elapsed)
+                extrapolated = self._extrapolated(estimate.stamp, elapsed)
             settings = self.settings
-            self._odometry.coast(elapsed, settings.lost_speed, settings.lost_turn_rate, gone_on)
+            self._odometry.coast(
+                elapsed, settings.lost_speed, settings.lost_turn_rate, extrapolated
+            )
 
 
 def _observation(

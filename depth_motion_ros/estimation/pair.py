@@ -157,7 +157,7 @@ def pair_motion(
         agreement = alignment.agreement
     if tracking == "ok" and alignment is not None:
         covariance, structure = alignment.covariance, alignment.structure
-        factor = correction(alignment.depth_error, *camera.size)
+        factor = correction(alignment.smooth_depth_error, *camera.size)
     else:
         covariance = _heuristic(view, errors, tracking, camera, rotation, translation)
     return PairMotion(
@@ -183,7 +183,7 @@ def _aligned(
         starts,
         _resized(raw.residual, size),
         camera.resized(*size),
-        settings.depth_error,
+        settings.depth_relative_std,
         usual_agreement,
     )
 
@@ -200,10 +200,10 @@ def _lost(reason: str) -> PairMotion:
 
 
 def _judge_alignment(alignment: Alignment, settings: EstimatorSettings) -> tuple[str, str]:
-    if alignment.unexplained > settings.lost_displacement:
+    if alignment.residual_px > settings.max_residual_px:
         return "lost", (
-            f"the best motion leaves {alignment.unexplained:.2f} pixels unexplained, more than "
-            f"{settings.lost_displacement:g}"
+            f"the best motion leaves {alignment.residual_px:.2f} pixels unexplained, more than "
+            f"{settings.max_residual_px:g}"
         )
     return "ok", ""
 

@@ -11,8 +11,7 @@ from support.training_helpers import Room, write_sequence
 from depth_motion_ros.cli.main import main
 from depth_motion_ros.cli.training_data import parse_share, simulated_per_step, training_data
 from depth_motion_ros.models.weights import Weights
-from depth_motion_ros.training.options import RecipeError
-from depth_motion_ros.training.recipe import Recipe
+from depth_motion_ros.training.recipe import Recipe, RecipeError
 
 SMALL = [
     "--set=network.input_width=64", "--set=network.input_height=64", "--set=data.batch_size=2",

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from depth_motion_ros.estimation.alignment.search import WANDER
+from depth_motion_ros.estimation.alignment.search import MEAN_DEPTH_ERROR_SHARE
 from depth_motion_ros.estimation.alignment.triangulated_points import TriangulatedPoints
 from depth_motion_ros.estimation.estimate import Quality
 from depth_motion_ros.estimation.estimator import Estimator, RequestedOutputs
@@ -127,7 +127,7 @@ def test_what_is_told_is_in_the_steady_unit_with_its_covariance():
     assert told.covariance[0, 0] == pytest.approx(steady.factor**2 * given.covariance[0, 0])
     along = (steady.factor * given.translation[2]) ** 2
     expected = steady.factor**2 * given.covariance[2, 2]
-    expected += along * (steady.variance - (WANDER * DEPTH_ERROR) ** 2)
+    expected += along * (steady.variance - (MEAN_DEPTH_ERROR_SHARE * DEPTH_ERROR) ** 2)
     assert told.covariance[2, 2] == pytest.approx(expected)
 
 
@@ -157,7 +157,9 @@ def test_from_frame_to_frame_the_unit_is_better_known_than_in_all():
     assert 0.005**2 <= steady.change_variance < 0.02**2 < steady.variance
     # Where nothing is compared it may have changed by half of what it wanders.
     steady.steadied(pair(0.9))
-    assert steady.change_variance == pytest.approx((0.5 * WANDER * DEPTH_ERROR) ** 2)
+    assert steady.change_variance == pytest.approx(
+        (0.5 * MEAN_DEPTH_ERROR_SHARE * DEPTH_ERROR) ** 2
+    )
 
 
 def test_without_points_it_slowly_becomes_the_network_s_again():
@@ -170,7 +172,7 @@ def test_without_points_it_slowly_becomes_the_network_s_again():
     for _ in range(50):
         steady.steadied(pair(0.8))
         off.append(abs(np.log(steady.factor)))
-        assert known <= steady.variance <= (WANDER * DEPTH_ERROR) ** 2
+        assert known <= steady.variance <= (MEAN_DEPTH_ERROR_SHARE * DEPTH_ERROR) ** 2
     assert (np.diff(off) <= 0).all()
     assert off[-1] < 0.05 * off[0]
 
@@ -254,7 +256,7 @@ def frames():
         return list(itertools.islice(source, 8))
 
 
-SETTINGS = EstimatorSettings(depth_error=DEPTH_ERROR, max_depth=1e5)
+SETTINGS = EstimatorSettings(depth_relative_std=DEPTH_ERROR, max_depth=1e5)
 
 
 def test_depth_and_motion_of_a_video_keep_one_unit(frames):

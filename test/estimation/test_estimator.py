@@ -276,16 +276,16 @@ def test_new_weights_see_their_own_depth_of_the_previous_frame():
 
 
 def test_new_weights_may_err_more_or_less():
-    estimator = Estimator(ScriptedEngine(), EstimatorSettings(depth_error=0.2))
+    estimator = Estimator(ScriptedEngine(), EstimatorSettings(depth_relative_std=0.2))
     estimator.process(frame(0.0))
     estimator.use_engine(ScriptedEngine().moving(2))
     estimator.process(frame(0.1, shift=2))
-    assert estimator.settings.depth_error == 0.2
-    estimator.use_engine(ScriptedEngine().moving(2), depth_error=0.4)
+    assert estimator.settings.depth_relative_std == 0.2
+    estimator.use_engine(ScriptedEngine().moving(2), depth_relative_std=0.4)
     # The frame in flight is of the weights before.
-    assert estimator.settings.depth_error == 0.2
+    assert estimator.settings.depth_relative_std == 0.2
     estimator.process(frame(0.2, shift=4))
-    assert estimator.settings.depth_error == 0.4
+    assert estimator.settings.depth_relative_std == 0.4
 
 
 def test_an_engine_of_another_size_starts_anew():

@@ -63,7 +63,7 @@ def test_fewer_than_usual_cost_certainty(part, pixels):
 def test_far_fewer_than_usual_are_lost_and_the_reason_is_said():
     pair = play([0.8] * 10 + [0.3])[-1]
     assert pair.quality.tracking == "lost"
-    assert "only 30% of the corners agree on a motion, where usually 80% do" in pair.quality.reason
+    assert "inlier ratio 30%, usually 80%" in pair.quality.reason
     assert pair.structure is None
     assert pair.depth_factor is None
 
@@ -94,7 +94,7 @@ def test_where_fewer_agree_another_odometry_is_asked(share, other, least, tracki
     pair = agreement.judged(moved(share), SECOND // 10, VIEW, CAMERA, least, other)
     assert pair.quality.tracking == tracking
     if tracking == "lost":
-        assert "30 degrees aside of what the odometry says" in pair.quality.reason
+        assert "differs from the odometry by 30 degrees" in pair.quality.reason
 
 
 def test_what_stays_becomes_usual():

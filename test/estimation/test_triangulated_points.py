@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.epipolar_scenes import CAMERA, NOISE, STRAIGHT, error_of, solved, street, tracks_of
 
-from depth_motion_ros.estimation.alignment.depth_correction import WAVES, correction
+from depth_motion_ros.estimation.alignment.depth_correction import DEPTH_COSINES, correction
 from depth_motion_ros.estimation.alignment.triangulated_points import (
     TriangulatedPoints,
     smooth_error,
@@ -178,4 +178,6 @@ def test_without_good_tracks_no_error_is_found():
     far = tracks_of(pixel, np.full_like(depth, 1e7), se3.exp([0, 0, 0, 0, 0.01, 0]), rng, 0.0)
     found = solved(far, se3.exp([0, 0, 1e-3, 0, 0.01, 0]))
     assert not found.good.any()
-    np.testing.assert_array_equal(smooth_error(far, far, found, CAMERA, 0.1), np.zeros(WAVES))
+    np.testing.assert_array_equal(
+        smooth_error(far, far, found, CAMERA, 0.1), np.zeros(DEPTH_COSINES)
+    )

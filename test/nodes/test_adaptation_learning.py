@@ -142,7 +142,7 @@ def test_numbers_rise_over_a_restart_though_the_clock_goes_back(
     assert OrderNumbers(None).next() == 1_000_000
 
 
-def test_a_rollback_delivers_the_weights_before_or_says_that_there_are_none() -> None:
+def test_a_rollback_delivers_earlier_weights_or_says_that_there_are_none() -> None:
     bench = Bench()
     with pytest.raises(AdaptationError, match="nothing was released before 'base'"):
         bench.learning.rollback()

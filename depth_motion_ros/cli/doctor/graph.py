@@ -244,4 +244,4 @@ def check_diagnostics(report: Report) -> Iterator[Finding]:
             yield ok(text)
         else:
             finding = warning if said["level"] == 1 else problem
-            yield finding(text, "docs/diagnostics.md explains each value")
+            yield finding(text, "docs/reference/diagnostics.md explains each value")

@@ -27,7 +27,7 @@ _cores_lock = threading.Lock()
 
 
 class OpenVinoEngine(GraphEngine):
-    """OpenVINO: two thirds of ONNX Runtime's time on x86 (docs/performance.md)."""
+    """OpenVINO: two thirds of ONNX Runtime's time on x86 (docs/reference/benchmarks.md)."""
 
     runtime, title = "openvino", "OpenVINO"
 

@@ -13,18 +13,18 @@ from depth_motion_ros.estimation.point_cloud import rays
 from depth_motion_ros.geometry.camera import Camera
 
 # Pixels of a cell, of which the best corner counts: some hundreds, spread over the image.
-_CELL = 9
+_CELL_PX = 9
 # Pixels: neighbourhood by which a corner is judged, and window that is followed.
-_BLOCK, _WINDOW = 5, 11
-_SURROUNDINGS = 21
+_CORNER_BLOCK_PX, _WINDOW_PX = 5, 11
+_MEAN_WINDOW_PX = 21
 # Least eigenvalue of the gradients' covariance, of cv2.cornerMinEigenVal. Less is noise.
-_MIN_CORNER = 1e-5
-_CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 6, 0.02)
+_MIN_CORNER_STRENGTH = 1e-5
+_TRACKING_CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 6, 0.02)
 # Pixels by which a corner may miss itself, followed there and back.
-_MAX_RETURN = 0.3
+_MAX_RETURN_ERROR_PX = 0.3
 # Pixels of the border, in which no whole window fits.
-_BORDER = 5
-_NOWHERE = -1e3
+_BORDER_PX = 5
+_OUTSIDE_PX = -1e3
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ def follow(
     width, height = camera.size
     index = pixel[:, 1].astype(np.intp) * width + pixel[:, 0].astype(np.intp)
     rho = inverse_depth.ravel()[index]
-    good = found & returned & (((back - pixel) ** 2).sum(axis=1) < _MAX_RETURN**2)
+    good = found & returned & (((back - pixel) ** 2).sum(axis=1) < _MAX_RETURN_ERROR_PX**2)
     good &= ((target > 1) & (target < np.array((width - 2, height - 2)))).all(axis=1)
     # False for NaN too.
     good &= rho >= 0
@@ -101,16 +101,18 @@ def _none() -> Tracks:
 
 def _corners(grey: NDArray[np.uint8]) -> Floats:
     """(N, 2) the best corner of every cell, if it is one."""
-    strength = np.asarray(cv2.cornerMinEigenVal(grey, _BLOCK))
-    strength[:_BORDER] = strength[-_BORDER:] = 0
-    strength[:, :_BORDER] = strength[:, -_BORDER:] = 0
-    rows, columns = (length // _CELL for length in grey.shape)
-    cells = strength[: rows * _CELL, : columns * _CELL].reshape(rows, _CELL, columns, _CELL)
-    flat = cells.transpose(0, 2, 1, 3).reshape(rows, columns, _CELL * _CELL)
+    strength = np.asarray(cv2.cornerMinEigenVal(grey, _CORNER_BLOCK_PX))
+    strength[:_BORDER_PX] = strength[-_BORDER_PX:] = 0
+    strength[:, :_BORDER_PX] = strength[:, -_BORDER_PX:] = 0
+    rows, columns = (length // _CELL_PX for length in grey.shape)
+    cells = strength[: rows * _CELL_PX, : columns * _CELL_PX].reshape(
+        rows, _CELL_PX, columns, _CELL_PX
+    )
+    flat = cells.transpose(0, 2, 1, 3).reshape(rows, columns, _CELL_PX * _CELL_PX)
     best = flat.argmax(axis=2)
-    y = np.arange(rows)[:, None] * _CELL + best // _CELL
-    x = np.arange(columns)[None, :] * _CELL + best % _CELL
-    chosen = strength[y, x] > _MIN_CORNER
+    y = np.arange(rows)[:, None] * _CELL_PX + best // _CELL_PX
+    x = np.arange(columns)[None, :] * _CELL_PX + best % _CELL_PX
+    chosen = strength[y, x] > _MIN_CORNER_STRENGTH
     return np.stack((x[chosen], y[chosen]), axis=1).astype(np.float32)
 
 
@@ -126,13 +128,13 @@ def _warp(inverse_depth: Floats, motion: NDArray[np.float64], camera: Camera) ->
         x /= w
         y /= w
     outside = ~(w > 0)
-    x[outside] = y[outside] = _NOWHERE
+    x[outside] = y[outside] = _OUTSIDE_PX
     return np.asarray(cv2.merge((x, y)), np.float32)
 
 
 def _detail(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Without the mean of the surroundings, which exposure changes."""
-    mean = cv2.blur(grey, (_SURROUNDINGS, _SURROUNDINGS))
+    mean = cv2.blur(grey, (_MEAN_WINDOW_PX, _MEAN_WINDOW_PX))
     return np.asarray(cv2.addWeighted(grey, 1.0, mean, -1.0, 128.0), np.uint8)
 
 
@@ -140,6 +142,12 @@ def _step(
     first: NDArray[np.uint8], second: NDArray[np.uint8], points: Floats
 ) -> tuple[Floats, NDArray[np.bool_]]:
     moved, found, _ = cv2.calcOpticalFlowPyrLK(  # type: ignore[call-overload]
-        first, second, points, None, winSize=(_WINDOW, _WINDOW), maxLevel=0, criteria=_CRITERIA
+        first,
+        second,
+        points,
+        None,
+        winSize=(_WINDOW_PX, _WINDOW_PX),
+        maxLevel=0,
+        criteria=_TRACKING_CRITERIA,
     )
     return np.asarray(moved, np.float32), found[:, 0] > 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_motion_ros.estimation.alignment.depth_correction import WAVES, smooth_part
+from depth_motion_ros.estimation.alignment.depth_correction import DEPTH_COSINES, smooth_part
 from depth_motion_ros.estimation.alignment.epipolar import TrackedMotion
 from depth_motion_ros.estimation.alignment.gauss_newton import median
 from depth_motion_ros.estimation.alignment.template import Floats
@@ -15,16 +15,16 @@ from depth_motion_ros.estimation.alignment.tracks import Tracks
 from depth_motion_ros.geometry.camera import Camera
 
 # Fewer points in common do not compare two units.
-_FEWEST = 20
+_MIN_SHARED_POINTS = 20
 # Relative standard deviation of a depth at best: a point of one frame is up to half a pixel
 # beside that of the other.
-_MIN_ERROR = 0.02
+_MIN_DEPTH_RELATIVE_STD = 0.02
 # A depth that is less certain, relative, was not triangulated: while the camera hardly moves, its
 # logarithm would have a bias.
-_MAX_ERROR = 0.25
+_MAX_DEPTH_RELATIVE_STD = 0.25
 # Ratios of neighbours share their errors: so many say as much as one; and none says more than this.
-_CORRELATED, _MIN_VARIANCE = 5.0, 0.005**2
-_FREEDOM = 4.0
+_CORRELATED_RATIOS, _MIN_LOG_RATIO_VARIANCE = 5.0, 0.005**2
+_STUDENT_T_DOF = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,9 @@ class TriangulatedPoints:
     @classmethod
     def of(cls, tracks: Tracks, found: TrackedMotion, camera: Camera) -> TriangulatedPoints:
         """The good tracks that lie in front of both cameras, not infinitely far."""
-        good = found.good & (tracks.inverse_depth > 0) & (found.variance < _MAX_ERROR**2)
+        good = (
+            found.good & (tracks.inverse_depth > 0) & (found.variance < _MAX_DEPTH_RELATIVE_STD**2)
+        )
         inverse = tracks.inverse_depth[good] * np.exp(found.error[good])
         row = found.motion[2].astype(np.float32)
         before = row[:3] @ tracks.rays[:, good] / inverse + row[3]
@@ -84,30 +86,32 @@ class TriangulatedPoints:
         x, y = np.rint(self.previous_pixel).astype(np.intp)
         which = number[y, x]
         shared = np.flatnonzero(which >= 0)
-        if shared.size < _FEWEST:
+        if shared.size < _MIN_SHARED_POINTS:
             return None
         which = which[shared]
         ratio = before.log_depth[which] - self.log_previous_depth[shared]
-        variance = before.variance[which] + self.variance[shared] + np.float32(_MIN_ERROR**2)
+        variance = (
+            before.variance[which] + self.variance[shared] + np.float32(_MIN_DEPTH_RELATIVE_STD**2)
+        )
         middle = median(ratio)
         for _ in range(3):
             off = ratio - np.float32(middle)
-            weight = (_FREEDOM + 1) / (_FREEDOM * variance + off * off)
+            weight = (_STUDENT_T_DOF + 1) / (_STUDENT_T_DOF * variance + off * off)
             middle = float(weight @ ratio) / float(weight.sum())
-        return middle, _CORRELATED / float(weight.sum()) + _MIN_VARIANCE
+        return middle, _CORRELATED_RATIOS / float(weight.sum()) + _MIN_LOG_RATIO_VARIANCE
 
 
 def smooth_error(
-    as_told: Tracks, tracks: Tracks, found: TrackedMotion, camera: Camera, depth_error: float
+    as_told: Tracks, tracks: Tracks, found: TrackedMotion, camera: Camera, depth_relative_std: float
 ) -> NDArray[np.float64]:
-    """(WAVES,) of ln(inverse depth) by the depth map.
+    """(DEPTH_COSINES,) of ln(inverse depth) by the depth map.
 
     as_told: the tracks with the map's depth. tracks: with the one from which ``found`` began.
     """
     good = found.good & (as_told.inverse_depth > 0)
     if not good.any():
-        return np.zeros(WAVES)
+        return np.zeros(DEPTH_COSINES)
     error = found.error[good] + np.log(tracks.inverse_depth[good] / as_told.inverse_depth[good])
     # The unit of length is no error.
     error -= np.float32(median(error))
-    return smooth_part(error, found.variance[good], tracks.index[good], camera, depth_error)
+    return smooth_part(error, found.variance[good], tracks.index[good], camera, depth_relative_std)

@@ -11,23 +11,23 @@ from depth_motion_ros.estimation.estimate import Scale
 from depth_motion_ros.estimation.point_cloud import rays
 from depth_motion_ros.estimation.scale.filter import ScaleFilter
 from depth_motion_ros.estimation.scale.ground_plane import GroundPlane, Plane
-from depth_motion_ros.estimation.scale.source import UNKNOWN, ScaleObservation
+from depth_motion_ros.estimation.scale.source import UNKNOWN_SCALE, ScaleObservation
 from depth_motion_ros.geometry.camera import Camera
 
 # Every so-manyth pixel: normals of closer neighbours are noise.
-_STRIDE = 4
+_STRIDE_PX = 4
 # A surface is ground where its normal is so near to the vertical (ALGORITHM: Metric scale).
-_COS_TILT = float(np.cos(np.radians(5.0)))
+_MIN_NORMAL_COSINE = float(np.cos(np.radians(5.0)))
 # Less of the image is no ground but a table, or a wrong depth map.
-_MIN_SHARE = 0.02
+_MIN_GROUND_SHARE = 0.02
 # Errors of a depth map are smooth: its points say as much as so many independent ones.
-_INDEPENDENT = 10.0
+_INDEPENDENT_POINTS = 10.0
 # Relative; what no number of points tells: of a depth map's ground, which the network makes too
 # near; of triangulated points: slope, suspension, what grows on the ground. Measured on three real
 # and three rendered sequences: 4 to 10 % and up to 3 %.
-_MAP, _PLANE = 0.05, 0.03
+_DEPTH_MAP_RELATIVE_STD, _PLANE_RELATIVE_STD = 0.05, 0.03
 # ns; so long after the last triangulated ground the depth map's is asked instead.
-_PATIENCE = 2_000_000_000
+_PLANE_TIMEOUT_NS = 2_000_000_000
 
 
 class GroundEstimate(NamedTuple):
@@ -49,8 +49,10 @@ def ground(
     the vertical, lies below the camera, and its distance is abs(N · P).
     """
     ray_x, ray_y = rays(camera)
-    z = depth[::_STRIDE, ::_STRIDE]
-    points = np.stack((ray_x[::_STRIDE, ::_STRIDE] * z, ray_y[::_STRIDE, ::_STRIDE] * z, z), -1)
+    z = depth[::_STRIDE_PX, ::_STRIDE_PX]
+    points = np.stack(
+        (ray_x[::_STRIDE_PX, ::_STRIDE_PX] * z, ray_y[::_STRIDE_PX, ::_STRIDE_PX] * z, z), -1
+    )
     corner = points[:-1, :-1]
     right, below = points[:-1, 1:] - corner, points[1:, :-1] - corner
     normals = np.cross(right, below)
@@ -59,11 +61,11 @@ def ground(
         length = np.linalg.norm(normals, axis=-1)
         upright = np.abs(normals @ vertical) / length
         # NaN compares false.
-        is_ground = (upright > _COS_TILT) & (corner @ vertical > 0)
+        is_ground = (upright > _MIN_NORMAL_COSINE) & (corner @ vertical > 0)
         distance = np.abs(np.sum(normals * corner, axis=-1)) / length
     heights = distance[is_ground]
     share = heights.size / max(1, is_ground.size)
-    if share < _MIN_SHARE:
+    if share < _MIN_GROUND_SHARE:
         return None
     height = float(np.median(heights))
     spread = 1.4826 * float(np.median(np.abs(heights - height))) / height
@@ -92,22 +94,26 @@ class CameraHeightScale:
         plane = self._triangulated(seen)
         if plane is not None:
             self._plane_seen = seen.stamp
-            self._add(seen, plane.height, plane.variance + _PLANE**2)
+            self._add(seen, plane.height, plane.variance + _PLANE_RELATIVE_STD**2)
         elif not self._has_seen_plane(seen.stamp):
             found = ground(seen.depth, seen.camera, self._down)
             if found is not None and found.height > 0:
-                self._add(seen, found.height, found.spread**2 / _INDEPENDENT + _MAP**2)
+                self._add(
+                    seen,
+                    found.height,
+                    found.spread**2 / _INDEPENDENT_POINTS + _DEPTH_MAP_RELATIVE_STD**2,
+                )
         if self._filter.value is None:
-            return UNKNOWN
+            return UNKNOWN_SCALE
         # The systematic part does not average out.
-        least = _PLANE if self._has_seen_plane(seen.stamp) else _MAP
+        least = _PLANE_RELATIVE_STD if self._has_seen_plane(seen.stamp) else _DEPTH_MAP_RELATIVE_STD
         return Scale(self._filter.value, "camera_height", max(self._filter.variance, least**2))
 
     def _add(self, seen: ScaleObservation, height: float, variance: float) -> None:
         self._filter.add(seen.stamp, self._height / height, variance)
 
     def _has_seen_plane(self, stamp: int) -> bool:
-        return self._plane_seen is not None and abs(stamp - self._plane_seen) < _PATIENCE
+        return self._plane_seen is not None and abs(stamp - self._plane_seen) < _PLANE_TIMEOUT_NS
 
     def _triangulated(self, seen: ScaleObservation) -> Plane | None:
         if seen.points is None or seen.point_variance is None:

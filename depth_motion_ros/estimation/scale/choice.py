@@ -19,7 +19,7 @@ def choose_scale_source(settings: EstimatorSettings, odometry: OdometryScale) ->
 
 
 def _asked_for(settings: EstimatorSettings, odometry: OdometryScale) -> ScaleSource:
-    constant = ConstantScale(settings.scale)
+    constant = ConstantScale(settings.scale or None)
     if settings.scale_source == "constant":
         return constant
     if settings.scale_source == "odometry":

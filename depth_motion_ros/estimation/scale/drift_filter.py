@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 
-from depth_motion_ros.estimation.alignment.search import WANDER
+from depth_motion_ros.estimation.alignment.search import MEAN_DEPTH_ERROR_SHARE
 from depth_motion_ros.estimation.alignment.triangulated_points import TriangulatedPoints
 from depth_motion_ros.estimation.pair import PairMotion
 
 # The mean of a network's depth is off by much the same for so many frames: together they say as
 # much about the unit as one.
-_ALIKE = 10.0
+_CORRELATED_FRAMES = 10.0
 # Standard deviation of ln(unit) from one frame to the next, as a share of what it wanders in all.
-_STEP = 0.5
-_MIN_WANDER = 1e-3
+_STEP_DRIFT_SHARE = 0.5
+_MIN_LOG_UNIT_STD = 1e-3
 # Relative standard deviation of the unit where it begins anew: what spoilt a frame, or filled the
 # view, also changes what the network makes of its lengths.
-_ANEW = 0.2
+_RESTART_RELATIVE_STD = 0.2
 
 
 class ScaleDriftFilter:
@@ -28,19 +28,19 @@ class ScaleDriftFilter:
     mean unit stays, pulls it back.
     """
 
-    def __init__(self, depth_error: float) -> None:
-        """depth_error: relative standard deviation of the error of the network's depth."""
-        self.doubt(depth_error)
+    def __init__(self, depth_relative_std: float) -> None:
+        """depth_relative_std: relative standard deviation of the error of the network's depth."""
+        self.doubt(depth_relative_std)
         self.reset()
 
-    def doubt(self, depth_error: float) -> None:
-        """Another ``depth_error`` from now on."""
-        self._wander = max(WANDER * depth_error, _MIN_WANDER) ** 2
+    def doubt(self, depth_relative_std: float) -> None:
+        """Another ``depth_relative_std`` from now on."""
+        self._wander = max(MEAN_DEPTH_ERROR_SHARE * depth_relative_std, _MIN_LOG_UNIT_STD) ** 2
 
     def reset(self) -> None:
         """The next frame's unit is the network's."""
         self._log, self._variance, self._pull = 0.0, self._wander, 0.0
-        self._change, self._anew = self._wander, _ANEW**2
+        self._change, self._anew = self._wander, _RESTART_RELATIVE_STD**2
         self._before: TriangulatedPoints | None = None
         self._doubt = 0.0
 
@@ -93,13 +93,13 @@ class ScaleDriftFilter:
             compared = structure.unit_after(self._before)
         self._before = structure
         if compared is None:
-            self._change = _STEP**2 * self._wander
+            self._change = _STEP_DRIFT_SHARE**2 * self._wander
         else:
             self._log += compared[0]
             self._change = compared[1]
         self._variance += self._change
         # The network says 0 of every frame.
-        gain = self._variance / (self._variance + _ALIKE * self._wander)
+        gain = self._variance / (self._variance + _CORRELATED_FRAMES * self._wander)
         if compared is not None:
             self._pull = -gain * self._log
         self._log *= 1 - gain

@@ -9,27 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.estimation.estimate import Scale
-from depth_motion_ros.estimation.scale.source import UNKNOWN, ScaleObservation
+from depth_motion_ros.estimation.scale.source import UNKNOWN_SCALE, ScaleObservation
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.sources.bag.odometry import OdometryTrack
 
 # Pairs that the sum runs over, and the fewest that say anything.
-_WINDOW, _FEWEST = 100, 5
+_WINDOW_PAIRS, _MIN_PAIRS = 100, 5
 # Seconds of moving after which a pair counts half: the unit of length wanders with what is seen,
 # by a percent in a second.
-_HALF_LIFE = 1.0
+_HALF_LIFE_S = 1.0
 # Steps are noise below these: metres per second of the camera.
-_MIN_SPEED = 0.05
+_MIN_SPEED_MPS = 0.05
 # Ratios further from the median than so many robust standard deviations are slip or a wrong pair.
-_OUTLIER = 3.0
+_OUTLIER_STDS = 3.0
 # Successive pairs share their errors: so many say as much as one.
-_CORRELATED = 5.0
+_CORRELATED_PAIRS = 5.0
 # Relative standard deviation by which the unit may have changed, for a pair to count half.
-_SAME_UNIT = 0.03
+_SAME_UNIT_RELATIVE_STD = 0.03
 # Relative standard deviations: the least spread of ratios, and what remains of any number of them
 # (wheel radius, a network that is not everywhere equally right).
-_MIN_SPREAD, _REMAINS = 0.02, 0.03
-_SECOND = 1e-9
+_MIN_RATIO_STD, _REMAINING_RELATIVE_STD = 0.02, 0.03
+_S_PER_NS = 1e-9
 
 
 class OdometryScale:
@@ -45,9 +45,9 @@ class OdometryScale:
         base does not."""
         self.mount(base_from_camera)
         self._track = OdometryTrack()
-        self._waiting: deque[tuple[int, int, float, float]] = deque(maxlen=_WINDOW)
-        self._steps: deque[tuple[float, float, float, float]] = deque(maxlen=_WINDOW)
-        self._scale = UNKNOWN
+        self._waiting: deque[tuple[int, int, float, float]] = deque(maxlen=_WINDOW_PAIRS)
+        self._steps: deque[tuple[float, float, float, float]] = deque(maxlen=_WINDOW_PAIRS)
+        self._scale = UNKNOWN_SCALE
         # Of the unit of length since the beginning, as far as it is known: steps are kept in the
         # first one.
         self._unit_change = 1.0
@@ -72,7 +72,7 @@ class OdometryScale:
         learned = False
         while self._waiting and self._track.reaches(self._waiting[0][1]):
             learned |= self._measure(*self._waiting.popleft())
-        if learned and len(self._steps) >= _FEWEST:
+        if learned and len(self._steps) >= _MIN_PAIRS:
             self._scale = _scale_of(np.array(self._steps))
         if not self._scale.is_metric:
             return self._scale
@@ -100,8 +100,8 @@ class OdometryScale:
             return False
         camera = self._of_camera(before[1], after[1])
         step = float(np.linalg.norm(camera[:3, 3]))
-        seconds = (last - first) * _SECOND
-        if predicted <= 0 or step < _MIN_SPEED * seconds:
+        seconds = (last - first) * _S_PER_NS
+        if predicted <= 0 or step < _MIN_SPEED_MPS * seconds:
             return False
         self._steps.append((step, predicted, seconds, unit_variance))
         return True
@@ -111,19 +111,19 @@ def _scale_of(steps: NDArray[np.float64]) -> Scale:
     """steps: (N, 4), metres, network units and seconds of the same steps, the newest last; and the
     relative variance by which the unit may have changed until each."""
     seconds = steps[:, 2]
-    recent = 0.5 ** ((seconds.sum() - np.cumsum(seconds)) / _HALF_LIFE)
-    recent *= _SAME_UNIT**2 / (_SAME_UNIT**2 + steps[-1, 3] - steps[:, 3])
+    recent = 0.5 ** ((seconds.sum() - np.cumsum(seconds)) / _HALF_LIFE_S)
+    recent *= _SAME_UNIT_RELATIVE_STD**2 / (_SAME_UNIT_RELATIVE_STD**2 + steps[-1, 3] - steps[:, 3])
     logs = np.log(steps[:, 0] / steps[:, 1])
     # The older count less here, too: after a jump of the unit, which a frame misled by something
     # large that moves may cause, the new ratios would else be outliers for half of the window.
     middle = _weighted_median(logs, recent)
-    spread = max(_MIN_SPREAD, 1.4826 * _weighted_median(np.abs(logs - middle), recent))
-    inlier = np.abs(logs - middle) <= _OUTLIER * spread
+    spread = max(_MIN_RATIO_STD, 1.4826 * _weighted_median(np.abs(logs - middle), recent))
+    inlier = np.abs(logs - middle) <= _OUTLIER_STDS * spread
     true, predicted = steps[inlier, :2].T
     weight = recent[inlier]
     value = float(true @ (weight * predicted) / (predicted @ (weight * predicted)))
-    count = float(weight.sum() ** 2 / (weight @ weight)) / _CORRELATED
-    return Scale(value, "odometry", spread**2 / max(1.0, count) + _REMAINS**2)
+    count = float(weight.sum() ** 2 / (weight @ weight)) / _CORRELATED_PAIRS
+    return Scale(value, "odometry", spread**2 / max(1.0, count) + _REMAINING_RELATIVE_STD**2)
 
 
 def _weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:

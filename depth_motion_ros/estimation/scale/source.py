@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from depth_motion_ros.estimation.estimate import Scale
 from depth_motion_ros.geometry.camera import Camera
 
-UNKNOWN = Scale(1.0, "unit")
+UNKNOWN_SCALE = Scale(1.0, "unit")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class ScaleSource(Protocol):
     """
 
     def update(self, seen: ScaleObservation) -> Scale:
-        """The scale for this frame; ``UNKNOWN`` while it is not known."""
+        """The scale for this frame; ``UNKNOWN_SCALE`` while it is not known."""
         ...
 
 
@@ -54,7 +54,7 @@ class ConstantScale:
     """A scale that was measured once, or none (1, source ``unit``)."""
 
     def __init__(self, value: float | None) -> None:
-        self._scale = UNKNOWN if value is None else Scale(value, "constant")
+        self._scale = UNKNOWN_SCALE if value is None else Scale(value, "constant")
 
     def update(self, seen: ScaleObservation) -> Scale:
         return self._scale
@@ -68,7 +68,7 @@ class UnitUntilKnown:
 
     def __init__(self, source: ScaleSource, unit: float) -> None:
         """unit: metres, > 0."""
-        self._source, self._unit = source, Scale(unit, UNKNOWN.source)
+        self._source, self._unit = source, Scale(unit, UNKNOWN_SCALE.source)
 
     def update(self, seen: ScaleObservation) -> Scale:
         scale = self._source.update(seen)
@@ -84,4 +84,4 @@ class FirstKnown:
 
     def update(self, seen: ScaleObservation) -> Scale:
         scales = [source.update(seen) for source in self._sources]
-        return next((scale for scale in scales if scale.is_metric), UNKNOWN)
+        return next((scale for scale in scales if scale.is_metric), UNKNOWN_SCALE)

@@ -22,7 +22,7 @@ from std_msgs.msg import UInt8MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 from depth_motion_ros.adaptation.budget import Budget
-from depth_motion_ros.adaptation.errors import AdaptationError, AdaptationSettingsError
+from depth_motion_ros.adaptation.errors import AdaptationError
 from depth_motion_ros.adaptation.settings import AdaptationSettings
 from depth_motion_ros.models.find import UNTRAINED, find_weights
 from depth_motion_ros.models.weights import Weights, WeightsError
@@ -53,6 +53,7 @@ from depth_motion_ros.nodes.ros.shutdown import run_node
 from depth_motion_ros.nodes.ros.transforms import base_from_optical
 from depth_motion_ros.nodes.ros.worker import LatestWorker
 from depth_motion_ros.nodes.weights_exchange.protocol import TOPIC
+from depth_motion_ros.settings import SettingsError
 
 _FOLLOW_PERIOD = 0.5  # s between two looks at what the publishers offer
 _ANSWER = 30.0  # s; a step in hand is finished first
@@ -129,7 +130,7 @@ class AdaptationNode(Node):
         try:
             settings = AdaptationSettings(**{p.name: self._config[p.name] for p in SETTINGS})
             weights = find_weights(self._config["weights"], self._config["architecture"])
-        except (AdaptationSettingsError, WeightsError) as error:
+        except (SettingsError, WeightsError) as error:
             raise ParameterError(str(error)) from error
         if weights.version == UNTRAINED:
             raise ParameterError(

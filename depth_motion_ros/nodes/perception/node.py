@@ -16,8 +16,6 @@ from rclpy.task import Future as RosFuture
 from std_srvs.srv import Trigger
 
 from depth_motion_ros.engines.interface import EngineError
-from depth_motion_ros.estimation.settings import SettingsError
-from depth_motion_ros.models.config import ConfigError
 from depth_motion_ros.models.weights import WeightsError
 from depth_motion_ros.nodes.perception.networks import EngineBuilder, EngineOptions
 from depth_motion_ros.nodes.perception.parameters import DEPTH_MOTION_PARAMETERS
@@ -25,13 +23,14 @@ from depth_motion_ros.nodes.perception.pipeline import Pipeline, estimator_setti
 from depth_motion_ros.nodes.perception.status import StatusWriter
 from depth_motion_ros.nodes.ros.diagnostics import FrameCounters, OncePerCause, diagnostic_array
 from depth_motion_ros.nodes.ros.log_bridge import LogBridge
-from depth_motion_ros.nodes.ros.parameters import ParameterServer, Value
+from depth_motion_ros.nodes.ros.parameters import ParameterServer
 from depth_motion_ros.nodes.ros.shutdown import run_node
 from depth_motion_ros.nodes.ros.transforms import TransformsMissingError
+from depth_motion_ros.settings import SettingsError, Value
 
 _FOLLOW_PERIOD = 0.5  # s between two looks at what the publishers offer
 _UNCONFIGURED, _ACTIVE = "unconfigured", "active"
-_EXPECTED = (ConfigError, EngineError, SettingsError, TransformsMissingError, WeightsError)
+_EXPECTED = (EngineError, SettingsError, TransformsMissingError, WeightsError)
 
 
 class BrokenEngineError(RuntimeError):

@@ -6,16 +6,15 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from nav_msgs.msg import Odometry
 from rclpy.lifecycle import LifecycleNode
 
 from depth_motion_ros.estimation.settings import (
-    DEPTH_ERROR,
     EstimatorSettings,
-    SettingsError,
-    depth_error_of,
+    depth_relative_std_of,
     unit_of,
 )
 from depth_motion_ros.models.find import UNTRAINED, find_weights
@@ -24,7 +23,7 @@ from depth_motion_ros.nodes.perception.engine_slot import EngineSlot
 from depth_motion_ros.nodes.perception.inputs import Inputs
 from depth_motion_ros.nodes.perception.networks import EngineBuilder, EngineOptions
 from depth_motion_ros.nodes.perception.outputs import OutputPublishers
-from depth_motion_ros.nodes.perception.parameters import COMPRESSED
+from depth_motion_ros.nodes.perception.parameters import COMPRESSED, ESTIMATOR_PARAMETERS
 from depth_motion_ros.nodes.perception.processor import (
     Extrinsic,
     FrameProcessor,
@@ -49,53 +48,33 @@ from depth_motion_ros.nodes.weights_exchange.inbox import (
     default_adapted_path,
     read_adapted,
 )
+from depth_motion_ros.settings import LIVE, SettingsError, declared
 
 _STOP_PATIENCE = 10.0  # s; several frames of the slowest engine
 # Causes of a report that are bad messages, to be counted; the others are mere circumstances.
 _BAD_INFO = ("camera_info bad", "camera_info contradicts image")
 
-# Parameters that are settings of the same name.
-_LIVE_SETTINGS = (
-    *("min_depth", "max_depth", "max_gap", "depth_error", "lost_speed", "lost_turn_rate"),
-    *("static_error", "lost_error", "lost_displacement", "min_likeness", "min_texture"),
-    "min_agreement",
-    "object_motion",
-)
-
 Config = Mapping[str, Any]
 
 
 def estimator_settings(
-    config: Config, depth_error: float = DEPTH_ERROR, unit: float = 1.0
+    config: Config, metadata: Mapping[str, str] = MappingProxyType({})
 ) -> EstimatorSettings:
-    """depth_error, unit: of the weights.
+    """metadata: of the weights, which may state their unit and the error of their depth.
 
     Raises SettingsError where values contradict each other.
     """
-    return EstimatorSettings(
-        scale=config["scale"] or None,
-        unit=unit,
-        base_from_camera=base_from_optical(config["camera_xyz"], config["camera_rpy"]),
-        scale_source=config["scale_source"],
-        camera_height=config["camera_height"],
-        unknown_scale=config["unknown_scale"],
-        when_lost=config["when_lost"],
-        refine=config["refine"],
-        square_pixels=config["square_pixels"],
-        **live_settings(config, depth_error),
-    )
+    values = {name: config[name] for name in ESTIMATOR_PARAMETERS}
+    values["depth_relative_std"] = values["depth_relative_std"] or depth_relative_std_of(metadata)
+    mount = base_from_optical(config["camera_xyz"], config["camera_rpy"])
+    return EstimatorSettings(base_from_camera=mount, unit=unit_of(metadata), **values)
 
 
-def live_settings(config: Config, depth_error: float = DEPTH_ERROR) -> dict[str, Any]:
-    """Those of EstimatorSettings that may change between two frames.
-
-    depth_error: of the weights, for where the parameter leaves it to them.
-    """
-    settings = {name: config[name] for name in _LIVE_SETTINGS}
-    settings["depth_error"] = config["depth_error"] or depth_error
-    settings["min_flow_speed"] = config["object_flow_threshold"]
-    settings["min_flow_ratio"] = config["object_flow_ratio"]
-    return settings
+def live_settings(config: Config, metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Those of EstimatorSettings that may change between two frames."""
+    settings = estimator_settings(config, metadata)
+    live = (name for name, about in declared(EstimatorSettings).items() if about.changes == LIVE)
+    return {name: getattr(settings, name) for name in live}
 
 
 class Pipeline:
@@ -103,8 +82,8 @@ class Pipeline:
 
     report: ``report(cause, message)``: a warning, told once per cause.
 
-    Raises WeightsError, EngineError, ConfigError, SettingsError or TransformsMissingError; each
-    says what to do.
+    Raises WeightsError, EngineError, SettingsError or TransformsMissingError; each says
+    what to do.
     """
 
     def __init__(
@@ -124,9 +103,7 @@ class Pipeline:
             *(config[name] for name in ("input_width", "input_height")),
         )
         weights = self._first_weights()
-        settings = estimator_settings(
-            config, depth_error_of(weights.metadata), unit_of(weights.metadata)
-        )
+        settings = estimator_settings(config, weights.metadata)
         if weights.version == UNTRAINED:
             node.get_logger().error(
                 "THE NETWORK IS UNTRAINED: there is no weights file, so depth and motion mean "
@@ -261,7 +238,7 @@ class Pipeline:
     def change(self, config: Config) -> None:
         """Adopt changed live parameters, from the next frame on."""
         self._config = config
-        changes = live_settings(config, depth_error_of(self.deliveries.in_use.metadata))
+        changes = live_settings(config, self.deliveries.in_use.metadata)
         encoding, stride = config["depth_encoding"], config["point_stride"]
 
         def adopt() -> None:
@@ -289,10 +266,8 @@ class Pipeline:
         return self.deliveries.save(path), path
 
     def _exchange(self, exchange: Callable[[], None], weights: Weights) -> Future[None]:
-        depth_error = self._config["depth_error"] or depth_error_of(weights.metadata)
-        return self.worker.call_first(
-            lambda: self.perception.exchange_engine(exchange, depth_error)
-        )
+        stated = self._config["depth_relative_std"] or depth_relative_std_of(weights.metadata)
+        return self.worker.call_first(lambda: self.perception.exchange_engine(exchange, stated))
 
     def _offer(self, arrival: ReceivedImage) -> None:
         self._tally.receive()

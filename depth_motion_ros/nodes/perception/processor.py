@@ -17,7 +17,7 @@ from depth_motion_ros.estimation.estimator import Estimator
 from depth_motion_ros.estimation.estimator import RequestedOutputs as Computed
 from depth_motion_ros.estimation.inference import UNWANTED, Inference
 from depth_motion_ros.estimation.odometry import OdometryState
-from depth_motion_ros.estimation.settings import EstimatorSettings, SettingsError
+from depth_motion_ros.estimation.settings import EstimatorSettings
 from depth_motion_ros.estimation.stopwatch import NOTHING, Cost, Stopwatch
 from depth_motion_ros.geometry.camera import Camera, CameraError
 from depth_motion_ros.nodes.perception.engine_slot import EngineSlot
@@ -26,11 +26,20 @@ from depth_motion_ros.nodes.ros.camera_info import CameraPairing
 from depth_motion_ros.nodes.ros.conversions import BadImageError
 from depth_motion_ros.nodes.ros.diagnostics import FrameCosts, FrameCounters
 from depth_motion_ros.nodes.ros.messages import stamp_from_message
+from depth_motion_ros.settings import SettingsError
 from depth_motion_ros.sources.frame import Frame
 
 # Failing frames in a row after which the engine is given up: one alone may be the memory of a GPU
 # that another process has filled for a moment.
 FAILURES_BORNE = 3
+
+# What makes lengths metric, by scale_source.
+_SCALE_CURES = {
+    "auto": "publish odom_in, or set camera_height or scale",
+    "odometry": "publish odom_in",
+    "camera_height": "the camera must see the ground and move; or set another scale_source",
+    "constant": "set scale",
+}
 
 Report = Callable[[str, str], None]
 # base_link <- camera for a frame_id; None while it is not known.
@@ -123,6 +132,20 @@ class FrameProcessor:
             return ""
         return f"the engine failed {self._failures} times in a row: {self.failing}"
 
+    @property
+    def unscaled(self) -> str:
+        """Why lengths are not metric, and the cure; empty while they are, or nothing is known."""
+        if self.last is None or self.last.scale.is_metric:
+            return ""
+        settings = self._estimator.settings
+        effect = (
+            "they may be wrong by a factor of three"
+            if settings.publish_unscaled
+            else "nothing is published (publish_unscaled is false)"
+        )
+        cure = _SCALE_CURES[settings.scale_source]
+        return f"lengths are not metric: no source of scale, so {effect}; {cure}"
+
     def begin_anew(self, reason: str) -> None:
         """The next frame counts as the first; pose, scale and intrinsics go on."""
         if self.last is not None:
@@ -136,13 +159,13 @@ class FrameProcessor:
         """New values of some of EstimatorSettings, from the next frame on."""
         self._estimator.settings = replace(self._estimator.settings, **changes)
 
-    def exchange_engine(self, exchange: Callable[[], None], depth_error: float) -> None:
+    def exchange_engine(self, exchange: Callable[[], None], depth_relative_std: float) -> None:
         """Go on with what ``exchange`` puts into the slot, without a jump in the motion.
 
-        depth_error: the setting of that name for the new weights.
+        depth_relative_std: the setting of that name for the new weights.
         """
         exchange()
-        self._estimator.use_engine(self._engine, depth_error)
+        self._estimator.use_engine(self._engine, depth_relative_std)
 
     def serve(self, arrival: ReceivedImage) -> None:
         """Handle one image; whatever is wrong with it is counted, told once and survived."""
@@ -230,10 +253,7 @@ class FrameProcessor:
         estimate = self._estimator.complete(inferred.inference)
         self.camera_is_given = inferred.inference.camera is not None
         self._note(estimate)
-        if estimate.is_silent:
-            self._report(
-                "scale unknown", "unknown_scale is silent: no output until a source knows the metre"
-            )
+        if estimate.is_withheld:
             return estimate.refinement
         if knows_mount and estimate.motion is not None:
             # First, because a filter waits for it; the rest is for maps and eyes.
@@ -274,6 +294,8 @@ class FrameProcessor:
 
     def _note(self, estimate: Estimate) -> None:
         self.last = estimate
+        if not estimate.scale.is_metric:
+            self._report("scale unknown", self.unscaled)
         if estimate.quality.tracking == "first" and estimate.quality.reason:
             cause = _cause_of_reset(estimate.quality.reason)
             self._tally.reset(cause)

@@ -71,6 +71,8 @@ class StatusWriter:
             return DiagnosticStatus.WARN, f"tracking lost: {values['tracking_reason']}"
         if values["weights_version"] == UNTRAINED:
             return DiagnosticStatus.WARN, "the network is untrained: set the parameter weights"
+        if pipeline.perception.unscaled:
+            return DiagnosticStatus.WARN, pipeline.perception.unscaled
         return DiagnosticStatus.OK, f"tracking {values['tracking']}, {values['rate_hz']} Hz"
 
 
@@ -86,7 +88,7 @@ def _estimate_values(pipeline: Pipeline) -> dict[str, str]:
     values = pipeline.inputs.values() if pipeline.inputs is not None else {}
     estimate: Estimate | None = pipeline.perception.last
     if estimate is None:
-        return {**values, "tracking": "nothing yet", "tracking_reason": ""}
+        return {**values, "tracking": "nothing yet", "tracking_reason": "", "metric": "false"}
     quality, scale = estimate.quality, estimate.scale
     return {
         **values,

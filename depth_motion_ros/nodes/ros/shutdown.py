@@ -24,7 +24,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
-from depth_motion_ros.nodes.ros.parameters import ParameterError
+from depth_motion_ros.settings import SettingsError
 from depth_motion_ros.sources.frame import SourceError
 
 CANNOT_START = 2
@@ -64,7 +64,7 @@ def run_node(
                 executor.spin_until_future_complete(told)
         except (KeyboardInterrupt, ExternalShutdownException):
             pass
-        except (ParameterError, SourceError) as error:
+        except (SettingsError, SourceError) as error:
             print(f"cannot start: {error}", file=sys.stderr)
             status = CANNOT_START
         finally:

@@ -49,7 +49,7 @@ class WeightsInbox:
         self._report = report
         self._gate = WeightsAcceptance(loader.in_use)
         self._pending: bytes | None = None
-        self._heard = self._taken = 0
+        self._received = self._accepted = 0
 
     @property
     def in_use(self) -> Weights:
@@ -57,7 +57,7 @@ class WeightsInbox:
 
     def take(self, data: array[int]) -> None:
         """A message. It waits for a pair of images, without which nothing could be compared."""
-        self._heard += 1
+        self._received += 1
         try:
             check_size(len(data))
         except WeightsExchangeError as error:
@@ -83,7 +83,7 @@ class WeightsInbox:
 
         def done(weights: Weights) -> None:
             self._gate.accept(delivered[0])
-            self._taken += 1
+            self._accepted += 1
             self._say(
                 f"weights {weights.version!r} (of {weights.metadata['parent']!r}) from the topic "
                 "are in use"
@@ -114,9 +114,9 @@ class WeightsInbox:
         return {
             "weights_parent": in_use.metadata.get("parent", ""),
             "weights_adapted": str(ORDER in in_use.metadata).lower(),
-            "weights_before": earlier.version if earlier is not None else "",
-            "weights_heard": str(self._heard),
-            "weights_taken": str(self._taken),
+            "weights_rollback_target": earlier.version if earlier is not None else "",
+            "weights_received": str(self._received),
+            "weights_accepted": str(self._accepted),
             "weights_pending": str(self._pending is not None).lower(),
         }
 

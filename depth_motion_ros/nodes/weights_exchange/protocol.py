@@ -9,7 +9,7 @@ A delivery is a weights file whose metadata also say where it comes from:
 - ``content_sha256``: of the tensors; ``seal_sha256``: of all metadata, that one included.
 
 The checksums hold against damage and mistakes. They are no signature: who may publish on the topic
-is for SROS 2 to say (docs/security.md).
+is for SROS 2 to say (docs/reference/security.md).
 """
 
 from __future__ import annotations
