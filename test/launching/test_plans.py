@@ -279,7 +279,7 @@ def test_arguments_say_what_is_sent(prefix: Prefix) -> None:
 
 def test_tf_is_not_told_what_it_is_asked_for(prefix: Prefix, tmp_path: Path) -> None:
     path = params(tmp_path, use_tf_extrinsic=True)
-    with pytest.raises(LaunchError, match="publish_camera_tf:=true, but .* use_tf_extrinsic"):
+    with pytest.raises(LaunchError, match=r"publish_camera_tf:=true, but .* use_tf_extrinsic"):
         plan_camera({"params_file": path, "publish_camera_tf": "true"}, prefix)
 
 
@@ -313,7 +313,7 @@ def test_publish_tf_of_another_node_in_the_file_is_its_own(prefix: Prefix, tmp_p
 
 
 def test_the_filter_needs_its_package_and_its_parameters(prefix: Prefix) -> None:
-    with pytest.raises(LaunchError, match="ekf_params_file:=/nix.yaml"):
+    with pytest.raises(LaunchError, match=r"ekf_params_file:=/nix\.yaml"):
         plan_fusion({"ekf_params_file": "/nix.yaml"}, prefix)
     prefix.missing.add("robot_localization")
     with pytest.raises(LaunchError, match="needs the package robot_localization"):
@@ -414,5 +414,6 @@ def test_without_the_player_a_sentence_says_so(
 
 def test_only_a_node_that_could_not_start_ends_the_launch() -> None:
     error = refusal("camera_node-2", CANNOT_START)
-    assert error is not None and "camera_node-2 cannot start" in str(error)
+    assert error is not None
+    assert "camera_node-2 cannot start" in str(error)
     assert [refusal("x", status) for status in (0, 1, -2, -6, -15)] == [None] * 5
