@@ -135,3 +135,33 @@ def test_a_bag_keeps_its_stamps_and_its_odometry(ros: Ros, name: str) -> None:
     # The bags are of a 10 Hz camera: their stamps, not the pace of 100 Hz, are published.
     assert np.diff(stamps_of(images)[:20]) == pytest.approx(0.1e9, rel=0.1)
     assert (images[0].width, images[0].height) == (416, 128)
+
+
+def test_a_calibration_file_gives_a_folder_its_camera(
+    ros: Ros, sequence: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "my camera.yaml"
+    path.write_text(
+        f"image_width: {WIDTH}\nimage_height: {HEIGHT}\ndistortion_model: plumb_bob\n"
+        "camera_matrix: {rows: 3, cols: 3, data: [60, 0, 31.5, 0, 61, 23.5, 0, 0, 1]}\n"
+        "distortion_coefficients: {rows: 1, cols: 5, data: [0, 0, 0, 0, 0]}\n"
+    )
+    infos = ros.listen(CameraInfo, "/calibrated/camera_info")
+    for url in (path, f"file://{str(path).replace(' ', '%20')}"):
+        infos.clear()
+        camera = ros.start(
+            "camera.node",
+            {"source": sequence / "image", "camera_info_url": f"'{url}'", "rate": 20.0, "loop": True},
+            ("-r", "__ns:=/calibrated"),
+        )
+        ros.wait(lambda: infos, lambda camera=camera: camera.log, patience=100)
+        assert infos[0].k[0] == 60.0
+        camera.end(signal.SIGINT)
+
+
+@pytest.mark.parametrize("url", ["/nix.yaml", "package://my_robot/camera.yaml"])
+def test_a_calibration_that_cannot_be_read_is_refused(ros: Ros, sequence: Path, url: str) -> None:
+    camera = ros.start("camera.node", {"source": sequence / "image", "camera_info_url": url})
+    assert camera.wait(100) == 2, camera.log
+    assert url in camera.log
+    assert "Traceback" not in camera.log
