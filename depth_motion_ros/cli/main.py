@@ -18,6 +18,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
 from xml.etree import ElementTree
@@ -159,6 +160,9 @@ def _ends_in_order() -> Iterator[None]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        # A file's name need not be UTF-8, and it must not end what it is printed by.
+        sys.stdout.reconfigure(errors="backslashreplace")
     with _log_shown(), _ends_in_order():
         return _run(argv)
 

@@ -32,8 +32,19 @@ class SourceShare:
 
 
 def parse_share(text: str) -> SourceShare:
-    """``SPEC`` or ``SPEC=WEIGHT``. A path may hold ``=``: only a number behind the last counts."""
+    """``SPEC`` or ``SPEC=WEIGHT``.
+
+    A path may hold ``=``: only a number behind the last counts, and none where the whole is the
+    path of what is there (``day=2``; its weight 3 is ``day=2=3``).
+    """
     spec, separator, number = text.rpartition("=")
+    if separator and Path(text).exists():
+        if Path(spec).exists():
+            raise RecipeError(
+                f"{text!r} may be the folder {text} or {spec} with a weight: write {text}=1 or "
+                f"./{spec}/={number}"
+            )
+        return SourceShare(text, None)
     if separator:
         try:
             weight = float(number)

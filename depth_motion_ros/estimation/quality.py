@@ -1,4 +1,4 @@
-"""Does the estimated motion explain the image? And how far may it be wrong?"""
+"""Whether the estimated motion explains the images, and its covariance."""
 
 from __future__ import annotations
 
@@ -13,37 +13,39 @@ from depth_motion_ros.estimation.point_cloud import rays
 from depth_motion_ros.estimation.settings import EstimatorSettings
 from depth_motion_ros.geometry.camera import Camera
 
-# Half the network's size: a quarter of the cost, and sensor noise averages out.
+# Half the network's size: a quarter of the cost, and less sensor noise.
 _REDUCTION_FACTOR = 2
 _TEXTURE_REDUCTION_FACTOR = 8
-# A mean gradient below this (intensity per pixel) is noise: such an image cannot show motion.
+# A smaller mean gradient (intensity, 0 to 1) is noise: such an image cannot show motion.
 _MIN_GRADIENT_PER_PX = 2e-3
-# What remains unknown of the best estimate of one frame: m (or network units) and rad.
+# Least errors of any estimate of one frame.
 _MIN_TRANSLATION_STD_M = 1e-3
 _MIN_ROTATION_STD_RAD = 1e-4
 # Interpolating between noisy pixels lowers their noise: a meaningless shift by half a pixel in x
-# and y leaves sqrt((1 + 1/4) / 2) = 0.79 of the difference. Only less than that is explained.
+# and y leaves sqrt((1 + 1/4) / 2) = 0.79 of the difference. Only a smaller ratio explains it.
 _EXPLAINED_ERROR_RATIO = 0.79
-# Likeness is judged by so small an image, in pixels: a motion that is off by some pixels does not
-# count there. Shifts of the whole by so many of its pixels are tried, too.
+# The correlation uses an image of this many pixels, in which an error of some pixels does not
+# matter. Shifts of the whole image by up to this many of its pixels are tried, too.
 _CORRELATION_PIXELS = 104 * 32
 _CORRELATION_SHIFT_PX = 3
-# Standard deviation of the blur, in its pixels, that is taken away: what is left is detail. Sky
-# above and road below look alike everywhere.
+# The blurred image is subtracted, so that detail remains: sky above and road below look alike
+# everywhere.
 _CORRELATION_BLUR_SIGMA_PX = 2.0
-# Share of the motion itself that a learned estimate is off by although the images agree.
+# Error of a learned motion, relative to its length, that the images do not show.
 _MOTION_RELATIVE_STD = 0.05
 
 
 @dataclass(frozen=True)
 class WarpErrors:
-    """photometric_error, identity_error, valid_fraction: see ``Quality``.
+    """Comparison of two images by a motion.
 
-    pixel_error, identity_pixel_error: the same two as image displacement, in pixels of the
-        network's image: error over mean gradient (linearised brightness constancy).
-    image_correlation: of the details of the two images, in [-1, 1], at the best of: the motion, no
-        motion, the whole image shifted by some pixels. Whatever the motion, it tells whether both
-        show the same place.
+    photometric_error: see ``Quality``.
+    identity_error: see ``Quality``.
+    valid_fraction: see ``Quality``.
+    pixel_error: ``photometric_error`` as displacement in pixels: divided by the mean gradient.
+    identity_pixel_error: ``identity_error`` as displacement in pixels.
+    image_correlation: of the images' details, in [-1, 1]; the best of the motion, no motion, and
+        shifts of the whole image. It shows whether both images are of the same place.
     """
 
     photometric_error: float
@@ -63,7 +65,7 @@ def warp_errors(
     residual: NDArray[np.float32],
     camera: Camera,
 ) -> WarpErrors:
-    """Sample the previous image where the current pixels came from, and compare.
+    """Warp the previous image by the motion, and compare.
 
     Images (H, W, 3) uint8 RGB; depth (H, W), translation (3,) and residual (H, W, 3) in one and
     the same unit; rotation (3, 3); camera of the image. Where nothing can be compared
@@ -95,7 +97,7 @@ def warp_errors(
         nan = float("nan")
         like = _image_correlation(grey, previous_grey)
         return WarpErrors(nan, whole, 0.0, nan, _REDUCTION_FACTOR * whole / gradient, like)
-    # OpenCV does not say what it makes of coordinates that are NaN.
+    # OpenCV does not define the result for NaN coordinates.
     u[~valid] = v[~valid] = 0
     remapped = cv2.remap(previous_grey, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     warped = np.asarray(remapped, np.float32)
@@ -118,7 +120,7 @@ def _image_correlation(
     warped: NDArray[np.float32] | None = None,
     valid: NDArray[np.bool_] | None = None,
 ) -> float:
-    """See ``WarpErrors``. warped: the previous image where the motion puts it, where valid."""
+    """See ``WarpErrors``. warped: the previous image warped by the motion, where valid."""
     height, width = grey.shape
     shrink = max(1, round((width * height / _CORRELATION_PIXELS) ** 0.5))
     size = max(8, width // shrink), max(8, height // shrink)
@@ -128,7 +130,7 @@ def _image_correlation(
     image_correlation = float(cv2.matchTemplate(before, middle, cv2.TM_CCORR_NORMED).max())
     if warped is None or valid is None:
         return image_correlation
-    # Filled with what it is compared with, the rest makes no edge; it does not count either.
+    # Invalid pixels are filled from the other image, so that they make no edge; they do not count.
     after = _details(np.where(valid, warped, grey), size)
     counts = _shrunk(valid.astype(np.float32), *size) > 0.5
     here, there = details[counts], after[counts]
@@ -148,22 +150,22 @@ def judge(
 ) -> tuple[str, str]:
     """(tracking, reason): ``ok``, ``static`` or ``lost``, and why it is not ``ok``.
 
-    is_aligned: the motion is one that the images agree on. Where it explains less than no motion
-    does, depth or the field of what moves by itself are to blame then.
+    is_aligned: the motion was refined on the images. If it then explains them worse than no motion
+    does, depth or the residual motion field is wrong.
 
-    Static asks for two things: the images hardly differ, and the estimated motion does not
-    explain what little they differ by. The first alone would swallow slow motion.
+    Static has two conditions: the images hardly differ, and the estimated motion does not explain
+    the difference. The first alone would suppress slow motion.
     The thresholds are heuristics: see their descriptions in EstimatorSettings.
     """
     photometric, identity = errors.photometric_error, errors.identity_error
     if identity < settings.static_error and not photometric < _EXPLAINED_ERROR_RATIO * identity:
-        return "static", f"the images differ by {identity:.4f}, and no motion explains it"
+        return "static", f"the images differ by only {identity:.4f}, which no motion explains"
     if errors.valid_fraction < settings.min_valid:
-        return "lost", f"the frames share only {errors.valid_fraction:.0%} of the image"
+        return "lost", f"the frames overlap by only {errors.valid_fraction:.0%} of the image"
     if errors.image_correlation < settings.min_image_correlation:
         return "lost", (
-            f"the two images do not show the same place: their details correlate by "
-            f"{errors.image_correlation:.2f}, less than {settings.min_image_correlation:g}"
+            f"the two images do not show the same place: correlation of their details "
+            f"{errors.image_correlation:.2f}, below {settings.min_image_correlation:g}"
         )
     if photometric > settings.max_photometric_error:
         return (
@@ -184,11 +186,11 @@ def motion_covariance(
 ) -> NDArray[np.float64]:
     """(6, 6), translation before rotation (rad²), of a motion that was not aligned. A heuristic.
 
-    An image displacement e that the motion leaves unexplained is a rotation by e/f, or a
-    translation by e·Z/f at the median depth Z. The error of a network is common to all pixels,
-    so it is not divided by their number. To this come a share of the motion itself, which
-    wrong depth and motion that agree with each other hide, and a floor. Rotation and translation
-    are taken to be independent, which they are not: a small turn looks like a small sidestep.
+    A residual image displacement e is a rotation by e/f, or a translation by e·Z/f at the median
+    depth Z. The error of a network is common to all pixels, so it is not divided by their number.
+    Added are a share of the motion itself, since depth and motion may be wrong by the same factor,
+    and a constant. Rotation and translation are taken as independent, although a small rotation
+    looks like a small sideways translation.
 
     pixel_error: pixels. median_depth and translation (3,): of one unit of length.
     """
@@ -211,8 +213,8 @@ def metric_covariance(
 ) -> NDArray[np.float64]:
     """A motion's covariance (6, 6) from network units to metres.
 
-    covariance, translation (3,): in network units. An uncertain scale is uncertain along the
-    motion; where its variance is not known it is not part of the result.
+    covariance, translation (3,): in network units. The variance of the scale acts along the
+    translation; an unknown variance is left out.
     """
     factor = np.array([scale.value] * 3 + [1.0] * 3)
     metric = covariance * np.outer(factor, factor)
@@ -223,9 +225,9 @@ def metric_covariance(
 
 
 def texture(image: NDArray[np.uint8]) -> float:
-    """Mean gradient per pixel of an eighth of the image, intensity in [0, 1].
+    """Mean gradient per pixel of the image at an eighth of its size, intensity in [0, 1].
 
-    So small an image has hardly any noise: what remains can be seen.
+    At this size there is hardly any noise: gradients are real.
     """
     width, height = (max(2, length // _TEXTURE_REDUCTION_FACTOR) for length in image.shape[1::-1])
     return _mean_gradient(_small_grey(image, width, height))
@@ -241,7 +243,7 @@ def _shrunk(image: NDArray, width: int, height: int) -> NDArray:
 
 
 def _mean_gradient(grey: NDArray[np.float32]) -> float:
-    """Mean of the absolute differences of neighbours, intensity per pixel of this image."""
+    """Mean absolute difference of neighbours, intensity per pixel of this image."""
     return 0.5 * (
         cv2.norm(grey[:, 1:], grey[:, :-1], cv2.NORM_L1) / grey[:, 1:].size
         + cv2.norm(grey[1:], grey[:-1], cv2.NORM_L1) / grey[1:].size

@@ -1,4 +1,4 @@
-"""When there is nothing to see, nothing false is told; and it comes back by itself."""
+"""When there is no texture, nothing false is published; and tracking comes back by itself."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_covered_lens_is_lost_and_not_at_rest(scene):
     estimates = play(estimator, engine, scene, {2: COVERED})
     # The frame after it has nothing to be compared with, either.
     assert tracking(estimates) == ["first", "ok", "lost", "lost", "ok"]
-    assert "nothing to see" in estimates[2].quality.reason
+    assert "no texture" in estimates[2].quality.reason
     assert estimates[2].motion is None
 
 

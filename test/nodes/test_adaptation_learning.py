@@ -236,7 +236,7 @@ def message(stamp: int) -> Any:
 
 def eye(odometry: CameraOdometry, camera: Camera | None = None) -> ObservationBuilder:
     pairing: Any = SimpleNamespace(camera_for=lambda stamp, width, height: camera)
-    return ObservationBuilder(lambda _: IMAGE, pairing, odometry, True, lambda cause, text: None)
+    return ObservationBuilder(lambda _: IMAGE, pairing, odometry, lambda cause, text: None)
 
 
 def test_the_eye_tells_how_far_the_camera_moved_between_its_images() -> None:

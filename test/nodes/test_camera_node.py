@@ -150,8 +150,13 @@ def test_a_calibration_file_gives_a_folder_its_camera(
     for url in (path, f"file://{str(path).replace(' ', '%20')}"):
         infos.clear()
         camera = ros.start(
-            "camera.node",
-            {"source": sequence / "image", "camera_info_url": f"'{url}'", "rate": 20.0, "loop": True},
+            "camera_node",
+            {
+                "source": sequence / "image",
+                "camera_info_url": f"'{url}'",
+                "rate": 20.0,
+                "loop": True,
+            },
             ("-r", "__ns:=/calibrated"),
         )
         ros.wait(lambda: infos, lambda camera=camera: camera.log, patience=100)
@@ -161,7 +166,7 @@ def test_a_calibration_file_gives_a_folder_its_camera(
 
 @pytest.mark.parametrize("url", ["/nix.yaml", "package://my_robot/camera.yaml"])
 def test_a_calibration_that_cannot_be_read_is_refused(ros: Ros, sequence: Path, url: str) -> None:
-    camera = ros.start("camera.node", {"source": sequence / "image", "camera_info_url": url})
+    camera = ros.start("camera_node", {"source": sequence / "image", "camera_info_url": url})
     assert camera.wait(100) == 2, camera.log
     assert url in camera.log
     assert "Traceback" not in camera.log

@@ -195,7 +195,7 @@ def test_a_signal_while_active_and_a_refused_parameter(ros: Ros, tmp_path: Path)
 def test_parameters_that_are_wrong_end_the_process_with_a_status(
     ros: Ros, parameters: dict[str, Any], status: int, said: str
 ) -> None:
-    process = ros.start("perception.node", parameters)
+    process = ros.start("depth_motion_node", parameters)
     assert process.wait(100) == status, process.log
     assert said in process.log
     assert "Traceback" not in process.log
@@ -203,7 +203,7 @@ def test_parameters_that_are_wrong_end_the_process_with_a_status(
 
 def test_a_parameter_for_another_node_is_said_and_ignored(ros: Ros, tmp_path: Path) -> None:
     parameters = {"robot_width": 0.3, "autostart": False}
-    process = ros.start("perception.node", parameters, ("-r", "__node:=with_others"))
+    process = ros.start("depth_motion_node", parameters, ("-r", "__node:=with_others"))
     ros.wait(lambda: "'robot_width'" in process.log, lambda: process.log, patience=100)
     ros.wait(lambda: "with_others" in ros.node.get_node_names(), lambda: process.log)
     assert process.end(signal.SIGINT) == 0
@@ -213,6 +213,6 @@ def test_a_node_that_autostart_could_not_configure_ends_with_a_status(
     ros: Ros, tmp_path: Path
 ) -> None:
     parameters = {"weights": tmp_path / "nix.safetensors"}
-    process = ros.start("perception.node", parameters, ("-r", "__node:=unready"))
+    process = ros.start("depth_motion_node", parameters, ("-r", "__node:=unready"))
     ros.wait(lambda: "cannot configure" in process.log, lambda: process.log, patience=100)
     assert process.end(signal.SIGINT) == 1

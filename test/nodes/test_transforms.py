@@ -69,7 +69,10 @@ def test_the_cameras_place_is_said_once_for_whoever_comes_later(node: Node) -> N
     assert publisher.topic == "/tf_static"
     assert publisher.qos.durability == DurabilityPolicy.TRANSIENT_LOCAL
     [said] = publisher.said
-    assert (said.header.frame_id, said.child_frame_id) == ("r1/base_link", "r1/camera_optical_frame")
+    assert (said.header.frame_id, said.child_frame_id) == (
+        "r1/base_link",
+        "r1/camera_optical_frame",
+    )
     shift, turn = said.transform.translation, said.transform.rotation
     assert (shift.x, shift.y, shift.z) == (0.2, 0.0, 0.5)
     # Its z looks down, its x to the robot's right: half a turn about the axis (1, -1, 0).

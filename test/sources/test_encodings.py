@@ -202,7 +202,7 @@ def test_bytes_behind_a_whole_jpeg_do_no_harm() -> None:
     [
         (b"", "jpeg", "0 bytes is neither JPEG nor PNG"),
         (b"\x00\x00\x00\x01\x67", "h264", "neither JPEG nor PNG: it begins with 00 00 00 01"),
-        (b"\xff\xd8\xff\xda\xff\xd9", "jpeg", "damaged"),
+        (b"\xff\xd8\xff\xda\xff\xd9", "jpeg", "truncated"),
         (encoded(".png", SMOOTH), "16UC1; compressedDepth png", "depth image"),
     ],
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from depth_motion_ros.geometry.camera import Camera, CameraError
-from depth_motion_ros.sources.rectify import Rectifier, distort, rectified_camera
+from depth_motion_ros.sources.rectify import Rectifier, distort
 
 WIDTH, HEIGHT = 320, 240
 K = np.array([[200.0, 0, 158], [0, 205, 121], [0, 0, 1]])
@@ -107,6 +107,5 @@ def test_what_does_not_fit_is_named() -> None:
     image = np.zeros((100, WIDTH, 3), np.uint8)
     with pytest.raises(CameraError, match="320x100, the camera is for 320x240"):
         Rectifier()(image, lens("barrel"))
-    camera = Camera(K, WIDTH, HEIGHT, np.array([0.1, 0.2, 0.3]), "equidistant")
     with pytest.raises(CameraError, match="equidistant takes 4 coefficients, got 3"):
-        rectified_camera(camera)
+        Camera(K, WIDTH, HEIGHT, np.array([0.1, 0.2, 0.3]), "equidistant")

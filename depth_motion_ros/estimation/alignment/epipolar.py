@@ -60,7 +60,7 @@ class TrackedMotion:
     error: (N,) of ln(inverse depth) of the depth map: triangulated less stated.
     variance: (N,) of ``error``, by the noise of tracking alone.
     good: (N,) bool, inliers whose depth is triangulated.
-    agreement: share of the corners that are inliers of the motion, at a depth near the map's.
+    inlier_ratio: share of the corners that are inliers of the motion, at a depth near the map's.
     """
 
     motion: Doubles
@@ -73,7 +73,7 @@ class TrackedMotion:
     error: Floats
     variance: Floats
     good: NDArray[np.bool_]
-    agreement: float
+    inlier_ratio: float
 
 
 class _Seen(NamedTuple):
@@ -181,7 +181,7 @@ def solve(
         error=shown,
         variance=variance,
         good=good,
-        agreement=_agree(across, along - np.float32(longer) * seen.pull, seen.pull, spread)
+        inlier_ratio=_agree(across, along - np.float32(longer) * seen.pull, seen.pull, spread)
         / tracks.tried,
     )
 

@@ -55,7 +55,7 @@ class InlierRatio:
         stamp: ns, of the pair's second frame. view: of that frame. camera: of its image. other:
         (4, 4) the camera's motion by another odometry, metres; None = unknown.
         """
-        share = pair.agreement
+        share = pair.inlier_ratio
         if share is None or pair.quality.tracking == "lost":
             return pair
         usual, part = self.usual, self._compared(stamp, share)
@@ -73,12 +73,12 @@ class InlierRatio:
                 f"the odometry by {math.degrees(aside):.0f} degrees: something large moves in "
                 "front of the camera"
             )
-        # Every fourth row and column: the median does not need more.
+        # Every fourth row and column is enough for the median.
         depth = view.depth[::4, ::4]
         known = depth[np.isfinite(depth)]
         focal = 0.5 * (camera.fx + camera.fy) * view.detail.shape[1] / camera.width
-        turn = _MOTION_ERROR_PX * (1 - part) ** _MOTION_ERROR_EXPONENT / focal
-        return pair.doubted(turn, float(np.median(known)) if known.size else 1.0)
+        angle = _MOTION_ERROR_PX * (1 - part) ** _MOTION_ERROR_EXPONENT / focal
+        return pair.less_certain(angle, float(np.median(known)) if known.size else 1.0)
 
     def _compared(self, stamp: int, share: float) -> float:
         """The ratio relative to the usual one, at most 1."""

@@ -49,7 +49,7 @@ def align(
     residual: Floats | None,
     camera: Camera,
     depth_relative_std: float,
-    usual_agreement: float = 0.0,
+    usual_inlier_ratio: float = 0.0,
 ) -> Alignment | None:
     """Start from a motion; minimise the difference of the images over what is static.
 
@@ -66,7 +66,7 @@ def align(
     undistorted.
     depth_relative_std: standard deviation of the relative error of depth, of its smooth part over
         the image and of the rest alike.
-    usual_agreement: the usual inlier ratio; far below it, corners are also tracked directly from
+    usual_inlier_ratio: the usual inlier ratio; far below it, corners are also tracked directly from
         the last start.
 
     None where the images overlap too little or have too little texture.
@@ -84,8 +84,8 @@ def align(
         if halvings < _TRACKING_MIN_HALVINGS and search is not None:
             found = search.follow(grey, previous_grey, rho, weight, camera)
             if (
-                search.agreement is not None
-                and search.agreement < _SECOND_START_RATIO * usual_agreement
+                search.inlier_ratio is not None
+                and search.inlier_ratio < _SECOND_START_RATIO * usual_inlier_ratio
             ):
                 # Something large that moves may have misled the coarse levels.
                 second = AlignmentSearch(starts[-1], search.typical, search.depth_relative_std)

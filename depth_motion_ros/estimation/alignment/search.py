@@ -82,8 +82,8 @@ class Alignment:
     iterations: of all levels.
     is_better: False if no motion clearly better than the start was found, and this is the start.
     smooth_depth_error: (DEPTH_COSINES,) the smooth error of depth found, for ``correction``.
-    structure: the tracked corners with their triangulated depth; None without tracking.
-    agreement: share of the corners that are inliers of this motion; None = too few corners.
+    triangulated: the tracked corners with their triangulated depth; None without tracking.
+    inlier_ratio: share of the corners that are inliers of this motion; None = too few corners.
     """
 
     rotation: Doubles
@@ -94,8 +94,8 @@ class Alignment:
     iterations: int
     is_better: bool
     smooth_depth_error: Doubles
-    structure: TriangulatedPoints | None = None
-    agreement: float | None = None
+    triangulated: TriangulatedPoints | None = None
+    inlier_ratio: float | None = None
 
 
 class AlignmentSearch:
@@ -119,11 +119,11 @@ class AlignmentSearch:
         self._iterations = 0
         self._last_step = np.zeros(6)
         self.typical, self.depth_relative_std = inverse_depth, depth_relative_std
-        self.agreement: float | None = None
+        self.inlier_ratio: float | None = None
 
     def agrees_better(self, other: AlignmentSearch) -> bool:
         """Whether its inlier ratio is higher than that of another search."""
-        return (self.agreement or 0.0) > (other.agreement or 0.0)
+        return (self.inlier_ratio or 0.0) > (other.inlier_ratio or 0.0)
 
     def was_seen(self, template: Template, previous_depth: Floats) -> Floats:
         """(N,) 0 where something nearer occludes the point in the previous frame, else 1.
@@ -186,11 +186,11 @@ class AlignmentSearch:
         offset, prior = self._offset[:6], self._prior[:6]
         found = solve(tracks, self._motion, offset, prior, camera, self.depth_relative_std)
         if tracks.tried >= _MIN_CORNERS_FOR_RATIO:
-            self.agreement = 0.0 if found is None else found.agreement
+            self.inlier_ratio = 0.0 if found is None else found.inlier_ratio
         if found is None:
             return None
-        as_told = replace(tracks, inverse_depth=inverse_depth.ravel()[tracks.index])
-        of_start = loss_of(as_told, self._start, camera, found)
+        with_map_depth = replace(tracks, inverse_depth=inverse_depth.ravel()[tracks.index])
+        of_start = loss_of(with_map_depth, self._start, camera, found)
         self._information, self._last_step = found.information, found.last_step
         gain = of_start - found.loss + _gain_in_length(self._start, found)
         # Noise alone gains as much with this many unknowns.
@@ -204,9 +204,9 @@ class AlignmentSearch:
             tracks.inverse_depth.size,
             self._iterations,
             is_better,
-            -smooth_error(as_told, tracks, found, camera, self.depth_relative_std),
+            -smooth_error(with_map_depth, tracks, found, camera, self.depth_relative_std),
             TriangulatedPoints.of(tracks, found, camera),
-            self.agreement,
+            self.inlier_ratio,
         )
 
     def result(self, template: Template, previous: Floats, seen: Floats) -> Alignment | None:
@@ -235,7 +235,7 @@ class AlignmentSearch:
             self._iterations,
             is_better,
             self._offset[8:].copy() if is_better else np.zeros(DEPTH_COSINES),
-            agreement=self.agreement,
+            inlier_ratio=self.inlier_ratio,
         )
 
     def _covariance(self, common: float, camera: Camera) -> Doubles:

@@ -1,4 +1,4 @@
-"""Depth of single points by two frames, and what it says about the unit of length of the next."""
+"""Points triangulated by two frames, and the change of unit that they show in the next pair."""
 
 from __future__ import annotations
 
@@ -14,25 +14,27 @@ from depth_motion_ros.estimation.alignment.template import Floats
 from depth_motion_ros.estimation.alignment.tracks import Tracks
 from depth_motion_ros.geometry.camera import Camera
 
-# Fewer points in common do not compare two units.
+# Fewest common points that compare two units.
 _MIN_SHARED_POINTS = 20
-# Relative standard deviation of a depth at best: a point of one frame is up to half a pixel
-# beside that of the other.
+# Of a depth at best: a point of one frame is up to half a pixel beside that of the other.
 _MIN_DEPTH_RELATIVE_STD = 0.02
-# A depth that is less certain, relative, was not triangulated: while the camera hardly moves, its
-# logarithm would have a bias.
+# A less certain depth does not count as triangulated: while the camera hardly moves, its logarithm
+# would have a bias.
 _MAX_DEPTH_RELATIVE_STD = 0.25
-# Ratios of neighbours share their errors: so many say as much as one; and none says more than this.
+# Number of neighbouring ratios with correlated errors, and the least variance of their mean.
 _CORRELATED_RATIOS, _MIN_LOG_RATIO_VARIANCE = 5.0, 0.005**2
 _STUDENT_T_DOF = 4.0
 
 
 @dataclass(frozen=True, eq=False)
 class TriangulatedPoints:
-    """N points seen in two frames, in the unit of the second one's depth map.
+    """N points triangulated by two frames, in the unit of the second one's depth map.
 
-    pixel, previous_pixel: (2, N) x and y in the second frame and in the first. log_depth,
-    log_previous_depth: (N,) ln of the depth along the optical axis of each. variance: (N,) of both.
+    pixel: (2, N) x and y in the second frame.
+    previous_pixel: (2, N) x and y in the first frame.
+    log_depth: (N,) ln of the depth in the second frame.
+    log_previous_depth: (N,) ln of the depth in the first frame.
+    variance: (N,) of both logarithms.
     size: width and height of the images.
     """
 
@@ -45,7 +47,7 @@ class TriangulatedPoints:
 
     @classmethod
     def of(cls, tracks: Tracks, found: TrackedMotion, camera: Camera) -> TriangulatedPoints:
-        """The good tracks that lie in front of both cameras, not infinitely far."""
+        """The good tracks in front of both cameras, at finite depth."""
         good = (
             found.good & (tracks.inverse_depth > 0) & (found.variance < _MAX_DEPTH_RELATIVE_STD**2)
         )
@@ -71,15 +73,15 @@ class TriangulatedPoints:
         return np.stack((x, y, depth))
 
     def unit_after(self, before: TriangulatedPoints) -> tuple[float, float] | None:
-        """(ln of the factor that brings this one to the unit of the one before, its variance).
+        """(ln of the factor from this one's unit to that of the one before, its variance).
 
-        before: its second frame is this one's first. None where they share too few points.
+        before: its second frame is this one's first. None with too few common points.
         """
         if self.size != before.size:
             return None
         width, height = self.size
-        # Numbers of points; -1 is none. Were a neighbouring pixel as good, the lower one of two
-        # would mostly lie nearer, and the unit shrink by 0.1 to 0.4 % a frame.
+        # Indices of points; -1 is none. Neighbouring pixels do not match: the lower one of two is
+        # mostly nearer, and the unit would shrink by 0.1 to 0.4 % a frame.
         number = np.full((height, width), -1, np.intp)
         x, y = np.rint(before.pixel).astype(np.intp)
         number[y, x] = np.arange(x.size)
@@ -102,16 +104,22 @@ class TriangulatedPoints:
 
 
 def smooth_error(
-    as_told: Tracks, tracks: Tracks, found: TrackedMotion, camera: Camera, depth_relative_std: float
+    with_map_depth: Tracks,
+    tracks: Tracks,
+    found: TrackedMotion,
+    camera: Camera,
+    depth_relative_std: float,
 ) -> NDArray[np.float64]:
-    """(DEPTH_COSINES,) of ln(inverse depth) by the depth map.
+    """(DEPTH_COSINES,) smooth error of ln(inverse depth) of the depth map.
 
-    as_told: the tracks with the map's depth. tracks: with the one from which ``found`` began.
+    with_map_depth: the tracks with the map's depth. tracks: with the depth that ``found`` used.
     """
-    good = found.good & (as_told.inverse_depth > 0)
+    good = found.good & (with_map_depth.inverse_depth > 0)
     if not good.any():
         return np.zeros(DEPTH_COSINES)
-    error = found.error[good] + np.log(tracks.inverse_depth[good] / as_told.inverse_depth[good])
-    # The unit of length is no error.
+    error = found.error[good] + np.log(
+        tracks.inverse_depth[good] / with_map_depth.inverse_depth[good]
+    )
+    # A common factor is the unit of length, not an error.
     error -= np.float32(median(error))
     return smooth_part(error, found.variance[good], tracks.index[good], camera, depth_relative_std)

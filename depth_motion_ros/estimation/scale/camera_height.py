@@ -14,25 +14,29 @@ from depth_motion_ros.estimation.scale.ground_plane import GroundPlane, Plane
 from depth_motion_ros.estimation.scale.source import UNKNOWN_SCALE, ScaleObservation
 from depth_motion_ros.geometry.camera import Camera
 
-# Every so-manyth pixel: normals of closer neighbours are noise.
+# Use every Nth row and column: normals of closer neighbours are noise.
 _STRIDE_PX = 4
-# A surface is ground where its normal is so near to the vertical (ALGORITHM: Metric scale).
+# Ground has normals within 5 degrees of the vertical.
 _MIN_NORMAL_COSINE = float(np.cos(np.radians(5.0)))
-# Less of the image is no ground but a table, or a wrong depth map.
+# Less of the image is not ground but a table, or a wrong depth map.
 _MIN_GROUND_SHARE = 0.02
-# Errors of a depth map are smooth: its points say as much as so many independent ones.
+# Errors of a depth map are smooth: all its points count as this many independent ones.
 _INDEPENDENT_POINTS = 10.0
-# Relative; what no number of points tells: of a depth map's ground, which the network makes too
-# near; of triangulated points: slope, suspension, what grows on the ground. Measured on three real
-# and three rendered sequences: 4 to 10 % and up to 3 %.
+# Systematic errors, which do not average out: of a depth map's ground, which the network predicts
+# too near; of triangulated points: slope, suspension, vegetation. Measured on three real and three
+# rendered sequences: 4 to 10 % and up to 3 %.
 _DEPTH_MAP_RELATIVE_STD, _PLANE_RELATIVE_STD = 0.05, 0.03
-# ns; so long after the last triangulated ground the depth map's is asked instead.
+# After this time without triangulated ground, that of the depth map is used.
 _PLANE_TIMEOUT_NS = 2_000_000_000
 
 
 class GroundEstimate(NamedTuple):
-    """height: median distance of the camera from the ground plane, in the unit of depth.
-    spread: robust relative standard deviation of it. share: of the image that is ground."""
+    """The ground in a depth map.
+
+    height: median distance of the camera from the ground plane, in the unit of depth.
+    spread: robust relative standard deviation of ``height``.
+    share: share of the image that is ground.
+    """
 
     height: float
     spread: float
@@ -73,16 +77,16 @@ def ground(
 
 
 class CameraHeightScale:
-    """s = height of the camera / its height above the ground as seen, filtered over time.
+    """s = known height of the camera / measured height above the ground, filtered over time.
 
-    The ground is a plane in what pairs of frames have triangulated, whatever the network thinks of
-    it. Where there was none for two seconds (no texture), or from the first, it is that of the
-    depth map (``ground``).
+    The ground is a plane in the triangulated points of a pair of frames, independent of the
+    network. At first, and after two seconds without one (no texture), it is that of the depth map
+    (``ground``).
     """
 
     def __init__(self, height: float, base_from_camera: NDArray[np.float64]) -> None:
         """height: m above the ground. base_from_camera: (4, 4); the base stands upright on the
-        ground, so its z axis says where down is."""
+        ground, so its z axis is vertical."""
         self._height = height
         self._down = base_from_camera[:3, :3].T @ np.array([0.0, 0.0, -1.0])
         self._plane = GroundPlane(base_from_camera)

@@ -43,8 +43,13 @@ from depth_motion_ros.nodes.adaptation.parameters import ADAPTATION_PARAMETERS, 
 from depth_motion_ros.nodes.adaptation.state import StateFolder, default_folder
 from depth_motion_ros.nodes.adaptation.status import AdaptationCounters, judge, learner_values
 from depth_motion_ros.nodes.perception.parameters import COMPRESSED
-from depth_motion_ros.nodes.ros.camera_info import CameraPairing
-from depth_motion_ros.nodes.ros.conversions import BadImageError, compressed_to_rgb, image_to_rgb
+from depth_motion_ros.nodes.ros.camera_info import CameraPairing, images_are_rectified
+from depth_motion_ros.nodes.ros.conversions import (
+    BadImageError,
+    StreamDecoder,
+    compressed_to_rgb,
+    image_to_rgb,
+)
 from depth_motion_ros.nodes.ros.diagnostics import OncePerCause, diagnostic_array
 from depth_motion_ros.nodes.ros.messages import pose_from_message, stamp_from_message
 from depth_motion_ros.nodes.ros.parameters import ParameterError, ParameterServer
@@ -79,16 +84,18 @@ class AdaptationNode(Node):
         directory = self._config["tensorboard"]
         self._curves = LearningCurves(Path(directory).expanduser()) if directory else None
         self._budget = Budget(self._settings.max_cpu_fraction, self._settings.max_rate)
-        self._pairing = CameraPairing(self._report)
+        rectified = images_are_rectified(
+            self, self._config["rectify"], self._config["image_transport"]
+        )
+        self._pairing = CameraPairing(self._report, rectified=rectified)
         self._odometry = CameraOdometry(
             base_from_optical(self._config["camera_xyz"], self._config["camera_rpy"])
         )
         compressed = self._config["image_transport"] == COMPRESSED
         self._eye = ObservationBuilder(
-            compressed_to_rgb if compressed else image_to_rgb,
+            StreamDecoder(compressed_to_rgb if compressed else image_to_rgb),
             self._pairing,
             self._odometry,
-            self._config["rectify"],
             self._report,
         )
         self._inputs: AdaptationInputs | None = None

@@ -99,7 +99,6 @@ class ObservationBuilder:
     """Belongs on the learner's thread.
 
     decode: message → (H, W, 3) uint8 RGB; raises BadImageError.
-    rectify: False = take distorted cameras for undistorted ones.
     report: ``report(cause, message)``, told once per cause to the user.
     """
 
@@ -108,13 +107,11 @@ class ObservationBuilder:
         decode: Callable[[Any], NDArray[np.uint8]],
         pairing: CameraPairing,
         odometry: CameraOdometry,
-        rectify: bool,
         report: Callable[[str, str], None],
     ) -> None:
         self._decode = decode
         self._pairing = pairing
         self._odometry = odometry
-        self._rectify = rectify
         self._report = report
         self._rectifier = Rectifier()
         self._previous: int | None = None
@@ -125,8 +122,6 @@ class ObservationBuilder:
         stamp = stamp_from_message(message.header.stamp)
         height, width = image.shape[:2]
         camera = self._pairing.camera_for(stamp, width, height)
-        if camera is not None and not self._rectify:
-            camera = camera.undistorted()
         if camera is not None:
             try:
                 image, camera = self._rectifier(image, camera)

@@ -27,6 +27,7 @@ from depth_motion_ros.nodes.camera.rate_monitor import RateMonitor
 from depth_motion_ros.nodes.ros import messages
 from depth_motion_ros.nodes.ros.parameters import ParameterError, ParameterServer
 from depth_motion_ros.nodes.ros.shutdown import run_node
+from depth_motion_ros.nodes.ros.text import path_from_ros, printable
 from depth_motion_ros.sources.camera_file import read_camera_file
 from depth_motion_ros.sources.frame import Frame, FrameSource, GroundTruth
 from depth_motion_ros.sources.open import open_source
@@ -78,7 +79,8 @@ class CameraNode(Node):
         self._rate = RateMonitor(announced)
         self._announced = announced or 0.0
         length = "endless" if source.length is None else f"{source.length} frames"
-        self.get_logger().info(f"{source.name}: {length}, {source.rate or 'unknown'} Hz")
+        name = printable(source.name)
+        self.get_logger().info(f"{name}: {length}, {source.rate or 'unknown'} Hz")
 
     def begin(self) -> None:
         self._playback.start()
@@ -96,13 +98,15 @@ class CameraNode(Node):
             spare_the_cores()
         options = {
             name: self._config[name]
-            for name in ("topic", "odometry_topic", "rate", "width", "height")
+            for name in ("topic", "odometry_topic", "rate", "rectified", "width", "height")
         }
         options["pose"] = self._config["publish_truth"]
         calibration = self._config["camera_info_url"]
         if calibration:
-            options["camera"] = read_camera_file(path_of(calibration))
-        return open_source(spec, **{name: value for name, value in options.items() if value})
+            options["camera"] = read_camera_file(path_of(path_from_ros(calibration)))
+        return open_source(
+            path_from_ros(spec), **{name: value for name, value in options.items() if value}
+        )
 
     def _publisher(self, kind: type, topic: str) -> Publisher[Any]:
         policy = (
@@ -163,7 +167,7 @@ class CameraNode(Node):
             # Somebody else has ended the node: whatever failed for that is no error of the source.
             return
         if error is not None:
-            self.get_logger().fatal(f"playing ended after {shown} frames: {error}")
+            self.get_logger().fatal(f"playing ended after {shown} frames: {printable(error)}")
             self._status = 1
         else:
             self.get_logger().info(f"the source has ended after {shown} frames")

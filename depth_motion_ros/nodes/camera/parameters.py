@@ -32,6 +32,13 @@ CAMERA_PARAMETERS = (
         "empty = none: the intrinsics are unknown, or the source has its own",
         START,
     ),
+    Setting(
+        "rectified",
+        False,
+        "the images are rectified, and P of the source's CameraInfo holds (as it does for a topic "
+        "named image_rect)",
+        START,
+    ),
     Setting("loop", False, "begin anew at the end; otherwise the node ends there", START),
     Setting("reliable", True, "reliable instead of best-effort delivery", START),
     Setting(

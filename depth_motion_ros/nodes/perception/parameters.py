@@ -35,7 +35,8 @@ QOS = Setting(
 RECTIFY = Setting(
     "rectify",
     True,
-    "remove the lens distortion that camera_info describes; false = the images have none",
+    "remove the lens distortion that camera_info describes; false = the images are rectified, and "
+    "P of camera_info holds (as it does for a topic named image_rect)",
 )
 ARCHITECTURE = declared(NetworkConfig)["architecture"]
 CAMERA_XYZ = Setting(

@@ -32,8 +32,8 @@ from depth_motion_ros.nodes.perception.processor import (
     Report,
 )
 from depth_motion_ros.nodes.perception.weights_loader import WeightsLoader
-from depth_motion_ros.nodes.ros.camera_info import CameraPairing
-from depth_motion_ros.nodes.ros.conversions import compressed_to_rgb, image_to_rgb
+from depth_motion_ros.nodes.ros.camera_info import CameraPairing, images_are_rectified
+from depth_motion_ros.nodes.ros.conversions import StreamDecoder, compressed_to_rgb, image_to_rgb
 from depth_motion_ros.nodes.ros.diagnostics import FrameCounters
 from depth_motion_ros.nodes.ros.messages import pose_from_message, stamp_from_message
 from depth_motion_ros.nodes.ros.staged_worker import StagedWorker
@@ -125,7 +125,8 @@ class Pipeline:
         node, config = self._node, self._config
         self.engine = EngineSlot(build(options, weights))
         undo.callback(self.engine.close)
-        self.pairing = CameraPairing(self._report_info)
+        rectified = images_are_rectified(node, config["rectify"], config["image_transport"])
+        self.pairing = CameraPairing(self._report_info, rectified=rectified)
         tf = TfPublisher(node) if config["publish_tf"] else None
         if tf is not None:
             undo.callback(tf.close)
@@ -158,11 +159,10 @@ class Pipeline:
             self.outputs,
             self.pairing,
             self._extrinsic(settings),
-            compressed_to_rgb if compressed else image_to_rgb,
+            StreamDecoder(compressed_to_rgb if compressed else image_to_rgb),
             self._tally,
             self._report,
             camera_frame=config["camera_frame"],
-            rectify=config["rectify"],
         )
         self.worker: StagedWorker[ReceivedImage, InferredFrame] = StagedWorker(
             self.perception.infer, self.perception.complete, self._on_error

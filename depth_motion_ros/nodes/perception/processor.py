@@ -19,7 +19,7 @@ from depth_motion_ros.estimation.inference import UNWANTED, Inference
 from depth_motion_ros.estimation.odometry import OdometryState
 from depth_motion_ros.estimation.settings import EstimatorSettings
 from depth_motion_ros.estimation.stopwatch import NOTHING, Cost, Stopwatch
-from depth_motion_ros.geometry.camera import Camera, CameraError
+from depth_motion_ros.geometry.camera import CameraError
 from depth_motion_ros.nodes.perception.engine_slot import EngineSlot
 from depth_motion_ros.nodes.perception.outputs import FLOW
 from depth_motion_ros.nodes.ros.camera_info import CameraPairing
@@ -90,7 +90,6 @@ class FrameProcessor:
 
     decode: message → (H, W, 3) uint8 RGB; raises BadImageError.
     camera_frame: optical frame of the outputs; empty = that of the images.
-    rectify: False = take distorted cameras for undistorted ones.
     report: ``report(cause, message)``, told once per cause to the user.
     """
 
@@ -105,7 +104,6 @@ class FrameProcessor:
         tally: FrameCounters,
         report: Report,
         camera_frame: str = "",
-        rectify: bool = True,
     ) -> None:
         self._engine = engine
         self._outputs = outputs
@@ -115,7 +113,6 @@ class FrameProcessor:
         self._tally = tally
         self._report = report
         self._camera_frame = camera_frame
-        self._rectify = rectify
         self._estimator = Estimator(engine, settings)
         self._mounted: NDArray[np.float64] | None = None
         self.last: Estimate | None = None
@@ -237,7 +234,7 @@ class FrameProcessor:
     def _infer(self, message: Any, pixels: NDArray[np.uint8], wanted: frozenset[str]) -> Inference:
         height, width = pixels.shape[:2]
         stamp, frame_id = stamp_from_message(message.header.stamp), message.header.frame_id
-        camera = self._camera(stamp, width, height)
+        camera = self._pairing.camera_for(stamp, width, height)
         computed = Computed(object_flow=not wanted.isdisjoint(FLOW))
         try:
             return self._estimator.infer(Frame(stamp, pixels, camera), computed, frame_id=frame_id)
@@ -260,12 +257,6 @@ class FrameProcessor:
             self._outputs.publish_odometry(wanted, header, self._estimator.pose)
         self._outputs.publish_estimate(wanted, header, estimate, inferred.size)
         return estimate.refinement
-
-    def _camera(self, stamp: int, width: int, height: int) -> Camera | None:
-        camera = self._pairing.camera_for(stamp, width, height)
-        if camera is not None and not self._rectify:
-            return camera.undistorted()
-        return camera
 
     def _mount(self, frame_id: str) -> bool:
         """Place the camera on the robot; False while TF does not say where it sits."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from depth_motion_ros.nodes.ros.text import printable
+
 PACKAGE = "depth_motion_ros"
 
 
@@ -25,12 +27,13 @@ class LogBridge(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         # rclpy tells its callers apart by their line, and a line must keep its severity.
+        text = printable(record.getMessage())
         if record.levelno >= logging.ERROR:
-            self._logger.error(record.getMessage())
+            self._logger.error(text)
         elif record.levelno >= logging.WARNING:
-            self._logger.warning(record.getMessage())
+            self._logger.warning(text)
         else:
-            self._logger.info(record.getMessage())
+            self._logger.info(text)
 
     def close(self) -> None:
         package = logging.getLogger(PACKAGE)

@@ -24,6 +24,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
+from depth_motion_ros.nodes.ros.text import to_ros
 from depth_motion_ros.settings import SettingsError
 from depth_motion_ros.sources.frame import SourceError
 
@@ -51,7 +52,8 @@ def run_node(
     sys.setswitchinterval(_SWITCH_INTERVAL)
     before = threading.enumerate()
     # No `with`: rclpy.init is no context manager on Humble.
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    words = [to_ros(word) for word in (sys.argv if args is None else args)]
+    rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
     node: N | None = None
     executor = SingleThreadedExecutor()
     status = 0
