@@ -158,7 +158,7 @@ def test_a_calibration_file_gives_a_folder_its_camera(
                 "loop": True,
             },
             ("-r", "__ns:=/calibrated"),
-        )
+        )  # fmt: skip
         ros.wait(lambda: infos, lambda camera=camera: camera.log, patience=100)
         assert infos[0].k[0] == 60.0
         camera.end(signal.SIGINT)

@@ -189,7 +189,7 @@ def test_a_signal_while_active_and_a_refused_parameter(ros: Ros, tmp_path: Path)
     [
         ({"max_dept": 5.0}, 2, "unknown parameter 'max_dept'; did you mean 'max_depth'?"),
         ({"image_transprot": "raw"}, 2, "did you mean 'image_transport'?"),
-        ({"max_depth": -1.0}, 2, "max_depth = -1"),
+        ({"max_depth": -1.0}, 2, "max_depth is -1.0; it must be"),
     ],
 )
 def test_parameters_that_are_wrong_end_the_process_with_a_status(

@@ -184,8 +184,8 @@ def test_a_launch_that_cannot_work_starts_nothing(
 @pytest.mark.parametrize(
     ("parameters", "words", "said"),
     [
-        ({"max_dept": 5.0}, [], "max_dept: there is no such parameter; did you mean max_depth?"),
-        ({"max_depth": -1.0}, [], "max_depth = -1 m: must be"),
+        ({"max_dept": 5.0}, [], "unknown parameter 'max_dept'; did you mean 'max_depth'?"),
+        ({"max_depth": -1.0}, [], "max_depth is -1.0; it must be"),
         ({"weights": "/nix.safetensors"}, [], "/nix.safetensors: cannot be read"),
         ({}, ["source:=sim:nix"], "sim:nix: no such scene"),
     ],

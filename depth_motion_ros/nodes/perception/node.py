@@ -49,7 +49,7 @@ class DepthMotionNode(LifecycleNode):
         self._build = build
         self._pipeline: Pipeline | None = None
         self._problem = ""
-        self._failed_to_start = False
+        self._was_active = False
         self._tally = FrameCounters()
         self._tell = OncePerCause(self.get_logger().warning)
         self._status = StatusWriter(self._tally)
@@ -79,16 +79,14 @@ class DepthMotionNode(LifecycleNode):
         """Configure and activate, if the parameter autostart says so."""
         if not self._config["autostart"]:
             return
-        done = self.trigger_configure()
-        if done == TransitionCallbackReturn.SUCCESS:
-            done = self.trigger_activate()
-        self._failed_to_start = done != TransitionCallbackReturn.SUCCESS
+        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
 
     def close(self) -> int:
-        """Ends all threads. Returns the exit status: 1 where autostart has not come to serve."""
+        """End all threads. Returns the exit status: 1 where a problem kept it from serving."""
         self._drop_pipeline()
         self._bridge.close()
-        return int(self._failed_to_start)
+        return int(bool(self._problem) and not self._was_active)
 
     @property
     def _state(self) -> str:
@@ -162,7 +160,7 @@ class DepthMotionNode(LifecycleNode):
         assert self._pipeline is not None
         self._tell.forget()
         self._pipeline.start()
-        self._failed_to_start = False
+        self._was_active = True
         assert self._pipeline.inputs is not None
         self.get_logger().info(f"listening to {self._pipeline.inputs.image_topic}")
 
