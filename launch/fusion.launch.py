@@ -3,8 +3,8 @@
 ros2 launch depth_motion_ros fusion.launch.py image:=/cam/image_raw
 
 The arguments of camera.launch.py hold here too. The filter owns odom -> base_link: parameters that
-let depth_motion_node send it as well are refused. What the filter fuses, and what that gains:
-config/ekf.yaml and docs/odometry.md; remap wheel_odom and imu in your own launch file.
+let depth_motion_node send it as well are refused. What the filter fuses: config/ekf.yaml; remap
+wheel_odom and imu in your own launch file.
 """
 
 from ament_index_python.packages import get_package_prefix

@@ -11,12 +11,10 @@ from torch import Tensor
 from depth_motion_ros.adaptation.learner import LOSSES
 from depth_motion_ros.adaptation.pairing.records import PairRecord, batch_of, rows_of
 from depth_motion_ros.losses.objective import Objective
+from depth_motion_ros.losses.warped_pair import active_pixels
 from depth_motion_ros.models.network import DepthMotionNet
 
 _BATCH = 4
-# Residual motion that shifts its pixel by less of the width cannot be told from noise (one pixel
-# at 416, as the trainer's vital signs have it).
-_ACTIVE_SHIFT = 1 / 416
 # Truth farther than this, as in every evaluation of depth, is not scored.
 _FARTHEST = 80.0
 _SMALLEST = 1e-6
@@ -62,8 +60,7 @@ def _score_batch(network: DepthMotionNet, records: Sequence[PairRecord]) -> list
     depths = torch.cat((pair.depth_1, pair.depth_2), dim=1)
     relative = depths / depths.mean(dim=(2, 3), keepdim=True).clamp(min=_SMALLEST)
     variance = (relative - 1).square().mean(dim=(1, 2, 3))
-    shift = pair.motion_12.residual.norm(dim=1, keepdim=True) * K[:, 0, 0, None, None, None]
-    active = shift / pair.depth_1.clamp(min=_SMALLEST) > _ACTIVE_SHIFT * data.image_1.shape[3]
+    active = active_pixels(pair, K)
     steps = pair.motion_12.translation.norm(dim=1).clamp(min=_SMALLEST).log()
     medians = depths.flatten(1).median(dim=1).values.clamp(min=_SMALLEST).log()
     scores = []

@@ -8,13 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from depth_motion_ros.cli.adaptation_options import add_adaptation_arguments
-
 if TYPE_CHECKING:
     from depth_motion_ros.models.weights import Weights
     from depth_motion_ros.sources.frame import FrameSource
-
-HELP = "score weights on sequences with ground truth, beside the floors"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,20 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what the node takes for the motion of objects",
     )
     parser.add_argument("--device", default="cpu", help="PyTorch device: cpu, cuda, cuda:1")
-    parser.add_argument(
-        "--adapt",
-        action="store_true",
-        help="learn from each sequence too: depth before, while and after it adapts to it",
-    )
-    add_adaptation_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Score every sequence, print the table, write what was asked for."""
-    if args.adapt:
-        from depth_motion_ros.cli.evaluate_adapting import run_adapting
-
-        return run_adapting(args)
     from depth_motion_ros.evaluation.evaluate import EvaluationOptions, evaluate
     from depth_motion_ros.evaluation.plots import PanelWriter, spread, write_plots
     from depth_motion_ros.evaluation.predictor import NetworkPredictor

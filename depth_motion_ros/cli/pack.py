@@ -7,8 +7,6 @@ from pathlib import Path
 
 from depth_motion_ros.models.weights import Weights
 
-HELP = "write weights in half precision with the metadata that belong to a release"
-
 _TEXTS = {
     "version": "name of the release",
     "trained-on": "everything that they and their parents were trained on",

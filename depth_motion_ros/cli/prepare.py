@@ -18,8 +18,6 @@ from depth_motion_ros.training.data.index import SourceState, locked
 from depth_motion_ros.training.data.prepare import PrepareSettings, prepare
 from depth_motion_ros.training.triangulation.depth import triangulate_sequence
 
-HELP = "make a compact training set from videos, image folders, KITTI, bags or the simulator"
-
 # Seconds between two lines about work that takes long.
 _TELL_EVERY = 10.0
 

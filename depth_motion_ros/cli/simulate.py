@@ -7,8 +7,6 @@ import time
 
 import numpy as np
 
-HELP = "render a scene into a sequence folder with exact depth, poses and object motion"
-
 PREVIEW, SHEET, SHOWN = "preview.mp4", "contact_sheet.png", 8
 # Steps per metre of the stored depth: 16 bits reach 65 m in millimetres, or 256 m.
 FINE, COARSE = 1000.0, 256.0

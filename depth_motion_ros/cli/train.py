@@ -9,8 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-HELP = "train the networks on recorded video, simulated scenes, or a mixture"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""

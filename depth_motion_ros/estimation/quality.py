@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.estimation.estimate import Scale
-from depth_motion_ros.estimation.point_cloud import rays
 from depth_motion_ros.estimation.settings import EstimatorSettings
 from depth_motion_ros.geometry.camera import Camera
+from depth_motion_ros.geometry.rays import rays
 
 # Half the network's size: a quarter of the cost, and less sensor noise.
 _REDUCTION_FACTOR = 2

@@ -113,15 +113,12 @@ class AugmentSection(Settings, section="augment"):
 
 @dataclass(frozen=True)
 class OptimiserSection(Settings, section="optimiser"):
-    """Adam, or Muon for the convolutions."""
+    """Adam."""
 
     learning_rate: float = setting(2e-4, "learning rate after the warm-up", 1e-8, 1.0)
     warmup_steps: int = setting(0, "steps of linear rise to learning_rate", 0)
     decay_from: float = setting(
         1.0, "share of the run after which a cosine reduces the rate to a tenth; 1 = never", 0, 1
-    )
-    muon_rate: float = setting(
-        0.0, "rate of Muon for convolutions, warmed up and decayed alike; 0 = Adam for all", 0, 1.0
     )
     clip_norm: float = setting(10.0, "largest gradient norm", 1e-6)
     ema_decay: float = setting(

@@ -7,7 +7,7 @@ from dataclasses import fields
 import pytest
 
 from depth_motion_ros.adaptation.settings import AdaptationSettings
-from depth_motion_ros.cli.adaptation_options import settings_of
+from depth_motion_ros.cli.adapt_options import settings_of
 from depth_motion_ros.settings import SettingsError, declared
 
 

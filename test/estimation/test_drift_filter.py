@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks.odometry.ground_truth_engine import Disturbance, GroundTruthEngine
 from depth_motion_ros.estimation.alignment.search import MEAN_DEPTH_ERROR_SHARE
 from depth_motion_ros.estimation.alignment.triangulated_points import TriangulatedPoints
 from depth_motion_ros.estimation.estimate import Quality
@@ -13,7 +14,6 @@ from depth_motion_ros.estimation.estimator import Estimator, RequestedOutputs
 from depth_motion_ros.estimation.pair import PairMotion
 from depth_motion_ros.estimation.scale.drift_filter import ScaleDriftFilter
 from depth_motion_ros.estimation.settings import EstimatorSettings
-from depth_motion_ros.evaluation.ground_truth_engine import Disturbance, GroundTruthEngine
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.sources.open import open_source
 

@@ -18,7 +18,6 @@ from support.estimation_helpers import (
 
 from depth_motion_ros.estimation.estimate import Scale
 from depth_motion_ros.estimation.estimator import Estimator
-from depth_motion_ros.estimation.point_cloud import rays
 from depth_motion_ros.estimation.scale.camera_height import CameraHeightScale, ground
 from depth_motion_ros.estimation.scale.filter import ScaleFilter
 from depth_motion_ros.estimation.scale.odometry import OdometryScale
@@ -31,6 +30,7 @@ from depth_motion_ros.estimation.scale.source import (
 from depth_motion_ros.estimation.settings import EstimatorSettings, unit_of
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.axes import BODY_FROM_OPTICAL
+from depth_motion_ros.geometry.rays import rays
 from depth_motion_ros.settings import SettingsError
 
 # Metres per unit of the network in these tests.

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.estimation.alignment.template import Floats
-from depth_motion_ros.estimation.point_cloud import rays
 from depth_motion_ros.geometry.camera import Camera
+from depth_motion_ros.geometry.rays import rays
 
 # Sensor noise makes gradients; a little blur costs little sharpness.
 _BLUR_SIGMA_PX = 0.7

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.estimation.alignment.template import Floats
-from depth_motion_ros.estimation.point_cloud import rays
 from depth_motion_ros.geometry.camera import Camera
+from depth_motion_ros.geometry.rays import rays
 
 # Side of a cell with one corner: some hundreds of corners, spread over the image.
 _CELL_PX = 9

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.estimation.estimate import Scale
-from depth_motion_ros.estimation.point_cloud import rays
 from depth_motion_ros.estimation.scale.filter import ScaleFilter
 from depth_motion_ros.estimation.scale.ground_plane import GroundPlane, Plane
 from depth_motion_ros.estimation.scale.source import UNKNOWN_SCALE, ScaleObservation
 from depth_motion_ros.geometry.camera import Camera
+from depth_motion_ros.geometry.rays import rays
 
 # Use every Nth row and column: normals of closer neighbours are noise.
 _STRIDE_PX = 4

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.estimation.pair import PairMotion
-from depth_motion_ros.estimation.point_cloud import rays
 from depth_motion_ros.estimation.scene_flow.optical_flow import DenseFlow, FlowResult
 from depth_motion_ros.estimation.scene_flow.rigid_flow import (
     FLOW_STD_PARALLAX_SHARE,
@@ -21,6 +20,7 @@ from depth_motion_ros.estimation.scene_flow.rigid_flow import (
     without_motion_error,
 )
 from depth_motion_ros.geometry.camera import Camera
+from depth_motion_ros.geometry.rays import rays
 
 # Square over which flow is averaged, and the share of its pixels that must be good.
 _POOL_SIDE_PX, _MIN_GOOD_SHARE = 5, 0.5

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_motion_ros.estimation.point_cloud import rays
 from depth_motion_ros.geometry.camera import Camera
+from depth_motion_ros.geometry.rays import rays
 
 # Smaller patches are noise; 1/800 of 416x128 is a patch of 8x8.
 _MIN_PATCH_SHARE = 1 / 800

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_motion_ros.estimation.point_cloud import rays
 from depth_motion_ros.estimation.scene_flow.optical_flow import DenseFlow
 from depth_motion_ros.geometry.camera import Camera
+from depth_motion_ros.geometry.rays import rays
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

@@ -27,7 +27,6 @@ from depth_motion_ros.adaptation.settings import AdaptationSettings
 from depth_motion_ros.models.find import UNTRAINED, find_weights
 from depth_motion_ros.models.weights import Weights, WeightsError
 from depth_motion_ros.nodes.adaptation.curves import LearningCurves
-from depth_motion_ros.nodes.adaptation.inputs import AdaptationInputs
 from depth_motion_ros.nodes.adaptation.learning import (
     AdapterBuilder,
     AdapterWorker,
@@ -44,6 +43,7 @@ from depth_motion_ros.nodes.adaptation.state import StateFolder, default_folder
 from depth_motion_ros.nodes.adaptation.status import AdaptationCounters, judge, learner_values
 from depth_motion_ros.nodes.perception.parameters import COMPRESSED
 from depth_motion_ros.nodes.ros.camera_info import CameraPairing, images_are_rectified
+from depth_motion_ros.nodes.ros.camera_inputs import CameraInputs
 from depth_motion_ros.nodes.ros.conversions import (
     BadImageError,
     StreamDecoder,
@@ -98,7 +98,7 @@ class AdaptationNode(Node):
             self._odometry,
             self._report,
         )
-        self._inputs: AdaptationInputs | None = None
+        self._inputs: CameraInputs | None = None
         self._image_topic = ""
         self._learning: AdapterWorker | None = None
         self._problem = ""
@@ -206,9 +206,9 @@ class AdaptationNode(Node):
     def _listen(self) -> None:
         if self._inputs is not None:
             return
-        self._inputs = AdaptationInputs(
+        self._inputs = CameraInputs(
             self,
-            self._config["image_transport"],
+            self._config["image_transport"] == COMPRESSED,
             self._config["qos"],
             self._pairing,
             self._offer,

@@ -10,7 +10,7 @@ from depth_motion_ros.settings import LIVE, START, Setting, declared
 
 # As engines/select.py takes them; named here too because that module loads PyTorch.
 ENGINES = ("auto", "tensorrt", "cpu", "openvino", "onnxruntime", "torch")
-PRECISIONS = ("auto", "fp32", "fp16", "int8")
+PRECISIONS = ("auto", "fp32", "fp16")
 RAW, COMPRESSED = "raw", "compressed"
 
 _ESTIMATOR = declared(EstimatorSettings)
@@ -99,7 +99,8 @@ _NETWORK = (
     Setting(
         "engine",
         "auto",
-        "runtime (cpu = OpenVINO, or ONNX Runtime without it); auto = the fastest one available",
+        "runtime (cpu = OpenVINO, or ONNX Runtime without it; tensorrt is experimental); "
+        "auto = the fastest one available",
         choices=ENGINES,
     ),
     Setting(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -11,6 +12,8 @@ from typing import Any
 
 from nav_msgs.msg import Odometry
 from rclpy.lifecycle import LifecycleNode
+from rclpy.subscription import Subscription
+from std_msgs.msg import UInt8MultiArray
 
 from depth_motion_ros.estimation.settings import (
     EstimatorSettings,
@@ -20,7 +23,6 @@ from depth_motion_ros.estimation.settings import (
 from depth_motion_ros.models.find import UNTRAINED, find_weights
 from depth_motion_ros.models.weights import Weights, WeightsError
 from depth_motion_ros.nodes.perception.engine_slot import EngineSlot
-from depth_motion_ros.nodes.perception.inputs import Inputs
 from depth_motion_ros.nodes.perception.networks import EngineBuilder, EngineOptions
 from depth_motion_ros.nodes.perception.outputs import OutputPublishers
 from depth_motion_ros.nodes.perception.parameters import COMPRESSED, ESTIMATOR_PARAMETERS
@@ -33,9 +35,11 @@ from depth_motion_ros.nodes.perception.processor import (
 )
 from depth_motion_ros.nodes.perception.weights_loader import WeightsLoader
 from depth_motion_ros.nodes.ros.camera_info import CameraPairing, images_are_rectified
+from depth_motion_ros.nodes.ros.camera_inputs import CameraInputs
 from depth_motion_ros.nodes.ros.conversions import StreamDecoder, compressed_to_rgb, image_to_rgb
 from depth_motion_ros.nodes.ros.diagnostics import FrameCounters
 from depth_motion_ros.nodes.ros.messages import pose_from_message, stamp_from_message
+from depth_motion_ros.nodes.ros.qos import LATCHED
 from depth_motion_ros.nodes.ros.staged_worker import StagedWorker
 from depth_motion_ros.nodes.ros.transforms import (
     CameraTf,
@@ -48,6 +52,7 @@ from depth_motion_ros.nodes.weights_exchange.inbox import (
     default_adapted_path,
     read_adapted,
 )
+from depth_motion_ros.nodes.weights_exchange.protocol import TOPIC
 from depth_motion_ros.settings import LIVE, SettingsError, declared
 
 _STOP_PATIENCE = 10.0  # s; several frames of the slowest engine
@@ -179,7 +184,8 @@ class Pipeline:
         self.deliveries = WeightsInbox(
             loader, self.engine, self._tally, node.get_logger().info, self._report
         )
-        self.inputs: Inputs | None = None
+        self.inputs: CameraInputs | None = None
+        self._weights: Subscription | None = None
 
     def read_weights(self) -> Weights:
         """Those that the parameters name, as they are on disk now."""
@@ -211,21 +217,26 @@ class Pipeline:
         """Begin to hear and to serve."""
         self.perception.begin_anew("activated again")
         self.worker.start()
-        self.inputs = Inputs(
+        self.inputs = CameraInputs(
             self._node,
-            self._config["image_transport"],
+            self._config["image_transport"] == COMPRESSED,
             self._config["qos"],
             self.pairing,
             self._offer,
             self._on_odometry,
-            self.deliveries.take,
             self._report,
+        )
+        self._weights = self._node.create_subscription(
+            UInt8MultiArray, TOPIC, lambda message: self.deliveries.take(message.data), LATCHED
         )
 
     def stop(self) -> None:
         if self.inputs is not None:
             self.inputs.close()
             self.inputs = None
+        if self._weights is not None:
+            self._node.destroy_subscription(self._weights)
+            self._weights = None
         if not self.worker.stop(_STOP_PATIENCE):
             self._node.get_logger().error(
                 f"the engine is still busy with one frame after {_STOP_PATIENCE:g} s"
@@ -269,9 +280,10 @@ class Pipeline:
         stated = self._config["depth_relative_std"] or depth_relative_std_of(weights.metadata)
         return self.worker.call_first(lambda: self.perception.exchange_engine(exchange, stated))
 
-    def _offer(self, arrival: ReceivedImage) -> None:
+    def _offer(self, message: Any) -> None:
+        received = ReceivedImage(message, time.perf_counter())
         self._tally.receive()
-        self.worker.offer(arrival)
+        self.worker.offer(received)
 
     def _on_odometry(self, message: Odometry) -> None:
         try:
