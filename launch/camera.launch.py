@@ -19,19 +19,15 @@ from launch.actions import (
     DeclareLaunchArgument,
     GroupAction,
     OpaqueFunction,
-    RegisterEventHandler,
     SetEnvironmentVariable,
 )
 from launch.events.process import ProcessExited
-from launch_ros.actions import LifecycleNode, Node, PushRosNamespace, SetParameter
-from launch_ros.event_handlers import OnStateTransition
-from launch_ros.events.lifecycle import StateTransition
+from launch_ros.actions import Node, PushRosNamespace, SetParameter
 from launch_ros.parameter_descriptions import ParameterValue
 
 from depth_motion_ros.launching.arguments import refuse_unknown_arguments
 from depth_motion_ros.launching.camera import NodePlan, Parameters, plan_camera
 from depth_motion_ros.launching.camera_arguments import CAMERA_ARGUMENTS
-from depth_motion_ros.launching.errors import LaunchError
 from depth_motion_ros.launching.processes import refusal
 from depth_motion_ros.share import transport_environment
 
@@ -41,17 +37,6 @@ def end_with_a_refusal(event: ProcessExited, context: LaunchContext) -> None:
     problem = refusal(event.process_name, event.returncode)
     if problem is not None and not context.is_shutdown:
         raise problem
-
-
-def end_where_not_configured(context: LaunchContext) -> None:
-    """Raises LaunchError, as above, where the first configuration has failed."""
-    if context.locals.event.goal_state == "unconfigured":
-        raise LaunchError("depth_motion_node cannot be configured; its last line says why")
-
-
-def configured(event: object) -> bool:
-    """Whether the event is the end of a configuration, well or not."""
-    return isinstance(event, StateTransition) and event.start_state == "configuring"
 
 
 def typed(parameters: Parameters) -> Any:
@@ -73,9 +58,7 @@ def node(plan: NodePlan) -> Node:
         options["ros_arguments"] = ["--log-level", plan.log_level]
     if plan.is_ours:
         options["on_exit"] = end_with_a_refusal
-    if plan.lifecycle:
-        options["namespace"] = ""
-    return (LifecycleNode if plan.lifecycle else Node)(
+    return Node(
         package=plan.package,
         executable=plan.executable,
         parameters=[typed(parameters) for parameters in plan.parameters],
@@ -92,19 +75,12 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Every node that is asked for; LaunchError, and none of them, where one cannot start."""
     refuse_unknown_arguments(__file__, CAMERA_ARGUMENTS)
     plan = plan_camera(context.launch_configurations, get_package_prefix)
-    watched = OnStateTransition(
-        matcher=configured,
-        entities=[OpaqueFunction(function=end_where_not_configured)],
-        handle_once=True,
-    )
     return [
         # Without these Fast DDS loses images that are larger than its shared memory.
         *(
             SetEnvironmentVariable(name, value)
             for name, value in transport_environment(os.environ).items()
         ),
-        # Who configures the node by hand goes on after a failure.
-        *([RegisterEventHandler(watched)] if plan.values["autostart"] else []),
         GroupAction(
             [
                 PushRosNamespace(plan.values["namespace"]),

@@ -8,6 +8,8 @@ The player starts when the node has become active, and the launch ends with the 
 of camera.launch.py hold here too, but for those of a camera.
 """
 
+import sys
+
 from ament_index_python.packages import get_package_prefix
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import (
@@ -15,15 +17,11 @@ from launch.actions import (
     ExecuteProcess,
     GroupAction,
     IncludeLaunchDescription,
-    LogInfo,
     OpaqueFunction,
-    RegisterEventHandler,
     Shutdown,
 )
 from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch_ros.event_handlers import OnStateTransition
-from launch_ros.events.lifecycle import StateTransition
 
 from depth_motion_ros.launching.arguments import refuse_unknown_arguments
 from depth_motion_ros.launching.errors import LaunchError
@@ -39,18 +37,19 @@ def end_with_the_bag(event: ProcessExited, context: LaunchContext) -> list[Shutd
 
 
 def playing(plan: ReplayPlan) -> list[LaunchDescriptionEntity]:
-    """What waits for the node, and plays then."""
-
-    def activated(event: object) -> bool:
-        return isinstance(event, StateTransition) and event.goal_state == "active"
-
+    """What waits for the node, and then plays."""
     player = ExecuteProcess(cmd=list(plan.command), output="screen", on_exit=end_with_the_bag)
-    return [
-        LogInfo(msg=f"{plan.camera.node} is to become active; then {plan.command[3]} is played"),
-        RegisterEventHandler(
-            OnStateTransition(matcher=activated, entities=[player], handle_once=True)
-        ),
-    ]
+
+    def play(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity]:
+        if context.is_shutdown:
+            return []
+        if event.returncode:
+            raise LaunchError(f"cannot wait for {plan.camera.node}; the last line says why")
+        return [player]
+
+    # Not by the node's transition events: one that comes before this process has found the node is
+    # never heard of, and the bag would never be played.
+    return [ExecuteProcess(cmd=[sys.executable, *plan.waiting], output="screen", on_exit=play)]
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:

@@ -38,7 +38,7 @@ DRIVERS = {
 
 @dataclass(frozen=True)
 class NodePlan:
-    """One node to start. name: empty = the executable's own. lifecycle: it is a lifecycle node."""
+    """One node to start. name: empty = the executable's own."""
 
     package: str
     executable: str
@@ -48,7 +48,6 @@ class NodePlan:
     arguments: tuple[str, ...] = ()
     log_level: str = ""
     respawn: bool = False
-    lifecycle: bool = False
 
     @property
     def is_ours(self) -> bool:
@@ -197,7 +196,6 @@ def _perception(values: Mapping[str, Any], overrides: dict[str, Any]) -> NodePla
         (*_inputs(values, "image"), ("odom", values["odom"]), ("odom_in", values["odom_in"])),
         log_level=values["log_level"],
         respawn=values["respawn"],
-        lifecycle=True,
     )
 
 

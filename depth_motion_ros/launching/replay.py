@@ -16,6 +16,7 @@ from depth_motion_ros.launching.camera_arguments import CAMERA_ARGUMENTS, COMPRE
 from depth_motion_ros.launching.errors import LaunchError
 from depth_motion_ros.launching.packages import FindPrefix, require_package
 
+WAIT = "depth_motion_ros.nodes.tools.wait_until_active"
 CLOCK_HZ = "100"
 # s. Between its publishers and its first message, so that subscribers have found them.
 DELAY = "2"
@@ -38,9 +39,11 @@ REPLAY_ARGUMENTS = (
 
 @dataclass(frozen=True)
 class ReplayPlan:
-    """What replay.launch.py starts. command: the player's."""
+    """What replay.launch.py starts. waiting: arguments of a Python that ends when the node is
+    active. command: the player's."""
 
     camera: CameraPlan
+    waiting: tuple[str, ...]
     command: tuple[str, ...]
 
 
@@ -62,7 +65,7 @@ def plan_replay(given: Mapping[str, str], find_prefix: FindPrefix) -> ReplayPlan
         command.append("--loop")
     if values["topics"]:
         command += ["--topics", *values["topics"].split()]
-    return ReplayPlan(camera, tuple(command))
+    return ReplayPlan(camera, ("-m", WAIT, camera.node), tuple(command))
 
 
 def _check_topics(values: Mapping[str, Any], camera: CameraPlan) -> None:

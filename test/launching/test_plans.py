@@ -70,7 +70,6 @@ def by_executable(nodes: tuple[NodePlan, ...]) -> Mapping[str, NodePlan]:
 def test_a_running_camera_needs_the_node_alone(prefix: Prefix) -> None:
     [node] = plan_camera({}, prefix).nodes
     assert node.executable == "depth_motion_node"
-    assert node.lifecycle
     assert given(node) == {"autostart": True}
 
 

@@ -20,14 +20,14 @@ from depth_motion_ros.cli.demo.processes import RecorderProcess, environment, st
 from depth_motion_ros.launching.arguments import Argument
 from depth_motion_ros.launching.camera_arguments import CAMERA_ARGUMENTS
 from depth_motion_ros.launching.fusion import FUSION_ARGUMENTS
-from depth_motion_ros.launching.replay import REPLAY_ARGUMENTS
+from depth_motion_ros.launching.replay import REPLAY_ARGUMENTS, WAIT
 
 # Not "launch" alone: our folder of that name would do for an import.
 pytest.importorskip("launch.actions", reason="launch has no wheel: comes with a ROS 2 installation")
 pytest.importorskip("launch_ros.actions", reason="launch_ros comes with a ROS 2 installation")
 
 from launch import LaunchContext, LaunchDescription
-from launch.actions import ExecuteProcess, RegisterEventHandler, SetEnvironmentVariable
+from launch.actions import ExecuteProcess, SetEnvironmentVariable
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
@@ -141,8 +141,9 @@ def test_replay_starts_no_player_before_the_node_is_active(
     monkeypatch.setenv("PATH", str(robot / "lib" / "ros2cli"), prepend=os.pathsep)
     actions = expand("replay.launch.py", bag=str(tmp_path))
     assert executables(actions) == {"depth_motion_node"}
-    assert [action for action in actions if type(action) is ExecuteProcess] == []
-    assert any(isinstance(action, RegisterEventHandler) for action in actions)
+    [waiting] = [action for action in actions if type(action) is ExecuteProcess]
+    words = ["".join(part.perform(LaunchContext()) for part in word) for word in waiting.cmd]
+    assert words == [sys.executable, "-m", WAIT, "/depth_motion"]
 
 
 def run(prefix: Path, folder: Path, name: str, *words: str) -> subprocess.CompletedProcess[str]:

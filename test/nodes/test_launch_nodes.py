@@ -191,7 +191,9 @@ def test_a_bag_is_replayed_in_its_own_time_and_ends_everything(
     # The end of the bag ends everything, without a signal from here.
     ros.wait(lambda: "depth_motion_node" in exits.codes, lambda: f"the end: {exits.codes}")
     yield
-    assert exits.codes == {"ros2": 0, "depth_motion_node": 0}
+    # What waited for the node is a Python of its own.
+    assert sorted(exits.codes.values()) == [0, 0, 0]
+    assert {"ros2", "depth_motion_node"} < exits.codes.keys()
 
 
 @launch_pytest.fixture

@@ -23,7 +23,7 @@ from depth_motion_ros.nodes.perception.pipeline import Pipeline, estimator_setti
 from depth_motion_ros.nodes.perception.status import StatusWriter
 from depth_motion_ros.nodes.ros.diagnostics import FrameCounters, OncePerCause, diagnostic_array
 from depth_motion_ros.nodes.ros.log_bridge import LogBridge
-from depth_motion_ros.nodes.ros.parameters import ParameterServer
+from depth_motion_ros.nodes.ros.parameters import ParameterError, ParameterServer
 from depth_motion_ros.nodes.ros.shutdown import run_node
 from depth_motion_ros.nodes.ros.transforms import TransformsMissingError
 from depth_motion_ros.settings import SettingsError, Value
@@ -49,7 +49,6 @@ class DepthMotionNode(LifecycleNode):
         self._build = build
         self._pipeline: Pipeline | None = None
         self._problem = ""
-        self._was_active = False
         self._tally = FrameCounters()
         self._tell = OncePerCause(self.get_logger().warning)
         self._status = StatusWriter(self._tally)
@@ -76,17 +75,21 @@ class DepthMotionNode(LifecycleNode):
             self.create_service(Trigger, name, callback, callback_group=group)
 
     def begin(self) -> None:
-        """Configure and activate, if the parameter autostart says so."""
+        """Configure and activate, if the parameter autostart says so.
+
+        Raises ParameterError where that fails: nobody is there to try again.
+        """
         if not self._config["autostart"]:
             return
-        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-            self.trigger_activate()
+        for transition in (self.trigger_configure, self.trigger_activate):
+            if transition() != TransitionCallbackReturn.SUCCESS:
+                raise ParameterError(self._problem)
 
     def close(self) -> int:
-        """End all threads. Returns the exit status: 1 where a problem kept it from serving."""
+        """Ends all threads. Returns the exit status."""
         self._drop_pipeline()
         self._bridge.close()
-        return int(bool(self._problem) and not self._was_active)
+        return 0
 
     @property
     def _state(self) -> str:
@@ -160,7 +163,6 @@ class DepthMotionNode(LifecycleNode):
         assert self._pipeline is not None
         self._tell.forget()
         self._pipeline.start()
-        self._was_active = True
         assert self._pipeline.inputs is not None
         self.get_logger().info(f"listening to {self._pipeline.inputs.image_topic}")
 

@@ -200,7 +200,13 @@ _OUTPUT = (
 )
 
 _NODE = (
-    Setting("autostart", True, "configure and activate at the start", START),
+    Setting(
+        "autostart",
+        True,
+        "configure and activate at the start, and end if that fails; false = wait for a lifecycle "
+        "manager",
+        START,
+    ),
     DIAGNOSTICS_PERIOD,
 )
 
