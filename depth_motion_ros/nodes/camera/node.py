@@ -21,7 +21,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from depth_motion_ros.geometry.axes import BODY_FROM_OPTICAL
-from depth_motion_ros.nodes.camera.parameters import CAMERA_PARAMETERS, NOW
+from depth_motion_ros.nodes.camera.parameters import AUTO, CAMERA_PARAMETERS, NOW
 from depth_motion_ros.nodes.camera.playback import Playback
 from depth_motion_ros.nodes.camera.rate_monitor import RateMonitor
 from depth_motion_ros.nodes.ros import messages
@@ -45,7 +45,7 @@ _SLICE = Duration(seconds=0.1)
 class CameraNode(Node):
     """Publishes image, image/compressed, camera_info and, if asked, what the source knows.
 
-    Raises ParameterError or SourceError when it cannot start; both say why.
+    Raises ParameterError or SourceError when it cannot start; the message says why.
     """
 
     def __init__(self) -> None:
@@ -74,13 +74,16 @@ class CameraNode(Node):
             ready=self._is_awaited,
             rate=self._config["rate"],
             loop=self._config["loop"],
+            tell=self.get_logger().warning,
         )
         announced = self._config["rate"] or source.rate
         self._rate = RateMonitor(announced)
         self._announced = announced or 0.0
-        length = "endless" if source.length is None else f"{source.length} frames"
-        name = printable(source.name)
-        self.get_logger().info(f"{name}: {length}, {source.rate or 'unknown'} Hz")
+        self._stamps_now = _wants_present_time(self._config["stamps"], source)
+        length = "unknown length" if source.length is None else f"{source.length} frames"
+        stamps = "the time of publishing" if self._stamps_now else "those of the source"
+        rate = source.rate or "unknown"
+        self.get_logger().info(f"{printable(source.name)}: {length}, {rate} Hz, stamps: {stamps}")
 
     def begin(self) -> None:
         self._playback.start()
@@ -93,7 +96,7 @@ class CameraNode(Node):
     def _open(self) -> FrameSource:
         spec = self._config["source"]
         if not spec:
-            raise ParameterError("source is empty: say what to play, for example source:=clip.mp4")
+            raise ParameterError("source is empty: set what to play, for example source:=clip.mp4")
         if is_rendered(spec):
             spare_the_cores()
         options = {
@@ -132,11 +135,9 @@ class CameraNode(Node):
         return waited > (_SETTLE if partners else _PARTNER_WAIT)
 
     def _show(self, frame: Frame) -> None:
-        stamp = frame.stamp
-        if self._config["stamps"] == NOW:
-            stamp = self.get_clock().now().nanoseconds
+        stamp = self.get_clock().now().nanoseconds if self._stamps_now else frame.stamp
         header = Header(stamp=messages.stamp_to_message(stamp), frame_id=self._frame_id)
-        # The info first: whoever pairs the two by arrival has it when the image comes.
+        # The info first: subscribers that pair by arrival have it when the image comes.
         self._info.publish(_info_of(header, frame))
         if self._image.get_subscription_count():
             self._image.publish(messages.rgb_image(header, frame.image))
@@ -156,7 +157,7 @@ class CameraNode(Node):
                 f": rendering takes {1 / reached:.2g} s a frame. Set rate to {reached:.1g}, or a "
                 "smaller width and height"
             )
-            if self._config["stamps"] == NOW:
+            if self._stamps_now:
                 slower = self._announced / reached
                 said += f"; until then the scene moves {slower:.2g} times too slowly"
         self.get_logger().warning(said)
@@ -164,7 +165,7 @@ class CameraNode(Node):
     def _finish(self, shown: int, error: Exception | None) -> None:
         """On the playing thread: let the last frame arrive, then end the node."""
         if not self.context.ok():
-            # Somebody else has ended the node: whatever failed for that is no error of the source.
+            # The node was ended from outside: what failed for that is no error of the source.
             return
         if error is not None:
             self.get_logger().fatal(f"playing ended after {shown} frames: {printable(error)}")
@@ -244,6 +245,14 @@ def path_of(url: str) -> str:
     if "://" in url and not url.startswith("file://"):
         raise ParameterError(f"camera_info_url = {url!r}: must be a path, or file:///path")
     return str(Path(unquote(url.removeprefix("file://"))).expanduser())
+
+
+def _wants_present_time(stamps: str, source: FrameSource) -> bool:
+    """Whether images get the time of publishing: a video's 0 s is no time of this world, and a loop
+    over it would go back in time."""
+    if stamps == AUTO:
+        return not getattr(source, "has_clock", False)
+    return stamps == NOW
 
 
 def _info_of(header: Header, frame: Frame) -> CameraInfo:

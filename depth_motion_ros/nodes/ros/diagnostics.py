@@ -1,4 +1,4 @@
-"""What the node counts, and the DiagnosticArray that says it once a period."""
+"""Counters of the node, and the DiagnosticArray that publishes them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ _COSTS = (
 
 @dataclass(frozen=True)
 class FrameCosts:
-    """Costs of one served frame, ms.
+    """Costs of one frame, ms; its parts may run in parallel with those of neighbouring frames.
 
-    latency: from its arrival to its last output. engine: the networks. refine: aligning the
-    images. other: the rest, that is decoding, estimating, publishing; these parts may run beside
-    those of the frames before and after. cpu_engine, cpu_refine: processor time of the thread that
-    does it. cpu_other: all other processor time of the process since the frame before, receiving
-    and helping threads included.
+    latency: from its arrival to its last output.
+    engine: the networks.
+    refine: aligning the images.
+    other: the rest, that is decoding, estimating and publishing.
+    cpu_engine: processor time of the networks, on their thread.
+    cpu_refine: processor time of the alignment, on its thread.
+    cpu_other: all other processor time of the process since the previous frame.
+    finished: time.monotonic() of its last output.
     """
 
     latency: float
@@ -48,6 +51,7 @@ class FrameCounters:
         self._served: deque[FrameCosts] = deque(maxlen=_WINDOW)
         self._total_served = 0
         self._idle = 0
+        self._left_out: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
         self._bad: Counter[str] = Counter()
         self._resets: Counter[str] = Counter()
@@ -62,9 +66,14 @@ class FrameCounters:
             self._total_served += 1
 
     def idle(self) -> None:
-        """A frame that nobody wanted: not computed, and no drop either."""
+        """A frame without subscribers of outputs: not computed, and no drop either."""
         with self._lock:
             self._idle += 1
+
+    def leave_out(self, cause: str) -> None:
+        """An image that was not new: it has depth, and no part in the motion."""
+        with self._lock:
+            self._left_out[cause] += 1
 
     def drop(self, cause: str) -> None:
         with self._lock:
@@ -100,6 +109,8 @@ class FrameCounters:
             dropped = {"busy": dropped_busy, **self._dropped}
             values["dropped"] = str(sum(dropped.values()))
             values.update(_by_cause("dropped", dropped))
+            values["left_out"] = str(sum(self._left_out.values()))
+            values.update(_by_cause("left_out", self._left_out))
             values["bad"] = str(sum(self._bad.values()))
             values.update(_by_cause("bad", self._bad))
             values["resets"] = str(sum(self._resets.values()))
@@ -121,7 +132,7 @@ def _by_cause(prefix: str, counts: Mapping[str, int]) -> dict[str, str]:
 class OncePerCause:
     """Logs the first message of each cause and swallows its repetitions.
 
-    ``forget`` opens all causes again: after a deactivation they are news once more.
+    ``forget`` opens all causes again: after a deactivation they are logged again.
     """
 
     def __init__(self, log: Callable[[str], object]) -> None:
@@ -134,7 +145,7 @@ class OncePerCause:
             if cause in self._seen:
                 return
             self._seen.add(cause)
-        self._log(f"{cause}: {message} (said once; counted in /diagnostics)")
+        self._log(f"{cause}: {message} (logged once; counted in /diagnostics)")
 
     def forget(self) -> None:
         with self._lock:
