@@ -79,7 +79,7 @@ setup: $(VENV)/.test
 
 demo: $(VENV)/.demo
 	$(PY) -m depth_motion_ros.cli.main demo --output "$(OUT)" \
-	  $(if $(VIDEO),--source "$(VIDEO)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(DEMO_ARGS)
+	  $(if $(VIDEO),"$(VIDEO)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(DEMO_ARGS)
 
 lint: $(VENV)/.test
 	$(PY) -m ruff check .

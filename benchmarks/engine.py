@@ -149,7 +149,7 @@ def _prepare(
         "build_s": build_s,
         "start_s": start_s,
         "memory_bytes": after[on_gpu] - before[on_gpu],
-        "depth_error": float(np.median(np.abs(got.depth - reference.depth) / reference.depth)),
+        "depth_difference": float(np.median(np.abs(got.depth - reference.depth) / reference.depth)),
         "parity": parity.errors,
         "mask_flips": parity.mask_flips,
     }
@@ -233,7 +233,7 @@ def text(result: dict[str, Any]) -> str:
             f"{row['build_s']:.2f}",
             f"{row['start_s']:.2f}",
             f"{row['swap_s']:.2f}",
-            f"{row['depth_error']:.1e}",
+            f"{row['depth_difference']:.1e}",
             f"{row['bound_ms']:.2f}",
             f"{row['share_of_bound']:.0%}",
         )

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compile", action="store_true", help="networks through torch.compile")
     parser.add_argument("--threads", type=int, help="of PyTorch on the CPU")
     parser.add_argument(
-        "--data", nargs="+", default=[], metavar="SPEC", help="also time the loader on these"
+        "sources", nargs="*", metavar="SOURCE", help="also time the loader on these"
     )
     parser.add_argument("--workers", type=int, default=2, help="loader processes")
     parser.add_argument("--json", type=Path, help="write all samples to this file")
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         "compiled": args.compile,
         **times.summary(batch),
     }
-    if args.data:
+    if args.sources:
         result["loader_pairs_per_second"] = _loader_rate(args, recipe)
     print(computer_text(computer(device)))
     print(text(result))
@@ -84,7 +84,7 @@ def _memory_of(device: torch.device) -> Callable[[], int]:
 def _loader_rate(args: argparse.Namespace, recipe: Recipe) -> float:
     """Pairs per second the loader delivers when nothing else waits."""
     batch = recipe.data.batch_size
-    groups = [(open_frames(spec), None) for spec in args.data]
+    groups = [(open_frames(spec), None) for spec in args.sources]
     loader = ResumableLoader(
         PairDataset(groups, recipe, batch),
         batch_sampler=StepSampler(0, args.warmup + args.steps, range(batch)),

@@ -44,10 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one = kinds.add_parser("recorded", formatter_class=usual, help="the same with recordings")
     _add_common(one)
     one.add_argument(
-        "--data",
+        "sources",
         nargs="+",
-        required=True,
-        metavar="SEQ",
+        metavar="SOURCE",
         help="recordings with true depth: two thirds teach, over and over",
     )
     _add_seconds(one)
@@ -89,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"\n{family}: {args.seconds:g} s of 10 Hz video from an unseen domain")
             print(gain_table(found), flush=True)
     elif args.experiment == "recorded":
-        for spec in args.data:
+        for spec in args.sources:
             results[f"recorded {Path(spec).name}"] = found = recorded_gain(weights, spec, args)
             print(f"\n{spec}: {found['teaching_frames']} frames, for {args.seconds:g} s")
             print(gain_table(found), flush=True)

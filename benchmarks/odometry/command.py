@@ -65,7 +65,7 @@ without the engine; refine: of refinement alone, median and least of all pairs."
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--data", nargs="+", metavar="SEQ", default=[f"{PREFIX}{name}" for name in SCENES],
+        "sources", nargs="*", metavar="SOURCE", default=[f"{PREFIX}{name}" for name in SCENES],
         help="with poses",
     )  # fmt: skip
     parser.add_argument(
@@ -74,13 +74,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", type=image_size, default="416x128", help="of the images, without weights"
     )
-    parser.add_argument("--depth-error", type=float, default=0.1, help="smooth, relative")
-    parser.add_argument("--turn-error", type=float, default=0.3, help="degrees a frame")
-    parser.add_argument("--step-error", type=float, default=0.2, help="share of the translation")
+    parser.add_argument("--depth-std", type=float, default=0.1, help="smooth, relative")
+    parser.add_argument("--rotation-error", type=float, default=0.3, help="degrees a frame")
     parser.add_argument(
-        "--assumed-depth-error",
+        "--translation-error", type=float, default=0.2, help="share of the translation"
+    )
+    parser.add_argument(
+        "--assumed-depth-std",
         type=float,
-        help="what the estimator is told; default: depth-error, or what the weights say",
+        help="as the estimator assumes; default: depth-std, or as the weights state",
     )
     parser.add_argument("--limit", type=int, default=100, help="frames of each sequence")
     parser.add_argument("--first", type=int, default=0, help="frame to begin with")
@@ -106,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
     if args.moving and args.weights is None:
         raise EvaluationError("--moving measures a network: give --weights FILE")
     odometry: dict[str, dict[str, Any]] = {}
-    for spec in args.data:
+    for spec in args.sources:
         for name, metrics in measured(spec, args):
             odometry[f"{_short(spec)} {name}"] = metrics
     headings = ("sequence, scale", *(heading for heading, _, _ in _COLUMNS))
@@ -118,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
     pixels: dict[str, dict[str, Any]] = {}
     if args.moving:
         with closing(create_engine(Weights.from_file(args.weights))) as engine:
-            for spec in args.data:
+            for spec in args.sources:
                 settings = estimator_settings(spec, args)
                 pixels[_short(spec)] = moving(spec, engine, settings, args)
         print(f"\n{moving_table(pixels)}")
@@ -166,7 +168,7 @@ def predicted(
     if args.weights is not None:
         with closing(create_engine(Weights.from_file(args.weights))) as engine:
             return record(engine, frames), engine.input_size
-    disturbance = Disturbance(args.depth_error, args.turn_error, args.step_error)
+    disturbance = Disturbance(args.depth_std, args.rotation_error, args.translation_error)
     oracle = GroundTruthEngine(args.size, disturbance, sky=spec.startswith(PREFIX))
     return record(oracle, frames, oracle.show), oracle.input_size
 
@@ -182,17 +184,17 @@ def estimator_settings(spec: str, args: argparse.Namespace) -> EstimatorSettings
     return EstimatorSettings(
         base_from_camera=mount,
         camera_height=height,
-        depth_relative_std=_assumed_depth_error(args),
+        depth_relative_std=_assumed_depth_std(args),
         max_depth=1e4,
     )
 
 
-def _assumed_depth_error(args: argparse.Namespace) -> float:
-    if args.assumed_depth_error is not None:
-        return float(args.assumed_depth_error)
+def _assumed_depth_std(args: argparse.Namespace) -> float:
+    if args.assumed_depth_std is not None:
+        return float(args.assumed_depth_std)
     if args.weights is not None:
         return depth_relative_std_of(Weights.from_file(args.weights).metadata)
-    return float(args.depth_error)
+    return float(args.depth_std)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""What a network says of pairs, in the numbers that releases are decided by."""
+"""Scores of a network on pairs, which decide about releases."""
 
 from __future__ import annotations
 
@@ -10,24 +10,27 @@ from torch import Tensor
 
 from depth_motion_ros.adaptation.learner import LOSSES
 from depth_motion_ros.adaptation.pairing.records import PairRecord, batch_of, rows_of
+from depth_motion_ros.adaptation.progress import tell_progress
 from depth_motion_ros.losses.objective import Objective
 from depth_motion_ros.losses.warped_pair import active_pixels
 from depth_motion_ros.models.network import DepthMotionNet
 
 _BATCH = 4
-# Truth farther than this, as in every evaluation of depth, is not scored.
+# Farther ground truth is not scored, as in every evaluation of depth.
 _FARTHEST = 80.0
 _SMALLEST = 1e-6
 
 
 @dataclass(frozen=True)
 class PairScore:
-    """What a network says of one pair.
+    """Scores of one pair.
 
-    loss: the objective. depth_abs_rel: mean absolute relative error over both frames after median
-    scaling, against the ground truth or what was triangulated; NaN without. log_depth: log of
-    the median depth. log_step: log of the camera's translation. depth_variance: spatial variance of
-    depth over its mean. active: share of pixels that seem to move by themselves.
+    loss: the objective.
+    depth_abs_rel: mean absolute relative error after median scaling; NaN without known depth.
+    log_depth: log of the median depth.
+    log_step: log of the camera's translation.
+    depth_variance: ratio of the spatial variance of depth to its mean.
+    active: share of pixels that seem to move by themselves.
     """
 
     loss: float
@@ -40,12 +43,13 @@ class PairScore:
 
 @torch.no_grad()
 def score(network: DepthMotionNet, records: Sequence[PairRecord]) -> list[PairScore]:
-    """Scores of pairs; NaN where the network says what is not finite."""
+    """Scores of pairs; NaN where the prediction is not finite."""
     was_training = network.training
     network.eval()
     try:
         found: list[PairScore] = []
         for start in range(0, len(records), _BATCH):
+            tell_progress("judging pairs", start, len(records))
             found += _score_batch(network, records[start : start + _BATCH])
         return found
     finally:

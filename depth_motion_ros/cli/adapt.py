@@ -19,10 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights", default="default", help="file, or default or free: those of the package"
     )
     parser.add_argument(
-        "--data",
-        required=True,
+        "sources",
         nargs="+",
-        metavar="SEQ",
+        metavar="SOURCE",
         help="videos, sequence folders, bags, sim:NAME, in this order",
     )
     parser.add_argument("--out", type=Path, help="weights file to write; needed without --report")
@@ -64,8 +63,8 @@ def run(args: argparse.Namespace) -> int:
         adapter.restore(args.state)
     report = DepthReport(args.limit, args.garg_crop) if args.report else None
     if report is not None:
-        report.score("before", args.data, adapter.running)
-    for spec in args.data * args.passes:
+        report.score("before", args.sources, adapter.running)
+    for spec in args.sources * args.passes:
         with open_source(spec) as source:
             if report is not None and not report.is_complete("during", spec):
                 for progress in report.score_during(spec, source, adapter, clock, args.odometry):
@@ -77,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         if args.state is not None:
             adapter.save(args.state)
     if report is not None:
-        report.score("after", args.data, adapter.running)
+        report.score("after", args.sources, adapter.running)
         print(report.table())
         if args.json is not None:
             report.write(args.json, adapter.status())

@@ -21,10 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights", default="default", help="file, or default or free: those of the package"
     )
     parser.add_argument(
-        "--data",
-        required=True,
+        "sources",
         nargs="+",
-        metavar="SEQ",
+        metavar="SOURCE",
         help="sequence folders, sim:NAME, or whatever else frames can come from",
     )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the metrics to this file")
@@ -71,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     network = build_network(weights).to(args.device)
     predictor = NetworkPredictor(network)
     results = {}
-    for spec in args.data:
+    for spec in args.sources:
         with open_source(spec) as source:
             # Folders of the same name in different places are different sequences.
             name = spec if source.name in results else source.name

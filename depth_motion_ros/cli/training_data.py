@@ -1,4 +1,4 @@
-"""What to train on, from the words of a command line: ``SPEC`` or ``SPEC=WEIGHT``."""
+"""What to train on, from the words of a command line: ``SOURCE`` or ``SOURCE=WEIGHT``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SourceShare:
 
 
 def parse_share(text: str) -> SourceShare:
-    """``SPEC`` or ``SPEC=WEIGHT``.
+    """``SOURCE`` or ``SOURCE=WEIGHT``.
 
     A path may hold ``=``: only a number behind the last counts, and none where the whole is the
     path of what is there (``day=2``; its weight 3 is ``day=2=3``).

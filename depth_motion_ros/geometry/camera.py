@@ -16,6 +16,7 @@ from depth_motion_ros.geometry.lens import CameraError as CameraError
 _MIN_FOCAL, _MAX_FOCAL = 0.05, 100.0  # in image widths or heights
 _MAX_ASPECT = 4.0  # fx / fy, or its inverse
 _MAX_SKEW = 0.2  # in focal lengths
+_CORNER = 0.02  # in image widths and heights: no principal point lies there
 
 RECTIFIED_WITHOUT_P = (
     "the images are rectified, but P is not given: K serves, which is right only where they were "
@@ -254,10 +255,12 @@ def _check_claim(camera: Camera, is_window: bool) -> None:
         raise CameraError(
             f"{values}, skew={camera.K[0, 1]:g}: no camera has such pixels; calibrate again"
         )
-    if cx == 0 and cy == 0:
+    near = 0.0 if is_window else _CORNER
+    if abs(cx) <= near * camera.width and abs(cy) <= near * camera.height:
         raise CameraError(
-            f"the principal point is 0, 0, a corner of the image: was it left out? It lies near "
-            f"the centre, {(camera.width - 1) / 2:g}, {(camera.height - 1) / 2:g}"
+            f"the principal point is {cx:g}, {cy:g}, a corner of the image: was it left out, or in "
+            f"other units? It lies near the centre, {(camera.width - 1) / 2:g}, "
+            f"{(camera.height - 1) / 2:g}"
         )
     inside = 0 < cx < camera.width - 1 and 0 < cy < camera.height - 1
     if not inside and not is_window:

@@ -70,7 +70,7 @@ def test_every_engine_is_measured_or_named_with_the_reason(tmp_path, capsys):
         assert row["precision"] == "fp32"
         assert len(row["samples_ms"]) == 3
         assert 0 < row["step_ms"]["p50"] <= row["step_ms"]["p95"]
-        assert row["depth_error"] < 1e-4
+        assert row["depth_difference"] < 1e-4
         assert row["swap_s"] > 0
         assert row["start_s"] > 0
         assert row["share_of_bound"] == pytest.approx(row["bound_ms"] / row["step_ms"]["p50"])

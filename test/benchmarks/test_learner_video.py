@@ -94,7 +94,7 @@ def test_a_recording_that_is_played_again_jumps_in_time() -> None:
 
 
 def test_gain_on_a_recording_is_scored_where_nothing_was_learned(drive: Path) -> None:
-    words = ["recorded", "--data", str(drive), "--seconds", "0.8"]
+    words = ["recorded", str(drive), "--seconds", "0.8"]
     words += ["--replay", str(drive), "--original", str(drive)]
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)

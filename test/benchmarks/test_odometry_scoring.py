@@ -67,7 +67,7 @@ def test_what_is_not_metric_is_compared_after_one_factor(frames):
 
 
 def test_the_camera_height_of_a_scene_is_its_scale(capsys):
-    assert main(["--data", "sim:indoor", "--limit", "6"]) == 0
+    assert main(["sim:indoor", "--limit", "6"]) == 0
     lines = capsys.readouterr().out.splitlines()
     rows = [line for line in lines if "refined" in line]
     assert [row.split()[2] for row in rows] == ["unit", "camera_height", "odometry"]
@@ -77,7 +77,7 @@ def test_the_camera_height_of_a_scene_is_its_scale(capsys):
 
 def test_the_camera_height_makes_a_street_metric(tmp_path):
     # Depth wrong by 10 %, smoothly and anew in every frame.
-    words = ["--data", "sim:drive", "--limit", "20"]
+    words = ["sim:drive", "--limit", "20"]
     assert main([*words, "--json", str(tmp_path / "figures.json")]) == 0
     figures = json.loads((tmp_path / "figures.json").read_text())["odometry"]
     # Measured: 1 %; by the ground of the depth map 3 % and more.
@@ -92,7 +92,7 @@ def test_a_sequence_may_be_measured_from_a_later_frame_on(frames, monkeypatch):
         raise EvaluationError("enough")
 
     monkeypatch.setattr("benchmarks.odometry.command.predicted", remember)
-    words = ["--data", "sim:indoor", "--first", "2", "--limit", "3"]
+    words = ["sim:indoor", "--first", "2", "--limit", "3"]
     assert main(words) != 0
     assert seen == [frame.stamp for frame in frames[2:5]]
 

@@ -50,7 +50,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def adapt(files: Path, data: str, out: Path, *more: str) -> int:
-    words = ["adapt", "--weights", str(files / "weights.safetensors"), "--data"]
+    words = ["adapt", "--weights", str(files / "weights.safetensors")]
     words += [str(files / data), "--out", str(out), "--replay", str(files / "drive")]
     return main([*words, "--replay-pairs", "4", *options(LEARNING), *more])
 
@@ -100,7 +100,7 @@ def test_the_report_has_depth_before_during_and_after(
 def test_a_report_alone_needs_no_file_to_write(
     files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["adapt", "--weights", str(files / "weights.safetensors"), "--data"]
+    words = ["adapt", "--weights", str(files / "weights.safetensors")]
     words += [str(files / "drive"), "--replay", str(files / "drive"), "--replay-pairs", "4"]
     assert main([*words, "--limit", "4", "--report"]) == 0
     assert "drive after" in capsys.readouterr().out

@@ -36,6 +36,7 @@ def report() -> dict[str, Any]:
                 "name": NODE,
                 "state": "active",
                 "listens": {IMAGE: "/image", INFO: "/camera_info"},
+                "adapted_weights": "",
                 "diagnostics": {"level": 0, "message": "tracking ok, 30.00 Hz", "values": {}},
             }
         ],
@@ -63,6 +64,37 @@ def test_good_health_is_told_with_rates(report: dict[str, Any]) -> None:
     assert "/depth_motion is active" in text
     assert "/image: 30 Hz, rgb8 640x480, 0.92 MB each" in text
     assert "tracking ok, 30.00 Hz" in text
+
+
+def second_node(report: dict[str, Any], name: str) -> dict[str, Any]:
+    """Another perception node on the same camera."""
+    entry = {**report["perception"][0], "name": name}
+    report["perception"].append(entry)
+    report["nodes"].append(name)
+    for about in report["topics"].values():
+        about["subscribers"].append(end(name))
+    return entry
+
+
+def test_two_nodes_with_one_file_are_found(report: dict[str, Any]) -> None:
+    other = second_node(report, "/rear/depth_motion")
+    assert {finding.level for finding in check_graph(report)} == {"ok"}
+    report["perception"][0]["adapted_weights"] = other["adapted_weights"] = "/data/a.safetensors"
+    found = only_finding(report)
+    assert found.level == "problem"
+    assert "/depth_motion and /rear/depth_motion" in found.what
+    assert "/data/a.safetensors" in found.what
+    other["adapted_weights"] = "/data/b.safetensors"
+    assert {finding.level for finding in check_graph(report)} == {"ok"}
+
+
+@pytest.mark.parametrize("name", [NODE, CAMERA])
+def test_two_nodes_of_one_name_are_found(report: dict[str, Any], name: str) -> None:
+    report["nodes"].append(name)
+    found = only_finding(report)
+    assert found.level == "warning"
+    assert f"2 nodes are called {name}" in found.what
+    assert "-r __ns:=" in found.fix
 
 
 def test_without_a_perception_node_the_domain_is_named(report: dict[str, Any]) -> None:

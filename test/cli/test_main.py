@@ -32,6 +32,19 @@ def command(monkeypatch: pytest.MonkeyPatch):
     return install
 
 
+def test_a_file_name_that_is_no_utf8_ends_no_command(tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path) + b"/stra\xdfe"
+    os.mkdir(folder)
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    command = [sys.executable, "-m", "depth_motion_ros.cli.main", "prepare", folder]
+    command += ["--out", tmp_path / "set"]
+    run = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert run.returncode == 1
+    assert b"Traceback" not in run.stderr
+    assert b"stra\\udcdfe" in run.stdout + run.stderr
+    assert b"the folder is empty" in run.stderr
+
+
 def test_help_lists_every_command_and_needs_no_ros_or_torch() -> None:
     code = (
         "import sys\n"

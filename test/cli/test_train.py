@@ -28,6 +28,23 @@ def test_words_become_shares_of_the_mixture() -> None:
         parse_share("a=0")
 
 
+def test_a_folder_may_be_called_as_a_weight_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spark, Hive and others call folders day=2."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "day=2").mkdir()
+    for spec in ("day=2", str(tmp_path / "day=2")):
+        assert (parse_share(spec).spec, parse_share(spec).weight) == (spec, None)
+        assert (parse_share(f"{spec}=3").spec, parse_share(f"{spec}=3").weight) == (spec, 3.0)
+    (tmp_path / "run=0.5").mkdir()
+    assert parse_share("run=0.5").weight is None
+    (tmp_path / "day").mkdir()  # now it may be either
+    with pytest.raises(RecipeError, match=r"write day=2=1 or \./day/=2"):
+        parse_share("day=2")
+    assert parse_share("./day/=2").weight == 2.0
+
+
 @pytest.mark.parametrize(
     ("words", "batch", "rendered"),
     [
@@ -55,8 +72,9 @@ def test_recorded_and_rendered_pairs_train_together(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sequence = write_sequence(Room(4, 64, 64), tmp_path / "room")
-    out = tmp_path / "run"
-    words = ["train", str(sequence), "sim:indoor", "--out", str(out), "--fast-dev-run", "--quiet"]
+    words = ["train", str(sequence), "sim:indoor", "--out", str(tmp_path / "run"), "--quiet"]
+    words += ["--fast-dev-run"]
+    out = tmp_path / "run" / "fast_dev_run"
     words += ["--set=data.supervision=exact", "--validation", str(sequence), "--workers=0"]
     assert main([*words, *SMALL]) == 0
     assert str(out / "report.html") in capsys.readouterr().out

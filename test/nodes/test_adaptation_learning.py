@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from support.adaptation_doubles import EVERY, KnownAdapter, build
 
 from depth_motion_ros.adaptation.budget import Budget
 from depth_motion_ros.adaptation.errors import AdaptationError
+from depth_motion_ros.adaptation.progress import tell_progress
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.models.config import NetworkConfig
@@ -104,6 +106,21 @@ def test_a_new_process_goes_on_and_delivers_what_was_released(tmp_path: Path) ->
     assert again.content == before.content
 
 
+def test_a_candidate_in_hand_is_left_when_the_process_ends(tmp_path: Path) -> None:
+    bench = Bench(StateFolder(tmp_path))
+
+    def judged_for_ever() -> None:
+        bench.learning.stop()
+        for pair in itertools.count():
+            tell_progress("judging pairs", pair, 0)
+
+    bench.adapter.consider = judged_for_ever  # type: ignore[method-assign]
+    bench.show(1)
+    bench.learning.close()
+    assert bench.delivered == []
+    assert bench.adapter.saved == 1
+
+
 def test_a_damaged_state_is_told_and_learning_begins_anew(tmp_path: Path) -> None:
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / "state.json").write_text("{", encoding="utf-8")
@@ -111,7 +128,7 @@ def test_a_damaged_state_is_told_and_learning_begins_anew(tmp_path: Path) -> Non
     assert bench.delivered == []
     [told] = bench.reported
     assert told.startswith("state refused")
-    assert "learning begins anew" in told
+    assert "learning starts again" in told
 
 
 def test_a_full_disk_costs_the_state_and_not_the_release(
@@ -155,10 +172,10 @@ def test_a_rollback_delivers_earlier_weights_or_says_that_there_are_none() -> No
 def test_switched_off_it_goes_on_from_the_first_weights_when_told_to() -> None:
     bench = Bench()
     bench.show(EVERY)
-    bench.learning.go_on()
+    bench.learning.resume()
     assert len(bench.delivered) == 1  # nothing was off
     bench.adapter.off = True
-    bench.learning.go_on()
+    bench.learning.resume()
     assert bench.learning.status.state == "learning"
     assert fingerprint(bench.delivered[-1]) == fingerprint(BASE)
 
@@ -184,7 +201,7 @@ def test_curves_have_losses_counts_and_reasons(tmp_path: Path) -> None:
     found.Reload()
     tags = set(found.Tags()["scalars"])
     assert {"step/loss", "step/live_loss", "step/terms/rgb", "refused/still", "count/released",
-            "judged/held_back", "cpu_fraction"} <= tags  # fmt: skip
+            "candidate/held_back", "cpu_fraction"} <= tags  # fmt: skip
     assert [event.step for event in found.Scalars("step/loss")] == [1, 2, 3]
 
 
@@ -201,7 +218,7 @@ def test_a_folder_serves_one_learner_at_a_time(tmp_path: Path) -> None:
 
 def test_each_node_and_weights_have_their_own_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROS_HOME", "/home/ros")
-    expected = f"/home/ros/depth_motion/robot_adaptation-lite-{fingerprint(BASE)[:12]}"
+    expected = f"/home/ros/depth_motion/robot.adaptation-lite-{fingerprint(BASE)[:12]}"
     assert str(default_folder("/robot/adaptation", BASE)) == expected
 
 

@@ -16,6 +16,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (a sourced one, or the wheels)"
 
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from support.bag_recorder import MS, START, Recorder, picture, record
 
 from depth_motion_ros.nodes.ros.conversions import compressed_to_rgb, image_to_rgb
 from depth_motion_ros.nodes.ros.messages import stamp_from_message
@@ -116,6 +117,45 @@ def test_a_camera_without_a_source_says_what_it_needs(ros: Ros, tmp_path: Path) 
     assert unset.wait() == 2
     assert "source is empty" in unset.log
     assert "Traceback" not in missing.log + unset.log
+
+
+def test_a_rectified_bag_is_published_with_p_and_without_distortion(
+    ros: Ros, tmp_path: Path
+) -> None:
+    """Under a name that does not say so: the parameter does."""
+    projection = (40.0, 0.0, 30.0, 0.0, 0.0, 41.0, 22.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+
+    def script(recorder: Recorder) -> None:
+        for index in range(3):
+            recorder.info("/cam/camera_info", START + 10 * index * MS, p=projection)
+            recorder.image("/cam/undone", START + 10 * index * MS, picture(index))
+
+    bag = record(tmp_path / "a", "mcap", script)
+    infos = ros.listen(CameraInfo, "/undone/camera_info")
+    camera = ros.start(
+        "camera_node",
+        {"source": bag, "rectified": True, "loop": True},
+        ("-r", "__ns:=/undone"),
+    )
+    ros.wait(lambda: infos, "a CameraInfo")
+    assert camera.end(signal.SIGINT) == 0
+    assert (infos[0].k[0], infos[0].p[0]) == (40.0, 40.0)
+    assert (infos[0].distortion_model, list(infos[0].d)) == ("plumb_bob", [0.0] * 5)
+
+
+def test_a_folder_whose_name_is_no_utf8_is_played(ros: Ros, tmp_path: Path) -> None:
+    """Old disks, zip files; one of its files is damaged and named, too."""
+    folder = os.fsencode(tmp_path) + b"/stra\xdfe"
+    os.mkdir(folder)
+    whole = cv2.imencode(".png", np.zeros((HEIGHT, WIDTH, 3), np.uint8))[1].tobytes()
+    for name, data in ((b"1.png", whole), (b"2.png", whole), (b"\xfc3.png", whole[:-30])):
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(data)
+    camera = ros.start("camera_node", {"source": f"'{os.fsdecode(folder)}'", "rate": 50.0})
+    assert camera.wait() == 1
+    assert "playing ended after 2 frames" in camera.log
+    assert r"stra\udcdfe/\udcfc3.png: cannot read the image" in camera.log
+    assert "Traceback" not in camera.log
 
 
 @pytest.mark.parametrize("name", ["kitti03_db3_jpeg", "kitti03_mcap_raw"])

@@ -92,3 +92,22 @@ def test_what_the_weights_state_of_their_depth_holds_until_a_parameter_says_othe
     assert estimator_settings(config, stated).unit == 10.0
     config["depth_relative_std"] = 0.08
     assert estimator_settings(config, stated).depth_relative_std == 0.08
+
+
+def test_a_value_for_a_parameter_that_does_not_exist_is_reported() -> None:
+    rclpy = pytest.importorskip("rclpy", reason="needs ROS 2 (a sourced one, or the wheels)")
+    from depth_motion_ros.nodes.ros.parameters import ParameterServer
+
+    context = rclpy.Context()
+    arguments = ["--ros-args", "-p", "rat:=3.0", "-p", "rate:=20.0", "-p", "use_sim_time:=false"]
+    rclpy.init(args=arguments, context=context)
+    node = rclpy.create_node("misspelled", context=context)
+    said: list[str] = []
+    node.get_logger().warning = said.append
+    try:
+        server = ParameterServer(node, CAMERA_PARAMETERS, lambda: True, lambda _: None)
+        assert server["rate"] == 20.0
+        assert said == ["unknown parameter 'rat'; did you mean 'rate'?"]
+    finally:
+        node.destroy_node()
+        context.shutdown()

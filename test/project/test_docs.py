@@ -6,6 +6,7 @@ import argparse
 import importlib
 import importlib.util
 import re
+import shlex
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,7 +47,14 @@ PARAMETERS = {
     p.name: p for p in (*ADAPTATION_PARAMETERS, *CAMERA_PARAMETERS, *DEPTH_MOTION_PARAMETERS)
 }
 # Values of /diagnostics, and parameters of other packages.
-NOT_OURS = {"metric", "tracking", "weights_version", "engine_reason", "enable_odom_tf"}
+NOT_OURS = {
+    "intrinsics",
+    "metric",
+    "tracking",
+    "weights_version",
+    "engine_reason",
+    "enable_odom_tf",
+}
 # Described already, and on their way.
 AWAITED = {"stamps"}
 LAUNCH_FILES = {
@@ -116,23 +124,26 @@ def test_parameters_and_their_values_exist(page: Path) -> None:
         assert config_file(name).is_file()
 
 
-def options_of(command: str) -> set[str]:
-    parser = argparse.ArgumentParser()
+def parser_of(command: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=command)
     importlib.import_module(COMMANDS[command].module).add_arguments(parser)
-    return {option for action in parser._actions for option in action.option_strings}
+    return parser
 
 
 @each_text
 def test_commands_and_their_options_exist(page: Path) -> None:
-    text = text_of(page).replace(" \\\n", " ")
-    named = set(re.findall(r"`(?:ros2 run depth_motion_ros )?depth_motion ([a-z]+)", text))
-    assert named <= set(COMMANDS)
+    text = text_of(page)
     for command, rest in re.findall(
-        r"(?:^    |`)depth_motion ([a-z]+)([^`\n]*)", text, re.MULTILINE
+        r"`(?:ros2 run depth_motion_ros )?depth_motion ([a-z]+)([^`\n]*)`", text
     ):
-        assert set(re.findall(r"(?<=\s)--[a-z-]+", rest)) <= options_of(command) | AWAITED, (
-            command + rest
-        )
+        assert command in COMMANDS, command
+        known = {option for a in parser_of(command)._actions for option in a.option_strings}
+        assert set(re.findall(r"(?<=\s)--[a-z-]+", rest)) <= known | AWAITED, command + rest
+    for command, rest in re.findall(r"^    depth_motion ([a-z]+)([^#\n]*)", text, re.MULTILINE):
+        try:
+            parser_of(command).parse_args(shlex.split(rest))
+        except SystemExit:
+            pytest.fail(f"depth_motion {command}{rest} is no valid command line")
 
 
 @each_text

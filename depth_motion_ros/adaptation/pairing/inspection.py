@@ -1,4 +1,4 @@
-"""What the network itself says about a pair, before the pair may teach it."""
+"""The network's own prediction for a pair, checked before the pair is trained on."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ _SMALLEST = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Inspection:
-    """reason: one of ``admission.REASONS`` against the pair, or empty. feature: (F,) of length 1,
-    the encoder's mean over the first frame. K: (3, 3) that the network believes in.
+    """Result of the check.
 
-    displacement: the camera's translation over median depth. warp_ratio: error of the warped image
-    over that of the unwarped. valid: share of pixels that land inside. active: share that seem to
-    move by themselves.
+    reason: one of ``admission.REASONS`` against the pair, or empty.
+    feature: (F,) of length 1, the encoder's mean over the first frame.
+    K: (3, 3), the predicted intrinsics.
+    displacement: ratio of the camera's translation to the median depth.
+    warp_ratio: ratio of the photometric errors of the warped and the unwarped image.
+    valid: share of pixels that land inside the other image.
+    active: share of pixels that seem to move by themselves.
     """
 
     reason: str
@@ -38,7 +41,7 @@ class Inspection:
 def inspect(
     network: DepthMotionNet, record: PairRecord, settings: AdaptationSettings
 ) -> Inspection:
-    """Predict a pair and hold it against the settings. network: in evaluation mode."""
+    """Predict a pair and compare it with the settings. network: in evaluation mode."""
     seen: list[Tensor] = []
     handle = network.depth_net.encoder.register_forward_hook(
         lambda _module, _inputs, features: seen.append(features[-1])

@@ -1,4 +1,4 @@
-"""The immutable pairs: what the weights must not forget, and what judges every candidate."""
+"""The rehearsal set: immutable pairs that must not be forgotten, for training and validation."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from depth_motion_ros.adaptation.pairing.records import (
     record_of_tensors,
     tensors_of_record,
 )
+from depth_motion_ros.adaptation.progress import tell_progress
 from depth_motion_ros.adaptation.storage import read_tensors, write_tensors
 from depth_motion_ros.simulator.batches import PairSampler, PairSettings
 from depth_motion_ros.sources.frame import Frame, FrameSource
 
 COUNT = 48
-# A recorded pair may skip frames until so much of the image has changed, but no more than these.
+# A recorded pair may skip frames until the image has changed this much, but no more than these.
 _MOTION, _LONGEST_STEP = 0.02, 3
-# Changes with anything that changes what is rendered, so that no old file is taken for it.
+# Increase it with every change of what is rendered, so that no old file is used.
 _CACHE_VERSION = 1
 _PART = 8
 
@@ -34,8 +35,12 @@ _PART = 8
 def simulated_pairs(width: int, height: int, count: int = COUNT, seed: int = 0) -> list[PairRecord]:
     """Rendered pairs of all families, with true depth. The same arguments give the same pairs."""
     settings = PairSettings(pool=min(20, max(5, count // 2)))
-    sampler = PairSampler(width, height, settings=settings, seed=seed)
     records: list[PairRecord] = []
+
+    def between() -> None:
+        tell_progress("rendering pairs that must not be forgotten", len(records), count)
+
+    sampler = PairSampler(width, height, settings=settings, seed=seed, between=between)
     with torch.no_grad():
         for start in range(0, count, _PART):
             batch = sampler.batch(min(_PART, count - start), index=0 if start == 0 else None)
@@ -108,7 +113,8 @@ def recorded_pairs(
 def _moving_pairs(source: FrameSource, width: int, height: int) -> Iterator[PairRecord]:
     first: tuple[Frame, NDArray[np.uint8]] | None = None
     age = 0
-    for frame in source:
+    for index, frame in enumerate(source):
+        tell_progress("reading pairs that must not be forgotten", index, source.length or index)
         resized = cv2.resize(frame.image, (width, height), interpolation=cv2.INTER_AREA)
         image = np.asarray(resized, dtype=np.uint8)
         if first is not None:
@@ -152,10 +158,10 @@ def _default_folder() -> Path:
 
 
 def split(records: list[PairRecord]) -> tuple[list[PairRecord], list[PairRecord]]:
-    """Those that teach, and those that judge and never teach: every second one."""
+    """Pairs for training and pairs for validation: every second one."""
     if len(records) < 2:
         raise AdaptationError(
-            f"{len(records)} immutable pairs: at least 2 are needed, one to teach, one to judge"
+            f"{len(records)} immutable pairs: 2 are needed, for training and for validation"
         )
     return list(itertools.islice(records, 0, None, 2)), list(itertools.islice(records, 1, None, 2))
 

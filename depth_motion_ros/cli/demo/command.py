@@ -52,7 +52,13 @@ MADE = ("overview.png", "demo.mp4", "summary.json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--source", default=SCENE, help="video, folder, bag, sim:NAME, /dev/videoN")
+    parser.add_argument(
+        "source",
+        nargs="?",
+        default=SCENE,
+        metavar="SOURCE",
+        help="video, folder, bag, sim:NAME, /dev/videoN",
+    )
     parser.add_argument("--output", type=Path, default=Path("demo_output"), help="folder to fill")
     parser.add_argument("--seconds", type=float, default=20.0, help="length of the run")
     parser.add_argument("--rate", type=float, default=0.0, help="images a second; 0: the source's")

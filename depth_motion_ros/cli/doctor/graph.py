@@ -25,6 +25,7 @@ def check_graph(report: Report) -> list[Finding]:
     """report: what nodes/tools/graph_report.py printed."""
     return [
         *check_nodes(report),
+        *check_files(report),
         *check_cameras(report),
         *check_reliability(report),
         *check_types(report),
@@ -59,6 +60,29 @@ def check_nodes(report: Report) -> Iterator[Finding]:
             )
         else:
             yield problem(f"{name} is {state}", "restart it")
+
+
+def check_files(report: Report) -> Iterator[Finding]:
+    """Does each node keep its files for itself?"""
+    users: dict[str, list[str]] = {}
+    for entry in report["perception"]:
+        if entry.get("adapted_weights"):
+            users.setdefault(entry["adapted_weights"], []).append(entry["name"])
+    for path, names in users.items():
+        if len(names) > 1:
+            yield problem(
+                f"{' and '.join(names)} keep their adapted weights in one file, {path}: only one "
+                "of them can save and begin with them",
+                "leave adapted_weights empty: each node then has a file with its own name",
+            )
+    for name in sorted(set(report["nodes"])):
+        if report["nodes"].count(name) > 1:
+            yield warning(
+                f"{report['nodes'].count(name)} nodes are called {name}: they share services, "
+                "parameters and files",
+                "give each a namespace: --ros-args -r __ns:=/front (a node that was killed is "
+                "still seen for some seconds)",
+            )
 
 
 def check_cameras(report: Report) -> Iterator[Finding]:

@@ -130,7 +130,7 @@ def _new_track(number: int, patch: MovingPatch) -> _Track:
 
 
 def _lives(track: _Track) -> int:
-    """What was never told may go at once."""
+    """Misses after which a track is dropped; one that was never published goes at once."""
     return _FRAMES_TO_VANISH if track.is_published else 1
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import time
 from contextlib import suppress
 from pathlib import Path
 
 from depth_motion_ros.models.weights import Weights
 from depth_motion_ros.nodes.ros.parameters import ParameterError
+from depth_motion_ros.nodes.ros.storage import file_name_of, ros_home
 from depth_motion_ros.nodes.weights_exchange.protocol import origin_of
 
 _ORDER, _LOCK = "order", "lock"
@@ -18,14 +18,12 @@ _ORDER, _LOCK = "order", "lock"
 
 def default_folder(node_name: str, weights: Weights) -> Path:
     """One for each node, architecture and weights begun with: under ``$ROS_HOME`` or ~/.ros."""
-    home = Path(os.environ.get("ROS_HOME") or "~/.ros").expanduser()
-    node = re.sub(r"\W+", "_", node_name).strip("_")
-    about = f"{node}-{weights.config.architecture}-{origin_of(weights)[:12]}"
-    return home / "depth_motion" / about
+    node = file_name_of(node_name)
+    return ros_home() / f"{node}-{weights.config.architecture}-{origin_of(weights)[:12]}"
 
 
 class StateFolder:
-    """The adapter's state, and the number of the last delivery.
+    """The adapter's state, and the order number of the last published weights.
 
     The lock ends with the process, however that ends. Raises ParameterError where the folder
     cannot be made, or another process holds it.
@@ -55,7 +53,7 @@ class StateFolder:
         return self.path / "adapter"
 
     def last_order(self) -> int:
-        """Of the last delivery; -1 where there was none, or nobody knows."""
+        """Of the last published weights; -1 if there were none, or it is unknown."""
         try:
             return int((self.path / _ORDER).read_text(encoding="ascii"))
         except (OSError, ValueError):
@@ -75,10 +73,10 @@ class StateFolder:
 
 
 class OrderNumbers:
-    """Numbers of deliveries: milliseconds since the epoch, and always more than the last.
+    """Order numbers of published weights: milliseconds since the epoch, and always rising.
 
-    The time, so that a learner whose state was lost is still believed; the last one kept, so that
-    a clock that was set back does no harm.
+    With the time, a learner whose state was lost is still accepted; with the last number, a clock
+    that was set back does no harm.
     """
 
     def __init__(self, folder: StateFolder | None) -> None:

@@ -40,7 +40,7 @@ _SLICE = Duration(seconds=0.1)
 class CameraNode(Node):
     """Publishes image, image/compressed, camera_info and, if asked, what the source knows.
 
-    Raises ParameterError or SourceError when it cannot start; both say why.
+    Raises ParameterError or SourceError when it cannot start; the message says why.
     """
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class CameraNode(Node):
             rate=self._config["rate"],
             loop=self._config["loop"],
         )
-        length = "endless" if source.length is None else f"{source.length} frames"
+        length = "unknown length" if source.length is None else f"{source.length} frames"
         name = printable(source.name)
         self.get_logger().info(f"{name}: {length}, {source.rate or 'unknown'} Hz")
 
@@ -85,7 +85,7 @@ class CameraNode(Node):
     def _open(self) -> FrameSource:
         spec = self._config["source"]
         if not spec:
-            raise ParameterError("source is empty: say what to play, for example source:=clip.mp4")
+            raise ParameterError("source is empty: set what to play, for example source:=clip.mp4")
         options = {
             name: self._config[name]
             for name in ("topic", "odometry_topic", "rate", "rectified", "width", "height")
@@ -123,7 +123,7 @@ class CameraNode(Node):
         if self._config["stamps"] == NOW:
             stamp = self.get_clock().now().nanoseconds
         header = Header(stamp=messages.stamp_to_message(stamp), frame_id=self._frame_id)
-        # The info first: whoever pairs the two by arrival has it when the image comes.
+        # The info first: subscribers that pair by arrival have it when the image comes.
         self._info.publish(_info_of(header, frame))
         if self._image.get_subscription_count():
             self._image.publish(messages.rgb_image(header, frame.image))
@@ -136,7 +136,7 @@ class CameraNode(Node):
     def _finish(self, shown: int, error: Exception | None) -> None:
         """On the playing thread: let the last frame arrive, then end the node."""
         if not self.context.ok():
-            # Somebody else has ended the node: whatever failed for that is no error of the source.
+            # The node was ended from outside: what failed for that is no error of the source.
             return
         if error is not None:
             self.get_logger().fatal(f"playing ended after {shown} frames: {printable(error)}")

@@ -92,7 +92,7 @@ _NETWORK = (
     Setting(
         "adapted_weights",
         "",
-        "file of ~/save and use_adapted; empty = depth_motion/adapted-ARCHITECTURE.safetensors "
+        "file of ~/save and use_adapted; empty = a file with the node's name in depth_motion "
         "under $ROS_HOME, or ~/.ros",
     ),
     ARCHITECTURE,

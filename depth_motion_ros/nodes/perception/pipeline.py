@@ -41,10 +41,12 @@ from depth_motion_ros.nodes.ros.diagnostics import FrameCounters
 from depth_motion_ros.nodes.ros.messages import pose_from_message, stamp_from_message
 from depth_motion_ros.nodes.ros.qos import LATCHED
 from depth_motion_ros.nodes.ros.staged_worker import StagedWorker
+from depth_motion_ros.nodes.ros.storage import HeldFiles
 from depth_motion_ros.nodes.ros.transforms import ExtrinsicFromTf, TfPublisher, base_from_optical
 from depth_motion_ros.nodes.weights_exchange.inbox import (
     WeightsInbox,
     default_adapted_path,
+    hold_adapted,
     read_adapted,
 )
 from depth_motion_ros.nodes.weights_exchange.protocol import TOPIC
@@ -80,10 +82,10 @@ def live_settings(config: Config, metadata: Mapping[str, str]) -> dict[str, Any]
 class Pipeline:
     """Made by configure, started and stopped by activate and deactivate, closed by clean-up.
 
-    report: ``report(cause, message)``: a warning, told once per cause.
+    report: ``report(cause, message)``: a warning, logged once per cause.
 
-    Raises WeightsError, EngineError, SettingsError or TransformsMissingError; each says
-    what to do.
+    Raises WeightsError, EngineError, SettingsError or TransformsMissingError; each
+    message says what to do.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class Pipeline:
             *(config[name] for name in ("engine", "precision", "device", "threads")),
             *(config[name] for name in ("input_width", "input_height")),
         )
+        self._files = HeldFiles()
         weights = self._first_weights()
         settings = estimator_settings(config, weights.metadata)
         if weights.version == UNTRAINED:
@@ -110,6 +113,7 @@ class Pipeline:
                 "nothing. Set the parameter weights to a .safetensors file"
             )
         with ExitStack() as undo:
+            undo.callback(self._files.close)
             self._build(undo, settings, options, build, weights)
             self._undo = undo.pop_all()
 
@@ -121,7 +125,7 @@ class Pipeline:
         build: EngineBuilder,
         weights: Weights,
     ) -> None:
-        """Make the parts. undo: learns how to end each, also when a later one cannot be made."""
+        """Make the parts. undo: collects their clean-up, for the case that a later one fails."""
         node, config = self._node, self._config
         self.engine = EngineSlot(build(options, weights))
         undo.callback(self.engine.close)
@@ -186,8 +190,9 @@ class Pipeline:
             self._node.get_logger().info(f"no adapted weights in {path} yet")
             return weights
         try:
+            hold_adapted(path, self._files)
             return read_adapted(path, weights)
-        except WeightsError as error:
+        except (WeightsError, OSError) as error:
             self._tally.bad("weights saved")
             self._report("adapted weights refused", str(error))
             return weights
@@ -196,11 +201,12 @@ class Pipeline:
         given = self._config["adapted_weights"]
         if given:
             return Path(given).expanduser()
-        return default_adapted_path(weights.config.architecture)
+        name = self._node.get_fully_qualified_name()
+        return default_adapted_path(name, weights.config.architecture)
 
     def start(self) -> None:
-        """Begin to hear and to serve."""
-        self.perception.begin_anew("activated again")
+        """Subscribe and start processing."""
+        self.perception.reset("activated again")
         self.worker.start()
         self.inputs = CameraInputs(
             self._node,
@@ -244,22 +250,22 @@ class Pipeline:
         self.worker.call(adopt)
 
     def reset_odometry(self) -> Future[None]:
-        """The robot's place becomes the origin of odom; the motion state begins anew."""
+        """The robot's pose becomes the origin of odom; the next frame counts as the first."""
 
         def reset() -> None:
             self.perception.estimator.reset_pose()
-            self.perception.begin_anew("asked for by ~/reset_odometry")
+            self.perception.reset("asked for by ~/reset_odometry")
 
         return self.worker.call(reset)
 
     def reload_weights(self) -> Future[str]:
-        """Read the weights file again; the future gives its version, or says why not."""
+        """Read the weights file again; the future gives its version, or an error."""
         return self.deliveries.reload(self.read_weights)
 
     def save_weights(self) -> tuple[Future[str], Path]:
-        """Write the adapted weights in use: the future gives their version, or says why not."""
+        """Write the adapted weights in use: the future gives their version, or an error."""
         path = self._adapted_path(self.deliveries.in_use)
-        return self.deliveries.save(path), path
+        return self.deliveries.save(path, self._files), path
 
     def _exchange(self, exchange: Callable[[], None], weights: Weights) -> Future[None]:
         stated = self._config["depth_relative_std"] or depth_relative_std_of(weights.metadata)

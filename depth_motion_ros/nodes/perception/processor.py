@@ -48,7 +48,11 @@ Extrinsic = Callable[[str], "NDArray[np.float64] | None"]
 
 @dataclass(frozen=True)
 class ReceivedImage:
-    """An image message as it came. received: time.perf_counter()."""
+    """An image message on arrival.
+
+    message: as received.
+    received: time.perf_counter() of its arrival.
+    """
 
     message: Any
     received: float
@@ -56,8 +60,16 @@ class ReceivedImage:
 
 @dataclass(frozen=True, eq=False)
 class InferredFrame:
-    """A frame between its two stages. inferring, engine: what the first one has cost, in all and
-    by the engine. size: (width, height) of the image. Else as ``_complete`` needs it."""
+    """A frame between its two stages.
+
+    inference: result of the networks.
+    header: of the outputs.
+    size: (width, height) of the image.
+    wanted: topics with subscribers.
+    received: time.perf_counter() of the arrival.
+    inferring: cost of the first stage.
+    engine: cost of the engine in it.
+    """
 
     inference: Inference
     header: Header
@@ -69,7 +81,7 @@ class InferredFrame:
 
 
 class OutputSink(Protocol):
-    """Where the estimates go: ``nodes.outputs.Outputs``, or a test's own."""
+    """Where the estimates go: ``OutputPublishers``, or a test's own."""
 
     def wanted(self) -> frozenset[str]: ...
 
@@ -85,12 +97,12 @@ class OutputSink(Protocol):
 class FrameProcessor:
     """Decodes, estimates and publishes.
 
-    ``infer`` and ``exchange_engine`` may run beside ``complete`` of the frame before, on another
-    thread; while any other method runs, nothing else may.
+    ``infer`` and ``exchange_engine`` may run in parallel with ``complete`` of the previous frame,
+    on another thread; all other methods exclude each other.
 
     decode: message → (H, W, 3) uint8 RGB; raises BadImageError.
     camera_frame: optical frame of the outputs; empty = that of the images.
-    report: ``report(cause, message)``, told once per cause to the user.
+    report: ``report(cause, message)``, logged once per cause.
     """
 
     def __init__(
@@ -123,7 +135,7 @@ class FrameProcessor:
 
     @property
     def broken(self) -> str:
-        """Why the engine is given up; empty while it serves, or has failed a few times only."""
+        """Why the engine is given up; empty while it works, or failed only a few times."""
         if self._failures < FAILURES_BORNE:
             return ""
         return f"the engine failed {self._failures} times in a row: {self.failing}"
@@ -142,8 +154,8 @@ class FrameProcessor:
         cure = _SCALE_CURES[settings.scale_source]
         return f"lengths are not metric: no source of scale, so {effect}; {cure}"
 
-    def begin_anew(self, reason: str) -> None:
-        """The next frame counts as the first; pose, scale and intrinsics go on."""
+    def reset(self, reason: str) -> None:
+        """The next frame counts as the first; pose, scale and intrinsics stay."""
         if self.last is not None:
             self._estimator.reset(reason)
 
@@ -156,7 +168,7 @@ class FrameProcessor:
         self._estimator.settings = replace(self._estimator.settings, **changes)
 
     def exchange_engine(self, exchange: Callable[[], None], depth_relative_std: float) -> None:
-        """Go on with what ``exchange`` puts into the slot, without a jump in the motion.
+        """Continue with what ``exchange`` puts into the slot, without a jump in the motion.
 
         depth_relative_std: the setting of that name for the new weights.
         """
@@ -164,13 +176,13 @@ class FrameProcessor:
         self._estimator.use_engine(self._engine, depth_relative_std)
 
     def serve(self, arrival: ReceivedImage) -> None:
-        """Handle one image; whatever is wrong with it is counted, told once and survived."""
+        """Process one image; any problem with it is counted and logged once."""
         inferred = self.infer(arrival)
         if inferred is not None:
             self.complete(inferred)
 
     def infer(self, arrival: ReceivedImage) -> InferredFrame | None:
-        """The first stage: decode, and run the networks. None where nothing is left to be done."""
+        """The first stage: decode, and run the networks. None if nothing is left to do."""
         wanted = self._outputs.wanted()
         if not wanted:
             self._tally.idle()
@@ -242,7 +254,7 @@ class FrameProcessor:
             return self._estimator.infer(Frame(stamp, pixels), computed, frame_id=frame_id)
 
     def _complete(self, inferred: InferredFrame) -> Cost:
-        """Returns what the refinement has cost."""
+        """Returns the cost of the refinement."""
         header, wanted = inferred.header, inferred.wanted
         knows_mount = self._mount(header.frame_id)
         estimate = self._estimator.complete(inferred.inference)
@@ -251,13 +263,13 @@ class FrameProcessor:
         if estimate.is_withheld:
             return estimate.refinement
         if knows_mount and estimate.motion is not None:
-            # First, because a filter waits for it; the rest is for maps and eyes.
+            # First, because a filter waits for it; the rest is for maps and viewers.
             self._outputs.publish_odometry(wanted, header, self._estimator.pose)
         self._outputs.publish_estimate(wanted, header, estimate, inferred.size)
         return estimate.refinement
 
     def _mount(self, frame_id: str) -> bool:
-        """Place the camera on the robot; False while TF does not say where it sits."""
+        """Set the camera's pose on the robot; False while TF does not know it."""
         extrinsic = self._extrinsic(frame_id)
         if extrinsic is None:
             self._report(
@@ -272,7 +284,7 @@ class FrameProcessor:
                 self._report("extrinsic bad", f"{error}: no odometry with this mount")
                 return False
             if self._mounted is None:
-                # What was summed up so far, with a mount that was assumed, was told to nobody.
+                # The pose so far used an assumed mount, and was not published.
                 self._estimator.reset_pose()
             self._mounted = extrinsic
         return True

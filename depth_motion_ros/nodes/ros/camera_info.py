@@ -1,4 +1,4 @@
-"""Which CameraInfo belongs to an image, and when it must not be believed."""
+"""Which CameraInfo belongs to an image, and when it must not be used."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KEPT = 30
 
 
 def images_are_rectified(node: Node, rectify: bool, transport: str) -> bool:
-    """Whether the images that a node hears are rectified already, so that P of CameraInfo holds.
+    """Whether the images of a node's input are rectified already, so that P of CameraInfo holds.
 
     rectify, transport: the parameters rectify and image_transport.
     """
@@ -35,15 +35,15 @@ def images_are_rectified(node: Node, rectify: bool, transport: str) -> bool:
 
 
 class CameraPairing:
-    """Keeps what ``camera_info`` said and gives each image its camera.
+    """Keeps the messages of ``camera_info`` and gives each image its camera.
 
     The message with the image's own stamp wins; otherwise the newest one serves, because many
     drivers send it once, late, or with a stamp of its own. One that contradicts the image (another
     size) is not used at all: guessing whether the image was scaled or cropped would bend the cloud.
 
     rectified: the images are rectified already: P of CameraInfo holds, without distortion.
-    report: called as ``report(cause, message)`` for everything that a user should hear of; the
-        caller keeps the messages apart by cause. ``set`` and ``camera_for`` may be called from
+    report: called as ``report(cause, message)`` for everything that a user should know; the
+        caller logs each cause once. ``set`` and ``camera_for`` may be called from
         two threads.
     """
 
@@ -72,7 +72,7 @@ class CameraPairing:
                 self._by_stamp.pop(next(iter(self._by_stamp)))
 
     def camera_for(self, stamp: int, width: int, height: int) -> Camera | None:
-        """The camera of an image of this stamp (ns) and size, None where none can be believed."""
+        """The camera of an image of this stamp (ns) and size, None if none is usable."""
         with self._lock:
             camera = self._by_stamp.get(stamp) or self._latest
             nothing_came = self._raw is None
@@ -117,7 +117,7 @@ class CameraPairing:
 
 
 def _content(info: Any) -> tuple[Any, ...]:
-    """What the camera is made of, comparable, NaN included."""
+    """The content that defines the camera, comparable, NaN included."""
     roi = info.roi
     return (
         info.width,

@@ -57,7 +57,7 @@ def descriptor_of(setting: Setting) -> ParameterDescriptor:
 class ParameterServer:
     """Declares a list of parameters on a node and keeps their checked values.
 
-    can_configure: tells whether ``configure`` parameters may change now.
+    can_configure: returns whether ``configure`` parameters may change now.
     on_change: called with all values, changed ones included, before a ``live`` change is adopted;
         a ValueError refuses it.
 

@@ -40,7 +40,7 @@ def run_node(
     close: Callable[[N], int],
     args: list[str] | None = None,
 ) -> int:
-    """Run one node on one executor thread until it is told to end. Returns the exit status.
+    """Run one node on one executor thread until a signal ends it. Returns the exit status.
 
     begin: called before the executor spins. close: ends the node's threads and returns its exit
     status; called exactly once if the node was made, with the context open unless the node closed
@@ -58,8 +58,8 @@ def run_node(
             node = make_node()
             executor.add_node(node)
             begin(node)
-            with signals.awaited() as told:
-                executor.spin_until_future_complete(told)
+            with signals.awaited() as signalled:
+                executor.spin_until_future_complete(signalled)
         except (KeyboardInterrupt, ExternalShutdownException):
             pass
         except (SettingsError, SourceError) as error:
@@ -79,12 +79,12 @@ def run_node(
 class _Signals:
     """SIGINT and SIGTERM: KeyboardInterrupt, or, while ``awaited``, a future that is fulfilled.
 
-    An executor waits outside of Python, where Python's handlers do not run: a thread hears of the
-    signal through the wake-up descriptor and wakes it.
+    An executor waits outside of Python, where Python's handlers do not run: a thread gets
+    the signal through the wake-up descriptor and wakes it.
     """
 
     def __enter__(self) -> _Signals:
-        self._told: Future[None] | None = None
+        self._signalled: Future[None] | None = None
         self._ears, self._mouth = socket.socketpair()
         self._mouth.setblocking(False)
         for number in _SIGNALS:
@@ -103,9 +103,9 @@ class _Signals:
     @contextmanager
     def awaited(self) -> Iterator[Future[None]]:
         """A future that the next signal fulfils."""
-        told: Future[None] = Future()
-        self._told = told
-        yield told
+        signalled: Future[None] = Future()
+        self._signalled = signalled
+        yield signalled
 
     def ignore(self) -> None:
         """A launched node gets Ctrl-C twice, from the terminal and from launch: once is enough."""
@@ -113,11 +113,11 @@ class _Signals:
             signal.signal(number, signal.SIG_IGN)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._told is None:
+        if self._signalled is None:
             raise KeyboardInterrupt
 
     def _listen(self) -> None:
         while self._ears.recv(1):
-            told = self._told
-            if told is not None and not told.done():
-                told.set_result(None)
+            signalled = self._signalled
+            if signalled is not None and not signalled.done():
+                signalled.set_result(None)

@@ -18,6 +18,7 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import GetState
+from rcl_interfaces.srv import GetParameters
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.utilities import get_rmw_implementation_identifier, remove_ros_args
@@ -127,19 +128,36 @@ def _perception(node: Node, name: str, namespace: str) -> dict[str, Any]:
     listens: dict[str, str] = {}
     for topic, types in node.get_subscriber_names_and_types_by_node(name, namespace):
         listens.update({kind: topic for kind in types if kind in CLASSES})
-    return {"name": full, "state": _state(node, full), "listens": listens}
+    return {
+        "name": full,
+        "state": _state(node, full),
+        "listens": listens,
+        "adapted_weights": _text_parameter(node, full, "adapted_weights"),
+    }
 
 
 def _state(node: Node, full: str) -> str | None:
     """Of the lifecycle; None where it does not answer."""
-    client: Any = node.create_client(GetState, f"{full}/get_state")
+    answer = _answer(node, GetState, f"{full}/get_state", GetState.Request())
+    return str(answer.current_state.label) if answer is not None else None
+
+
+def _text_parameter(node: Node, full: str, name: str) -> str | None:
+    """The value of a parameter that is text; None where the node does not answer."""
+    request = GetParameters.Request(names=[name])
+    answer = _answer(node, GetParameters, f"{full}/get_parameters", request)
+    return str(answer.values[0].string_value) if answer is not None and answer.values else None
+
+
+def _answer(node: Node, kind: Any, service: str, request: Any) -> Any:
+    """Of a service; None where there is none in time."""
+    client: Any = node.create_client(kind, service)
     try:
         if not client.wait_for_service(timeout_sec=1.0):
             return None
-        future = client.call_async(GetState.Request())
+        future = client.call_async(request)
         _spin(node, 2.0, future.done)
-        answer = future.result() if future.done() else None
-        return str(answer.current_state.label) if answer is not None else None
+        return future.result() if future.done() else None
     finally:
         node.destroy_client(client)
 

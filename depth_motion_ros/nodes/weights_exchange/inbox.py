@@ -1,8 +1,7 @@
-"""What arrives on the topic ``weights``: held back until it can be judged, then used or counted."""
+"""Messages on the topic ``weights``: kept until they can be checked, then used or refused."""
 
 from __future__ import annotations
 
-import os
 from array import array
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -12,6 +11,7 @@ from depth_motion_ros.models.weights import Weights, WeightsError
 from depth_motion_ros.nodes.perception.engine_slot import EngineSlot
 from depth_motion_ros.nodes.perception.weights_loader import LoadRequest, WeightsLoader
 from depth_motion_ros.nodes.ros.diagnostics import FrameCounters
+from depth_motion_ros.nodes.ros.storage import HeldFiles, file_name_of, ros_home
 from depth_motion_ros.nodes.weights_exchange.protocol import (
     ORDER,
     ReceivedWeights,
@@ -30,8 +30,7 @@ Report = Callable[[str, str], None]
 class WeightsInbox:
     """``take``, ``follow`` and ``values`` belong on the executor's thread.
 
-    say: tells the user, as often as it is called. report: ``report(cause, message)``, told once
-    per cause.
+    log: logs every message. report: ``report(cause, message)``, logged once per cause.
     """
 
     def __init__(
@@ -39,13 +38,13 @@ class WeightsInbox:
         loader: WeightsLoader,
         slot: EngineSlot,
         tally: FrameCounters,
-        say: Callable[[str], object],
+        log: Callable[[str], object],
         report: Report,
     ) -> None:
         self._loader = loader
         self._slot = slot
         self._tally = tally
-        self._say = say
+        self._log = log
         self._report = report
         self._gate = WeightsAcceptance(loader.in_use)
         self._pending: bytes | None = None
@@ -56,7 +55,7 @@ class WeightsInbox:
         return self._loader.in_use
 
     def take(self, data: array[int]) -> None:
-        """A message. It waits for a pair of images, without which nothing could be compared."""
+        """A message. It waits for a pair of images to be compared on."""
         self._received += 1
         try:
             check_size(len(data))
@@ -67,46 +66,49 @@ class WeightsInbox:
         self.follow()
 
     def follow(self) -> None:
-        """Look whether what waits can be judged by now."""
+        """Check the waiting message, if there is a pair of images by now."""
         content = self._pending
         if content is None or self._slot.pair is None:
             return
         self._pending = None
-        delivered: list[ReceivedWeights] = []
+        accepted: list[ReceivedWeights] = []
 
         def read() -> Weights | None:
-            delivery = self._gate.check(content)
-            if delivery is None:
+            received = self._gate.check(content)
+            if received is None:
                 return None
-            delivered.append(delivery)
-            return delivery.weights
+            accepted.append(received)
+            return received.weights
 
         def done(weights: Weights) -> None:
-            self._gate.accept(delivered[0])
+            self._gate.accept(accepted[0])
             self._accepted += 1
-            self._say(
+            self._log(
                 f"weights {weights.version!r} (of {weights.metadata['parent']!r}) from the topic "
                 "are in use"
             )
 
-        self._loader.offer(LoadRequest(read, check_plausible, done)).add_done_callback(self._tell)
+        self._loader.offer(LoadRequest(read, check_plausible, done)).add_done_callback(
+            self._report_failure
+        )
 
     def reload(self, read: Callable[[], Weights]) -> Future[str]:
-        """Use the weights that ``read`` gives, and take deliveries again after a rollback."""
+        """Use the weights that ``read`` gives, and accept messages again after a rollback."""
         return self._loader.demand(LoadRequest(read, done=self._gate.restart))
 
     def rollback(self) -> Future[str]:
-        """Back to the weights before; deliveries are refused from now on, until ``reload``."""
+        """Back to the earlier weights; messages are refused from now on, until ``reload``."""
         return self._loader.rollback(
             lambda withdrawn: self._gate.withdraw(withdrawn, self._loader.in_use)
         )
 
-    def save(self, path: Path) -> Future[str]:
+    def save(self, path: Path, held: HeldFiles) -> Future[str]:
         """Write the adapted weights in use; the future gives their version, or a WeightsError.
 
-        The file appears whole or not at all.
+        held: the files of this node; one that another node holds is left alone. The file appears
+        whole or not at all.
         """
-        return self._loader.between_loads(lambda: _save(self.in_use, path))
+        return self._loader.between_loads(lambda: _save(self.in_use, path, held))
 
     def values(self) -> dict[str, str]:
         """For the diagnostics."""
@@ -120,7 +122,7 @@ class WeightsInbox:
             "weights_pending": str(self._pending is not None).lower(),
         }
 
-    def _tell(self, loaded: Future[str]) -> None:
+    def _report_failure(self, loaded: Future[str]) -> None:
         """On the loader's thread."""
         if loaded.cancelled():
             return
@@ -134,21 +136,29 @@ class WeightsInbox:
         self._report(f"weights refused ({cause})", str(error))
 
 
-def _save(weights: Weights, path: Path) -> str:
+def _save(weights: Weights, path: Path, held: HeldFiles) -> str:
     if ORDER not in weights.metadata:
         raise WeightsError(f"nothing to save: {weights.version!r} are not adapted weights")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        hold_adapted(path, held)
         weights.to_file(path)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be written: {error.strerror}") from error
     return weights.version
 
 
-def default_adapted_path(architecture: str) -> Path:
-    """Where adapted weights are kept if no parameter says so: under ``$ROS_HOME`` or ~/.ros."""
-    home = Path(os.environ.get("ROS_HOME") or "~/.ros").expanduser()
-    return home / "depth_motion" / f"adapted-{architecture}.safetensors"
+def default_adapted_path(node_name: str, architecture: str) -> Path:
+    """Where a node keeps adapted weights if no parameter says so."""
+    return ros_home() / f"adapted-{file_name_of(node_name)}-{architecture}.safetensors"
+
+
+def hold_adapted(path: Path, held: HeldFiles) -> None:
+    """Take a file of adapted weights for this node. Raises WeightsError where another has it."""
+    if not held.hold(path):
+        raise WeightsError(
+            f"{path} is in use by another node: give each node a file of its own with the "
+            "parameter adapted_weights, or leave it empty"
+        )
 
 
 def read_adapted(path: Path, base: Weights) -> Weights:
