@@ -37,7 +37,7 @@ from depth_motion_ros.nodes.adaptation.observations import (
     RateLimiter,
 )
 from depth_motion_ros.nodes.adaptation.state import OrderNumbers, StateFolder, default_folder
-from depth_motion_ros.nodes.adaptation.status import judge
+from depth_motion_ros.nodes.adaptation.status import level_of
 from depth_motion_ros.nodes.ros.conversions import BadImageError
 from depth_motion_ros.nodes.ros.parameters import ParameterError
 from depth_motion_ros.nodes.weights_exchange.protocol import (
@@ -324,7 +324,7 @@ def test_the_worst_is_told(
     adapter.off = state == "off"
     adapter.frames = int(state == "learning")
     status = adapter.status() if state is not None else None
-    found = judge(enabled, problem, status, silence, "/image")
+    found = level_of(enabled, problem, status, silence, "/image")
     assert found[0] == level
     assert word in found[1]
 

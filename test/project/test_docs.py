@@ -55,8 +55,6 @@ NOT_OURS = {
     "engine_reason",
     "enable_odom_tf",
 }
-# Described already, and on their way.
-AWAITED = {"stamps"}
 LAUNCH_FILES = {
     path.name: path.read_text(encoding="utf-8") for path in (ROOT / "launch").glob("*.py")
 }
@@ -113,7 +111,7 @@ def test_user_pages_are_no_laboratory_log(page: Path) -> None:
 @each_text
 def test_parameters_and_their_values_exist(page: Path) -> None:
     for name, value in re.findall(r"`(?:-p )?([a-z_]+):(?:=| )([a-z0-9_]+)`", text_of(page)):
-        if name in NOT_OURS | AWAITED or any(f'"{name}"' in text for text in LAUNCH_FILES.values()):
+        if name in NOT_OURS or any(f'"{name}"' in text for text in LAUNCH_FILES.values()):
             continue
         assert name in PARAMETERS, name
         choices = PARAMETERS[name].choices
@@ -138,7 +136,7 @@ def test_commands_and_their_options_exist(page: Path) -> None:
     ):
         assert command in COMMANDS, command
         known = {option for a in parser_of(command)._actions for option in a.option_strings}
-        assert set(re.findall(r"(?<=\s)--[a-z-]+", rest)) <= known | AWAITED, command + rest
+        assert set(re.findall(r"(?<=\s)--[a-z-]+", rest)) <= known, command + rest
     for command, rest in re.findall(r"^    depth_motion ([a-z]+)([^#\n]*)", text, re.MULTILINE):
         try:
             parser_of(command).parse_args(shlex.split(rest))
@@ -152,7 +150,7 @@ def test_make_targets_and_benchmarks_exist(page: Path) -> None:
     for target in set(
         re.findall(r"\bmake ([a-z]+)\b(?=[\s`]*(?:[A-Z]+=|`|#|$))", text_of(page), re.M)
     ):
-        assert target in AWAITED or re.search(rf"^{target}:", makefile, re.MULTILINE), target
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
     for what in set(re.findall(r"make bench WHAT=([a-z_]+)", text_of(page))):
         assert importlib.util.find_spec(f"benchmarks.{what}"), what
 

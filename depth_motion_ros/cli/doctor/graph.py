@@ -248,6 +248,11 @@ def check_intrinsics(report: Report) -> Iterator[Finding]:
                 "binning or roi say so): it would not be used, the learned intrinsics serve",
                 "publish the CameraInfo of the size that the camera sends",
             )
+        elif refusal := info["refused"]["p" if is_rectified_topic(hears) else "k"]:
+            yield warning(
+                f"{topic} is not used, the learned intrinsics serve: {refusal}",
+                "mend the calibration file that the camera's driver reads",
+            )
         elif is_rectified_topic(hears):
             yield _of_rectified(hears, topic, info)
 

@@ -42,7 +42,7 @@ from depth_motion_ros.nodes.adaptation.observations import (
 )
 from depth_motion_ros.nodes.adaptation.parameters import ADAPTATION_PARAMETERS, SETTINGS
 from depth_motion_ros.nodes.adaptation.state import StateFolder, default_folder
-from depth_motion_ros.nodes.adaptation.status import AdaptationCounters, judge, learner_values
+from depth_motion_ros.nodes.adaptation.status import AdaptationCounters, learner_values, level_of
 from depth_motion_ros.nodes.perception.parameters import COMPRESSED
 from depth_motion_ros.nodes.ros.camera_info import CameraPairing, images_are_rectified
 from depth_motion_ros.nodes.ros.camera_inputs import CameraInputs
@@ -111,7 +111,7 @@ class AdaptationNode(Node):
         self._preparation = ""
         self._told_at = 0.0
         self._closing = False
-        self._pace = RateLimiter(self._config["frame_rate"])
+        self._pace = RateLimiter(self._config["frame_rate"], self._tally.leave_out)
         self._worker: LatestWorker[Any] = LatestWorker(self._serve, self._on_error, "learner")
         self._weights = self.create_publisher(UInt8MultiArray, TOPIC, LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -302,7 +302,7 @@ class AdaptationNode(Node):
     def _diagnose(self) -> None:
         status = self._learning.status if self._learning is not None else None
         enabled = self._inputs is not None
-        level, message = judge(
+        level, message = level_of(
             enabled,
             self._problem,
             status,

@@ -18,7 +18,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from depth_motion_ros.geometry.axes import BODY_FROM_OPTICAL
-from depth_motion_ros.nodes.camera.parameters import CAMERA_PARAMETERS, NOW
+from depth_motion_ros.nodes.camera.parameters import AUTO, CAMERA_PARAMETERS, NOW
 from depth_motion_ros.nodes.camera.playback import Playback
 from depth_motion_ros.nodes.ros import messages
 from depth_motion_ros.nodes.ros.parameters import ParameterError, ParameterServer
@@ -69,10 +69,13 @@ class CameraNode(Node):
             ready=self._is_awaited,
             rate=self._config["rate"],
             loop=self._config["loop"],
+            tell=self.get_logger().warning,
         )
+        self._stamps_now = _wants_present_time(self._config["stamps"], source)
         length = "unknown length" if source.length is None else f"{source.length} frames"
-        name = printable(source.name)
-        self.get_logger().info(f"{name}: {length}, {source.rate or 'unknown'} Hz")
+        stamps = "the time of publishing" if self._stamps_now else "those of the source"
+        rate = source.rate or "unknown"
+        self.get_logger().info(f"{printable(source.name)}: {length}, {rate} Hz, stamps: {stamps}")
 
     def begin(self) -> None:
         self._playback.start()
@@ -119,9 +122,7 @@ class CameraNode(Node):
         return waited > (_SETTLE if partners else _PARTNER_WAIT)
 
     def _show(self, frame: Frame) -> None:
-        stamp = frame.stamp
-        if self._config["stamps"] == NOW:
-            stamp = self.get_clock().now().nanoseconds
+        stamp = self.get_clock().now().nanoseconds if self._stamps_now else frame.stamp
         header = Header(stamp=messages.stamp_to_message(stamp), frame_id=self._frame_id)
         # The info first: subscribers that pair by arrival have it when the image comes.
         self._info.publish(_info_of(header, frame))
@@ -193,6 +194,14 @@ class TruthPublishers:
             self._way[0, 3] += truth.speed * (stamp - self._last_stamp) * 1e-9
         self._last_stamp = stamp
         return self._way
+
+
+def _wants_present_time(stamps: str, source: FrameSource) -> bool:
+    """Whether images get the time of publishing: a video's 0 s is no time of this world, and a loop
+    over it would go back in time."""
+    if stamps == AUTO:
+        return not getattr(source, "has_clock", False)
+    return stamps == NOW
 
 
 def _info_of(header: Header, frame: Frame) -> CameraInfo:

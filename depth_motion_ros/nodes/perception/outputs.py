@@ -11,7 +11,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
-from depth_motion_ros.estimation.estimate import Estimate
+from depth_motion_ros.estimation.estimate import SKIPPED, Estimate
 from depth_motion_ros.estimation.odometry import OdometryState
 from depth_motion_ros.estimation.scene_flow.tracking import ObjectTracker
 from depth_motion_ros.nodes.perception import markers
@@ -95,7 +95,8 @@ class OutputPublishers:
         if "camera_info_estimated" in wanted and estimate.learned_camera is not None:
             learned = estimate.learned_camera.resized(*size)
             self._publish("camera_info_estimated", messages.camera_info(header, learned))
-        self._publish_flow(wanted, header, estimate)
+        if estimate.quality.tracking != SKIPPED:
+            self._publish_flow(wanted, header, estimate)
 
     def _publish_flow(self, wanted: frozenset[str], header: Header, estimate: Estimate) -> None:
         if "object_flow/markers" in wanted:

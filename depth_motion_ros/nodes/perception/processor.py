@@ -258,8 +258,16 @@ class FrameProcessor:
         header, wanted = inferred.header, inferred.wanted
         knows_mount = self._mount(header.frame_id)
         estimate = self._estimator.complete(inferred.inference)
-        self.camera_is_given = inferred.inference.camera is not None
-        self._note(estimate)
+        left_out = inferred.inference.left_out
+        if left_out is None:
+            self.camera_is_given = inferred.inference.camera is not None
+            self._note(estimate)
+        else:
+            self._tally.leave_out(left_out.cause)
+            self._report(
+                f"left out of the motion ({left_out.cause})",
+                f"{left_out.reason}: it has depth, but no odometry",
+            )
         if estimate.is_withheld:
             return estimate.refinement
         if knows_mount and estimate.motion is not None:

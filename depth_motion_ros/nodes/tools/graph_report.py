@@ -1,8 +1,8 @@
 """What is seen in the ROS graph, as one line of JSON, for ``depth_motion doctor``.
 
-It listens, for some seconds and as lightly as it can (best effort), to what the perception nodes
-hear; where there is no perception node, to every image. Outputs of a perception node are not
-listened to: it would begin to compute them.
+It subscribes for some seconds (best effort) to the inputs of the perception nodes, or, without such
+a node, to every image. It does not subscribe to outputs of a perception node, which would then
+begin to compute them.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ def look(node: Node, seconds: float) -> dict[str, Any]:
     _spin(node, DISCOVERY_S)
     perception = [_perception(node, *name) for name in _perception_nodes(node)]
     topics = _topics(node)
-    heard: dict[str, TopicStatistics] = {}
+    received: dict[str, TopicStatistics] = {}
     for topic in _inputs(perception, topics):
         kind = topics[topic]["types"][0]
-        heard[topic] = TopicStatistics()
+        received[topic] = TopicStatistics()
         node.create_subscription(
             CLASSES[kind],
             topic,
-            heard[topic].take,
+            received[topic].take,
             QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT),
         )
     started = time.monotonic()
@@ -85,7 +85,7 @@ def look(node: Node, seconds: float) -> dict[str, Any]:
         ),
         "perception": perception,
         "topics": topics,
-        "heard": {topic: report.summary(lasted) for topic, report in heard.items()},
+        "heard": {topic: report.summary(lasted) for topic, report in received.items()},
     }
 
 
@@ -163,7 +163,7 @@ def _answer(node: Node, kind: Any, service: str, request: Any) -> Any:
 
 
 def _topics(node: Node) -> dict[str, dict[str, Any]]:
-    """Every topic on which somebody but this process speaks or listens."""
+    """Every topic with a publisher or subscriber outside this process."""
     found = {}
     for name, types in node.get_topic_names_and_types():
         publishers = [_endpoint(info) for info in node.get_publishers_info_by_topic(name)]
