@@ -222,8 +222,8 @@ def test_rectified_images_have_the_projection_matrix(
     assert (camera.fx, camera.fy, camera.cx) == (350, 351, 318)
     assert not camera.is_distorted
     assert not caplog.text
-    # A file without one: K serves, and that is said.
+    # A file without one: K is used, and that is said.
     with caplog.at_level(logging.WARNING):
         camera = read_camera_file(written(tmp_path, ORB_SLAM_2), rectified=True)
     assert (camera.fx, camera.is_distorted) == (400, False)
-    assert "P is not given: K serves" in caplog.text
+    assert "P is not given: K is used" in caplog.text

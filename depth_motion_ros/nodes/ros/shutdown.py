@@ -22,6 +22,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
+from depth_motion_ros.nodes.ros.arguments import explain_refusal
 from depth_motion_ros.nodes.ros.text import to_ros
 from depth_motion_ros.settings import SettingsError
 from depth_motion_ros.sources.frame import SourceError
@@ -49,7 +50,11 @@ def run_node(
     sys.setswitchinterval(_SWITCH_INTERVAL)
     # No `with`: rclpy.init is no context manager on Humble.
     words = [to_ros(word) for word in (sys.argv if args is None else args)]
-    rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:
+        print(f"cannot start: {explain_refusal(error, words)}", file=sys.stderr)
+        return CANNOT_START
     node: N | None = None
     executor = SingleThreadedExecutor()
     status = 0

@@ -132,6 +132,11 @@ class BagFiles:
         return seconds * 1_000_000_000 + nanoseconds
 
     def _unreadable(self, error: Exception) -> SourceError:
+        if isinstance(error, UnicodeEncodeError):  # sqlite3
+            return SourceError(
+                f"{self.path}: the name of this bag is not UTF-8, which a .db3 file needs: rename "
+                "the file and its folders, or make a link with another name to it (ln -s)"
+            )
         return SourceError(
             f"{self.path}: cannot read this bag: {type(error).__name__}: {error}. "
             "A recording that was cut off can often be repaired (ros2 bag reindex, "
