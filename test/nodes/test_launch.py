@@ -16,7 +16,7 @@ import yaml
 from support.launching import RUN
 from support.ros_prefix import PATIENT_LAUNCH, SMALL, add_executable, make_prefix, with_prefix
 
-from depth_motion_ros.cli.demo.processes import RecorderProcess, environment, stopped_at_exit
+from depth_motion_ros.cli.demo.processes import ProcessGroup, RecorderProcess, environment
 from depth_motion_ros.launching.arguments import Argument
 from depth_motion_ros.launching.camera_arguments import CAMERA_ARGUMENTS
 from depth_motion_ros.launching.fusion import FUSION_ARGUMENTS
@@ -220,7 +220,8 @@ def test_a_launched_video_comes_out_as_depth(prefix: Path, tmp_path: Path) -> No
         "depth_motion_ros.nodes.tools.recorder",
         [str(tmp_path / "bag"), f"{topic}=sensor_msgs/msg/Image"], given, tmp_path / "recorder.txt",
     )  # fmt: skip
-    with stopped_at_exit([recorder]), (tmp_path / "launch.txt").open("w") as log:
+    with ProcessGroup(tmp_path, given) as processes, (tmp_path / "launch.txt").open("w") as log:
+        processes.add(recorder)
         launched = subprocess.Popen(
             [
                 sys.executable, "-c", RUN, str(LAUNCH / "camera.launch.py"), "namespace:=front",

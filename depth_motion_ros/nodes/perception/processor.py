@@ -252,7 +252,7 @@ class FrameProcessor:
         try:
             return self._estimator.infer(Frame(stamp, pixels, camera), computed, frame_id=frame_id)
         except CameraError as error:
-            self._report("camera_info bad", f"{error}; the learned intrinsics serve")
+            self._report("camera_info bad", f"{error}; the learned intrinsics are used")
             self._tally.bad("camera_info bad")
             return self._estimator.infer(Frame(stamp, pixels), computed, frame_id=frame_id)
 

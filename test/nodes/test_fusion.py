@@ -66,7 +66,7 @@ def test_what_is_predicted_grows_in_every_field(ekf: dict[str, Any]) -> None:
 
 
 def test_a_frame_that_is_missed_is_no_timeout(ekf: dict[str, Any]) -> None:
-    # The node serves 5 Hz on a small computer (docs/performance.md).
+    # The node serves 5 Hz on a small computer (docs/reference/benchmarks.md).
     assert ekf["sensor_timeout"] >= 3 / 5
 
 
