@@ -231,7 +231,7 @@ def test_a_camera_info_that_will_not_serve_is_told(
     wrong = [finding for finding in check_graph(report) if finding.level != "ok"]
     assert any(words in finding.what for finding in wrong)
     if "count" not in changes:
-        assert "learned intrinsics serve" in wrong[0].what
+        assert "learned intrinsics are used" in wrong[0].what
 
 
 def test_the_nodes_own_word_comes_with_what_it_counted(report: dict[str, Any]) -> None:
@@ -257,7 +257,7 @@ def test_the_nodes_own_word_comes_with_what_it_counted(report: dict[str, Any]) -
             "ok",
             "fx = 128.2 of P in /camera_info",
         ),
-        ("/cam/image_rect_color", {"k": 180.0, "p": None}, False, "ok", "fx = 180 of K serves"),
+        ("/cam/image_rect_color", {"k": 180.0, "p": None}, False, "ok", "fx = 180 of K is used"),
         ("/cam/image_rect", {"k": 180.0, "p": None}, True, "warning", "K is the raw image's"),
         ("/left/rectified/image", {"k": 0.0, "p": 99.5}, True, "ok", "fx = 99.5 of P"),
     ],
@@ -312,5 +312,5 @@ def test_a_camera_info_that_cannot_be_is_named_with_what_is_wrong(
     report["perception"][0]["listens"][IMAGE] = topic
     found = only_finding(report)
     assert found.level == "warning"
-    assert "/camera_info is not used, the learned intrinsics serve" in found.what
+    assert "/camera_info is not used, the learned intrinsics are used" in found.what
     assert text in found.what

@@ -179,6 +179,24 @@ def test_the_rate_is_that_of_the_images(tmp_path: Path) -> None:
     assert open_source(one).rate is None
 
 
+@pytest.mark.parametrize("metadata", ["", "stale"])
+def test_parts_that_the_metadata_does_not_list_are_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, metadata: str
+) -> None:
+    """The recorder was killed after it had begun another part."""
+    parts = [
+        record(tmp_path / f"part{part}", "mcap", lambda recorder, part=part: play(recorder, [part]))
+        for part in (START, START + STEP)
+    ]
+    folder, other = parts
+    shutil.move(other / f"{other.name}.mcap", folder)
+    if not metadata:
+        (folder / "metadata.yaml").write_text("")
+    with caplog.at_level(logging.WARNING):
+        assert stamps_of(folder) == [START, START + STEP]
+    assert f"{other.name}.mcap: all files are read" in caplog.text
+
+
 def killed_recorder(tmp_path: Path, name: str, kept: int) -> Path:
     """A recording in write-ahead mode: ``kept`` of 20 images in the file, the rest in its log."""
     whole = record(tmp_path / "whole", "sqlite3", lambda recorder: play(recorder, RISING))
