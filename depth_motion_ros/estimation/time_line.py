@@ -29,6 +29,10 @@ class LeftOut:
     reason: str
 
 
+# How the reason of a gap begins: no frame was there, or none was asked for.
+MISSING, UNWANTED = "no frame for", "no subscriber for"
+
+
 @dataclass(frozen=True)
 class Break:
     """The image is new, but has no motion from the one before. reason: a sentence."""
@@ -61,7 +65,7 @@ class TimeLine:
             return None
         elapsed = (stamp - self._last) * _SECOND
         if elapsed > max_gap:
-            return Break(f"no frame for {elapsed:.3f} s")
+            return Break(f"{MISSING} {elapsed:.3f} s")
         if elapsed > 0:
             return None
         if -elapsed > max_gap:

@@ -196,6 +196,7 @@ def test_an_opencv_file_that_says_it_is_no_fisheye_is_plumb_bob(tmp_path: Path) 
         (ORB_SLAM_2.replace("Camera.width: 640\n", ""), "no size of the image"),
         (KALIBR.format(model="radtan").replace("[400.0, ", "[1.1, 400.0, "), "must be fx, fy"),
         ("# COLMAP\n1 OPENCV 640 480 400 401 320.5 240.5 0 0 0 0\n", "no list of keys and values"),
+        (ROS.format(lens="").replace("640", ".inf"), "no valid camera"),
         ("a: [1\n", "cannot read this camera file"),
         ("<opencv_storage><a>", "cannot read this camera file"),
         ('<!DOCTYPE a [<!ENTITY b "c">]><opencv_storage/>', "with entities is not read"),

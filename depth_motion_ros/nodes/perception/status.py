@@ -66,6 +66,8 @@ class StatusWriter:
         if now - self._done_at > _SILENCE:
             stuck = now - self._done_at
             return DiagnosticStatus.ERROR, f"images come, but none was served for {stuck:.0f} s"
+        if pipeline.perception.mount_problem:
+            return DiagnosticStatus.WARN, pipeline.perception.mount_problem
         if values["tracking"] == "lost":
             return DiagnosticStatus.WARN, f"tracking lost: {values['tracking_reason']}"
         if values["tracking_reason"].startswith(STANDS_STILL):
