@@ -137,6 +137,13 @@ class Estimator:
         """
         self._inferrer.reset(reason)
 
+    def skip(self) -> None:
+        """A frame is left out because nobody wants its estimate: a gap that is not the camera's.
+
+        May be called as ``infer`` is, beside ``complete``.
+        """
+        self._inferrer.skip()
+
     def reset_pose(self) -> None:
         """The base's pose becomes the origin of odom again, with zero covariance."""
         self._odometry.reset()

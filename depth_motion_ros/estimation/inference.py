@@ -13,7 +13,7 @@ from depth_motion_ros.estimation.detail import detail_of, reduced
 from depth_motion_ros.estimation.pair import FrameView
 from depth_motion_ros.estimation.scene_flow.optical_flow import FlowResult, follow
 from depth_motion_ros.estimation.settings import FLOW, EstimatorSettings
-from depth_motion_ros.estimation.time_line import Break, LeftOut, TimeLine
+from depth_motion_ros.estimation.time_line import MISSING, UNWANTED, Break, LeftOut, TimeLine
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.sources.frame import Frame
 from depth_motion_ros.sources.rectify import Rectifier
@@ -87,6 +87,7 @@ class Inferrer:
         self._time_line = TimeLine()
         self._input: tuple[tuple[int, ...], str] | None = None
         self._reset_reason = ""
+        self._skipped = False
         self._forgets_camera = self._new_weights = False
         self._depth_relative_std: float | None = None
 
@@ -95,6 +96,10 @@ class Inferrer:
         self._previous = None
         self._time_line.forget()
         self._reset_reason = reason
+
+    def skip(self) -> None:
+        """See ``Estimator.skip``."""
+        self._skipped = True
 
     def use_engine(self, engine: Engine, depth_relative_std: float | None) -> None:
         """See ``Estimator.use_engine``."""
@@ -180,8 +185,10 @@ class Inferrer:
     def _place(self, stamp: int, max_gap: float) -> LeftOut | None:
         """Why a frame of this time is left out. Resets where it does not follow the last one."""
         place = self._time_line.place(stamp, max_gap)
+        skipped, self._skipped = self._skipped, False
         if isinstance(place, Break):
-            self.reset(place.reason)
+            reason = place.reason
+            self.reset(reason.replace(MISSING, UNWANTED) if skipped else reason)
             return None
         return place
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 SAME_STAMP = "same stamp"
 OLDER_IMAGE = "older image"
 SAME_PICTURE = "same picture"
+STANDS_STILL = "time stands still"
 
 # Older images in a row, each newer than the one before it: not late ones, but a clock that was set
 # back, or a recording that begins anew.
@@ -26,6 +27,10 @@ class LeftOut:
 
     cause: str
     reason: str
+
+
+# How the reason of a gap begins: no frame was there, or none was asked for.
+MISSING, UNWANTED = "no frame for", "no subscriber for"
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class TimeLine:
             return None
         elapsed = (stamp - self._last) * _SECOND
         if elapsed > max_gap:
-            return Break(f"no frame for {elapsed:.3f} s")
+            return Break(f"{MISSING} {elapsed:.3f} s")
         if elapsed > 0:
             return None
         if -elapsed > max_gap:
@@ -70,7 +75,7 @@ class TimeLine:
         if self._rising >= _RISING_RUN or len(self._run) >= _LONGEST_RUN:
             back = (self._last - min(self._run)) * _SECOND
             if back == 0:
-                return Break(f"time stands still at {stamp * _SECOND:.3f} s")
+                return Break(f"{STANDS_STILL} at {stamp * _SECOND:.3f} s")
             return Break(f"time went back by {back:.3f} s")
         if elapsed == 0:
             return LeftOut(SAME_STAMP, f"another image with the stamp {stamp * _SECOND:.3f} s")

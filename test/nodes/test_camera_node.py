@@ -238,3 +238,38 @@ def test_a_bag_keeps_its_stamps_over_a_clock_that_was_set(ros: Ros, tmp_path: Pa
     ros.wait(lambda: len(images) == len(stamps), "every image")
     assert stamps_of(images) == stamps
     assert "the stamps leap forwards by 53.9 years" in camera.log
+
+
+def test_a_calibration_file_gives_a_folder_its_camera(
+    ros: Ros, sequence: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "my camera.yaml"
+    path.write_text(
+        f"image_width: {WIDTH}\nimage_height: {HEIGHT}\ndistortion_model: plumb_bob\n"
+        "camera_matrix: {rows: 3, cols: 3, data: [60, 0, 31.5, 0, 61, 23.5, 0, 0, 1]}\n"
+        "distortion_coefficients: {rows: 1, cols: 5, data: [0, 0, 0, 0, 0]}\n"
+    )
+    infos = ros.listen(CameraInfo, "/calibrated/camera_info")
+    for url in (path, f"file://{str(path).replace(' ', '%20')}"):
+        infos.clear()
+        camera = ros.start(
+            "camera_node",
+            {
+                "source": sequence / "image",
+                "camera_info_url": f"'{url}'",
+                "rate": 20.0,
+                "loop": True,
+            },
+            ("-r", "__ns:=/calibrated"),
+        )  # fmt: skip
+        ros.wait(lambda: infos, lambda camera=camera: camera.log, patience=100)
+        assert infos[0].k[0] == 60.0
+        camera.end(signal.SIGINT)
+
+
+@pytest.mark.parametrize("url", ["/nix.yaml", "package://my_robot/camera.yaml"])
+def test_a_calibration_that_cannot_be_read_is_refused(ros: Ros, sequence: Path, url: str) -> None:
+    camera = ros.start("camera_node", {"source": sequence / "image", "camera_info_url": url})
+    assert camera.wait(100) == 2, camera.log
+    assert url in camera.log
+    assert "Traceback" not in camera.log

@@ -139,5 +139,13 @@ def test_only_new_images_count(ros: Ros, node: Node) -> None:
     node.camera.is_noisy = True
     node.serve()
     assert node.values["resets"] == resets
+
+    def says() -> bool:
+        """A driver that does not set the stamp."""
+        node.camera.send(0)
+        return "must set header.stamp" in node.values["message"]
+
+    ros.wait(says, "a word about it")
+    assert "time stands still at" in node.values["message"]
     for name in CAUSES:
         assert node.process.log.count(f"left out of the motion ({name})") == 1

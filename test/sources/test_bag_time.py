@@ -84,6 +84,33 @@ def test_images_recorded_again_come_once(
     assert f"{len(order) - len(RISING)} images were recorded twice" in caplog.text
 
 
+def test_of_two_images_of_one_time_the_whole_one_comes(tmp_path: Path) -> None:
+    def script(recorder: Recorder) -> None:
+        play(recorder, RISING[:1])
+        raw = b"\x00\x01\x00\x00" + (RISING[1] // 10**9).to_bytes(4, "little")
+        raw += (RISING[1] % 10**9).to_bytes(4, "little")
+        recorder.write_raw("/cam/image", "sensor_msgs/msg/Image", START + 2 * MS, raw)
+        recorder.image("/cam/image", RISING[1], picture(1))
+
+    source = BagSource(record(tmp_path / "a", "mcap", script))
+    assert [frame.stamp for frame in source] == RISING[:2]
+    assert source.failures == 1
+
+
+def test_odometry_of_another_clock_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def script(recorder: Recorder) -> None:
+        for index, stamp in enumerate(RISING):
+            recorder.odometry("/odom", 5 * 10**9 + STEP * index, 1.0, 0.1 * index, recorded=stamp)
+        play(recorder, RISING)
+
+    path = record(tmp_path / "a", "mcap", script)
+    with caplog.at_level(logging.WARNING):
+        assert [frame.truth for frame in open_source(path)] == [None] * len(RISING)
+    assert "/odom: no image has a speed" in caplog.text
+
+
 def test_parts_listed_by_name_come_in_order_of_time(tmp_path: Path) -> None:
     """metadata.yaml of twelve parts in the order of their names: 0, 1, 10, 11, 2, ..."""
     whole = tmp_path / "whole"
@@ -177,6 +204,24 @@ def test_the_rate_is_that_of_the_images(tmp_path: Path) -> None:
     assert open_source(record(tmp_path / "a", "mcap", script)).rate == pytest.approx(25)
     one = record(tmp_path / "b", "mcap", lambda recorder: play(recorder, [START]))
     assert open_source(one).rate is None
+
+
+@pytest.mark.parametrize("metadata", ["", "stale"])
+def test_parts_that_the_metadata_does_not_list_are_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, metadata: str
+) -> None:
+    """The recorder was killed after it had begun another part."""
+    parts = [
+        record(tmp_path / f"part{part}", "mcap", lambda recorder, part=part: play(recorder, [part]))
+        for part in (START, START + STEP)
+    ]
+    folder, other = parts
+    shutil.move(other / f"{other.name}.mcap", folder)
+    if not metadata:
+        (folder / "metadata.yaml").write_text("")
+    with caplog.at_level(logging.WARNING):
+        assert stamps_of(folder) == [START, START + STEP]
+    assert f"{other.name}.mcap: all files are read" in caplog.text
 
 
 def killed_recorder(tmp_path: Path, name: str, kept: int) -> Path:

@@ -138,7 +138,7 @@ class ObservationBuilder:
             try:
                 image, camera = self._rectifier(image, camera)
             except CameraError as error:
-                self._report("camera_info bad", f"{error}; the learned intrinsics serve")
+                self._report("camera_info bad", f"{error}; the learned intrinsics are used")
                 camera = None
         previous, self._previous = self._previous, stamp
         moved = None if previous is None else self._odometry.between(previous, stamp)

@@ -26,6 +26,13 @@ CAMERA_PARAMETERS = (
     Setting("topic", "", "image topic of a bag; empty = its only one", START),
     Setting("odometry_topic", "", "odometry topic of a bag; empty = its only one", START),
     Setting(
+        "camera_info_url",
+        "",
+        "calibration file of a video, an image folder or a device, as a path or file:///path; "
+        "empty = none: the intrinsics are unknown, or the source has its own",
+        START,
+    ),
+    Setting(
         "rectified",
         False,
         "the images are rectified, and P of the source's CameraInfo holds (as it does for a topic "

@@ -52,8 +52,9 @@ class _File(Protocol):
 class BagFiles:
     """A recording, open for reading; a context manager.
 
-    path: a rosbag2 folder, one .db3 or .mcap file, or a ROS 1 .bag. A folder without metadata.yaml
-        (the recorder was killed) is read file by file; so is one whose write-ahead log is left.
+    path: a rosbag2 folder, one .db3 or .mcap file, or a ROS 1 .bag. A folder is read file by file
+        where metadata.yaml is missing or does not list them all (the recorder was killed), or a
+        write-ahead log is left.
     notes: hears what is odd about the recording.
 
     Raises SourceError for what is missing or cannot be read, and nothing else: whatever the caller
@@ -71,7 +72,7 @@ class BagFiles:
     def __enter__(self) -> BagFiles:
         self._types = _typestore(self._is_ros1)
         try:
-            for path in _parts(self.path):
+            for path in _parts(self.path, self._notes):
                 file = self._stack.enter_context(closing(_opened(path, self._notes)))
                 self.channels += file.channels()
         except SourceError:
@@ -131,6 +132,11 @@ class BagFiles:
         return seconds * 1_000_000_000 + nanoseconds
 
     def _unreadable(self, error: Exception) -> SourceError:
+        if isinstance(error, UnicodeEncodeError):  # sqlite3
+            return SourceError(
+                f"{self.path}: the name of this bag is not UTF-8, which a .db3 file needs: rename "
+                "the file and its folders, or make a link with another name to it (ln -s)"
+            )
         return SourceError(
             f"{self.path}: cannot read this bag: {type(error).__name__}: {error}. "
             "A recording that was cut off can often be repaired (ros2 bag reindex, "
@@ -147,14 +153,19 @@ def _storage_files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix in STORAGE_SUFFIXES)
 
 
-def _parts(path: Path) -> list[Path]:
+def _parts(path: Path, notes: Callable[[str], None]) -> list[Path]:
     if not path.exists():
         raise SourceError(f"{path}: no such file or folder")
     if not path.is_dir():
         return [path]
-    files = _storage_files(path)
-    if (path / "metadata.yaml").is_file() and not any(_has_log(file) for file in files):
-        return [path]
+    files, metadata = _storage_files(path), path / "metadata.yaml"
+    if metadata.is_file():
+        listed = metadata.read_text(errors="replace")
+        unlisted = [file.name for file in files if file.name not in listed]
+        if unlisted:
+            notes(f"{metadata}: does not list {', '.join(unlisted)}: all files are read")
+        elif not any(_has_log(file) for file in files):
+            return [path]
     if not files:
         raise SourceError(f"{path}: no metadata.yaml, .db3 or .mcap file in this folder")
     return files

@@ -1,4 +1,4 @@
-"""Recorded messages in order of the time in their headers, each once."""
+"""Recorded messages in order of the time in their headers."""
 
 from __future__ import annotations
 
@@ -69,39 +69,46 @@ class HeaderStamps(Generic[T]):
 
 
 class InOrder(Generic[T]):
-    """Puts messages that arrive a little out of order into the order of time.
+    """Puts messages of one topic that arrive a little out of order into the order of time.
 
-    doubled: how many were left out because one with the same time was there already.
+    has_stamps: False = their headers do not tell the time, that of recording serves.
 
     Where time goes back by more than the messages that wait, the clock was set back or the
     recording begins anew: the order is that of recording there.
     """
 
-    def __init__(self) -> None:
-        self.doubled = 0
+    def __init__(self, has_stamps: bool = True) -> None:
+        self._stamps = HeaderStamps[tuple[T, int]]() if has_stamps else None
         self._waiting: list[tuple[int, int, int, Stamped[T]]] = []
-        self._stamps: set[int] = set()
         self._bytes = self._count = 0
         self._given: int | None = None
 
-    def add(self, item: Stamped[T], size: int) -> Iterator[Stamped[T]]:
-        """What has become due. size: bytes of the message."""
-        if item.stamp in self._stamps or item.stamp == self._given:
-            self.doubled += 1
+    def add(self, stamp: int, recorded: int, message: T, size: int) -> Iterator[Stamped[T]]:
+        """What has become due. stamp: ns of the header. size: bytes of the message."""
+        if self._stamps is None:
+            yield from self._put(Stamped(recorded, recorded, (message, size)))
             return
-        if self._given is not None and item.stamp < self._given:
-            yield from self.flush()
-            self._given = None
-        self._count += 1
-        self._bytes += size
-        self._stamps.add(item.stamp)
-        heapq.heappush(self._waiting, (item.stamp, self._count, size, item))
-        while self._is_full(item.recorded):
-            yield self._pop()
+        for item in self._stamps.add(stamp, recorded, (message, size)):
+            yield from self._put(item)
 
     def flush(self) -> Iterator[Stamped[T]]:
         """All that waits."""
+        for item in self._stamps.flush() if self._stamps is not None else ():
+            yield from self._put(item)
         while self._waiting:
+            yield self._pop()
+
+    def _put(self, item: Stamped[tuple[T, int]]) -> Iterator[Stamped[T]]:
+        if self._given is not None and item.stamp < self._given:
+            while self._waiting:
+                yield self._pop()
+            self._given = None
+        message, size = item.message
+        self._count += 1
+        self._bytes += size
+        stamped = Stamped(item.stamp, item.recorded, message)
+        heapq.heappush(self._waiting, (item.stamp, self._count, size, stamped))
+        while self._is_full(item.recorded):
             yield self._pop()
 
     def _is_full(self, now: int) -> bool:
@@ -114,7 +121,6 @@ class InOrder(Generic[T]):
 
     def _pop(self) -> Stamped[T]:
         stamp, _, size, item = heapq.heappop(self._waiting)
-        self._stamps.discard(stamp)
         self._bytes -= size
         self._given = stamp
         return item

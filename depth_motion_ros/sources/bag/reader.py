@@ -35,7 +35,7 @@ from depth_motion_ros.sources.rectify import is_rectified_topic
 # Images whose stamps are looked at before the first is decoded.
 _FIRST = 32
 # Fewer different stamps than this share of different images: the stamps do not tell them apart.
-_DISTINCT = 0.6
+_DISTINCT = 0.4
 
 _log = logging.getLogger(__name__)
 
@@ -120,64 +120,68 @@ class BagSource(Source):
         return stamps if self._has_stamps else recorded
 
     def _frames(self, files: BagFiles) -> Iterator[Frame]:
-        track, odometry_stamps = OdometryTrack(LONGEST_WAIT), HeaderStamps[Any]()
-        images, image_stamps = InOrder[_Image](), HeaderStamps[_Image]()
-        camera = self._first_camera(files)
-        delivered, self.failures, self._reason = 0, 0, ""
+        self.failures, self._reason = 0, ""
         self._bit_depth = BitDepth(f"{self.path}: {self.topic}")
-        for item in self._due(files, track, odometry_stamps, images, image_stamps, camera):
-            frame = self._frame(files, item, track)
+        doubled, has_truth = 0, False
+        last: int | None = None
+        for image, truth in self._images(files):
+            if image.stamp == last:
+                doubled += 1
+                continue
+            frame = self._frame(files, image, truth)
             if frame is not None:
-                delivered += 1
+                last, has_truth = image.stamp, has_truth or truth is not None
                 yield frame
-        if images.doubled:
-            _log.warning(
-                "%s: %s: %d images were recorded twice (the same time in their headers) and "
-                "are left out once",
-                *(*self._label, images.doubled),
-            )
-        if not delivered:
+        if last is None:
             raise SourceError(
                 f"{self.path}: no image could be read from {self.topic}"
                 + (f": {self._reason}" if self._reason else "")
             )
+        if doubled:
+            _log.warning(
+                "%s: %s: %d images were recorded twice (the same time in their headers) and "
+                "are left out once",
+                *(*self._label, doubled),
+            )
+        if self.odometry_topic is not None and not has_truth:
+            _log.warning(
+                "%s: %s: no image has a speed: the odometry makes no sense, or is of other times",
+                *(self.path, self.odometry_topic),
+            )
 
-    def _due(
-        self,
-        files: BagFiles,
-        track: OdometryTrack,
-        odometry_stamps: HeaderStamps[Any],
-        images: InOrder[_Image],
-        image_stamps: HeaderStamps[_Image],
-        camera: Camera | None,
-    ) -> Iterator[Stamped[_Image]]:
-        """Images in order; each waits until the odometry of its time has been heard."""
+    def _images(self, files: BagFiles) -> Iterator[tuple[Stamped[_Image], GroundTruth | None]]:
+        """Images in order of time, with the odometry that was heard until they were due."""
+        images, odometry = InOrder[_Image](self._has_stamps), HeaderStamps[Any]()
+        track = OdometryTrack(LONGEST_WAIT)
+        camera = self._first_camera(files)
+        due: Iterator[Stamped[_Image]]
         for channel, recorded, raw in files.messages(self._channels(files)):
-            stamp = files.header_stamp(raw) or 0
+            stamp, due = files.header_stamp(raw) or 0, iter(())
             if channel.kind in IMAGE_TYPES:
-                item = channel, raw, camera
-                if self._has_stamps:
-                    known = image_stamps.add(stamp, recorded, item)
-                else:
-                    known = [Stamped(recorded, recorded, item)]
-                for image in known:
-                    yield from images.add(image, len(image.message[1]))
+                due = images.add(stamp, recorded, (channel, raw, camera), len(raw))
+            elif (message := self._side_message(files, channel, raw)) is None:
+                continue
             elif channel.kind == INFO_TYPE:
-                message = self._side_message(files, channel, raw)
-                camera = camera if message is None else self._camera(message)
+                camera = self._camera(message)
             else:
-                message = self._side_message(files, channel, raw)
-                if message is None:
-                    continue
-                for sample in odometry_stamps.add(stamp, recorded, message):
-                    if track.goes_back(sample.stamp):
-                        yield from images.flush()
-                    self._add_odometry(track, sample)
-        for sample in odometry_stamps.flush():
-            self._add_odometry(track, sample)
-        for image in image_stamps.flush():
-            yield from images.add(image, len(image.message[1]))
-        yield from images.flush()
+                samples = odometry.add(stamp, recorded, message)
+                if any(track.goes_back(sample.stamp) for sample in samples):
+                    # What waits needs the track as it was.
+                    yield from (
+                        (image, self._truth(track, image.stamp)) for image in images.flush()
+                    )
+                self._add_odometry(track, samples)
+            yield from ((image, self._truth(track, image.stamp)) for image in due)
+        self._add_odometry(track, odometry.flush())
+        yield from ((image, self._truth(track, image.stamp)) for image in images.flush())
+
+    def _truth(self, track: OdometryTrack, stamp: int) -> GroundTruth | None:
+        speed, base = track.speed_at(stamp), track.pose_at(stamp) if self._pose else None
+        if speed is None and base is None:
+            return None
+        return GroundTruth(
+            speed=speed, pose=None if base is None else base @ self._base_from_camera
+        )
 
     def _channels(self, files: BagFiles) -> list[Channel]:
         """By name and type: a topic may have two types, of which one says nothing to us."""
@@ -185,26 +189,21 @@ class BagSource(Source):
         chosen = [c for c in files.channels if (c.topic, c.kind) in side]
         return self._image_channels(files) + chosen
 
-    def _frame(self, files: BagFiles, image: Stamped[_Image], track: OdometryTrack) -> Frame | None:
+    def _frame(
+        self, files: BagFiles, image: Stamped[_Image], truth: GroundTruth | None
+    ) -> Frame | None:
         """None, and ``_reason`` says why, where the image is damaged."""
         channel, raw, camera = image.message
-        stamp = image.stamp
         try:
             pixels = pixels_of(files.decode(channel, raw), channel.kind, self._bit_depth)
         except (EncodingError, MessageError) as error:
             if isinstance(error, EncodingError) and error.unknown_encoding:
                 raise SourceError(f"{self.path}: {self.topic}: {error}") from error
             self.failures += 1
-            _log.warning("%s: %s: skipped the image at %d ns: %s", *self._label, stamp, error)
+            _log.warning("%s: %s: skipped the image at %d ns: %s", *self._label, image.stamp, error)
             self._reason = str(error)
             return None
-        speed, pose = track.speed_at(stamp), None
-        if self._pose:
-            base = track.pose_at(stamp)
-            pose = None if base is None else base @ self._base_from_camera
-        known = speed is not None or pose is not None
-        truth = GroundTruth(speed=speed, pose=pose) if known else None
-        return Frame(stamp, pixels, self._fitted(camera, pixels), truth)
+        return Frame(image.stamp, pixels, self._fitted(camera, pixels), truth)
 
     @property
     def _label(self) -> tuple[Path, str]:
@@ -244,15 +243,16 @@ class BagSource(Source):
                 return self._camera(message)
         return None
 
-    def _add_odometry(self, track: OdometryTrack, sample: Stamped[Any]) -> None:
-        pose, speed = pose_of(sample.message), speed_of(sample.message)
-        if pose is None:
-            self._tell(
-                "odometry pose",
-                f"{self.path}: {self.odometry_topic}: the pose at {sample.stamp} ns is not used: "
-                "its orientation is no rotation, or a number is not finite (said once)",
-            )
-        track.add(sample.stamp, pose, speed)
+    def _add_odometry(self, track: OdometryTrack, samples: list[Stamped[Any]]) -> None:
+        for sample in samples:
+            pose = pose_of(sample.message)
+            if pose is None:
+                self._tell(
+                    "odometry pose",
+                    f"{self.path}: {self.odometry_topic}: the pose at {sample.stamp} ns is not "
+                    "used: its orientation is no rotation, or a number is not finite (said once)",
+                )
+            track.add(sample.stamp, pose, speed_of(sample.message))
 
     def _side_message(self, files: BagFiles, channel: Channel, raw: bytes) -> Any | None:
         """A message beside the images; None where it is damaged."""

@@ -1,7 +1,8 @@
 """The sequence folder: the layout in which this project keeps frames and what is known of them.
 
 image/*.jpg|png     the frames; the stems name the frames in all other folders
-intrinsics.json     width, height, K (3x3) or null; depth_scale, rate where known
+intrinsics.json     width, height, K (3x3) or null; where known distortion and distortion_model,
+                    P (of the rectified image), depth_scale, rate
 timestamps.txt      seconds, one line a frame (optional)
 poses.txt           KITTI rows, camera-to-world, metres; a row of nan = unknown (optional)
 speed.txt           forward speed in m/s, one line a frame; nan = unknown (optional)
