@@ -130,8 +130,9 @@ def run(args: argparse.Namespace) -> int:
     return 1 if broken or failed or not kept else 0
 
 
-def _values(camera: Camera) -> list[float]:
-    return [*camera.K.ravel().tolist(), *camera.distortion.tolist(), camera.width, camera.height]
+def _values(camera: Camera) -> list[Any]:
+    lens = [camera.distortion_model, *camera.distortion.tolist()]
+    return [*camera.K.ravel().tolist(), *lens, camera.width, camera.height]
 
 
 def _triangulate(path: Path) -> int:

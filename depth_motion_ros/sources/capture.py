@@ -34,6 +34,8 @@ class CaptureSource(Source):
     Raises SourceError where the device cannot be opened.
     """
 
+    has_clock = True
+
     def __init__(
         self,
         device: str,

@@ -111,7 +111,7 @@ class AdaptationNode(Node):
         self._preparation = ""
         self._told_at = 0.0
         self._closing = False
-        self._pace = RateLimiter(self._config["frame_rate"])
+        self._pace = RateLimiter(self._config["frame_rate"], self._tally.leave_out)
         self._worker: LatestWorker[Any] = LatestWorker(self._serve, self._on_error, "learner")
         self._weights = self.create_publisher(UInt8MultiArray, TOPIC, LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)

@@ -134,6 +134,12 @@ _FRAMES = (
         "publish odom_frame -> base_frame on /tf (needs tf2_msgs); leave it to the EKF if there is "
         "one",
     ),
+    Setting(
+        "publish_camera_tf",
+        False,
+        "publish base_frame -> camera, from camera_xyz and camera_rpy, on /tf_static (needs "
+        "tf2_msgs); leave it to the robot description if that has the camera",
+    ),
 )
 
 _SCALE = (
@@ -185,7 +191,13 @@ _OUTPUT = (
 )
 
 _NODE = (
-    Setting("autostart", True, "configure and activate at the start", START),
+    Setting(
+        "autostart",
+        True,
+        "configure and activate at the start, and end if that fails; false = wait for a lifecycle "
+        "manager",
+        START,
+    ),
     DIAGNOSTICS_PERIOD,
 )
 

@@ -42,7 +42,12 @@ from depth_motion_ros.nodes.ros.messages import pose_from_message, stamp_from_me
 from depth_motion_ros.nodes.ros.qos import LATCHED
 from depth_motion_ros.nodes.ros.staged_worker import StagedWorker
 from depth_motion_ros.nodes.ros.storage import HeldFiles
-from depth_motion_ros.nodes.ros.transforms import ExtrinsicFromTf, TfPublisher, base_from_optical
+from depth_motion_ros.nodes.ros.transforms import (
+    CameraTf,
+    ExtrinsicFromTf,
+    TfPublisher,
+    base_from_optical,
+)
 from depth_motion_ros.nodes.weights_exchange.inbox import (
     WeightsInbox,
     default_adapted_path,
@@ -50,7 +55,7 @@ from depth_motion_ros.nodes.weights_exchange.inbox import (
     read_adapted,
 )
 from depth_motion_ros.nodes.weights_exchange.protocol import TOPIC
-from depth_motion_ros.settings import LIVE, declared
+from depth_motion_ros.settings import LIVE, SettingsError, declared
 
 _STOP_PATIENCE = 10.0  # s; several frames of the slowest engine
 # Causes of a report that are bad messages, to be counted; the others are mere circumstances.
@@ -134,6 +139,15 @@ class Pipeline:
         tf = TfPublisher(node) if config["publish_tf"] else None
         if tf is not None:
             undo.callback(tf.close)
+        camera_tf = None
+        if config["publish_camera_tf"]:
+            if config["use_tf_extrinsic"]:
+                raise SettingsError(
+                    "publish_camera_tf and use_tf_extrinsic contradict each other: TF cannot be "
+                    "told what it is asked for; set one to false"
+                )
+            camera_tf = CameraTf(node, config["base_frame"], settings.base_from_camera)
+            undo.callback(camera_tf.close)
         self._from_tf = ExtrinsicFromTf(node) if config["use_tf_extrinsic"] else None
         if self._from_tf is not None:
             undo.callback(self._from_tf.close)
@@ -144,6 +158,7 @@ class Pipeline:
             config["depth_encoding"],
             config["point_stride"],
             tf,
+            camera_tf,
         )
         undo.callback(self.outputs.close)
         compressed = config["image_transport"] == COMPRESSED
