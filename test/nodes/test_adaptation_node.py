@@ -133,6 +133,7 @@ def test_the_documents_explain_every_value_and_the_policy_grants_every_name(
     node: Node, learner: Learner
 ) -> None:
     table = read("reference/diagnostics").partition("## adaptation_node")[2]
+    node.serve()  # it waits for images again where the test before was long ago
     learner.wait("state", "learning")
     for name in set(learner.status) - {"level", "message"}:
         assert f"`{name.partition('/')[0]}" in table, name
