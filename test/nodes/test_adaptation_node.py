@@ -155,7 +155,7 @@ def test_it_stands_back_behind_perception(node: Node, learner: Learner) -> None:
         return {os.getpriority(os.PRIO_PROCESS, int(thread)) for thread in threads}
 
     assert nice(learner.process) == {19}
-    # There, too, what loads new weights stands back behind the frames.
+    # There, too, loading of new weights has less priority than frames.
     assert nice(node.process) == {os.getpriority(os.PRIO_PROCESS, 0), NICENESS}
 
 

@@ -132,7 +132,7 @@ def depth_cloud(
 ) -> PointCloud2:
     """Organised cloud x y z rgb in the optical frame, NaN where depth is.
 
-    depth: (H, W) metres. image: (H, W, 3) uint8 RGB. stride: every so-manyth row and column.
+    depth: (H, W) metres. image: (H, W, 3) uint8 RGB. stride: keep every Nth row and column.
     """
     depth = depth[::stride, ::stride]
     data, points = _structured(CLOUD_TYPE, depth.shape)
