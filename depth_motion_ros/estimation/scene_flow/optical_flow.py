@@ -62,7 +62,7 @@ def follow(image: Bytes, previous: Bytes) -> FlowResult:
 
 def dense_flow(grey: Bytes, previous: Bytes) -> DenseFlow:
     """Follow every pixel of a gray image (H, W) back into the previous one."""
-    there, back = _search(_THERE, grey, previous), _search(_BACK, previous, grey)
+    there, back = search_flow(_THERE, grey, previous), search_flow(_BACK, previous, grey)
     height, width = grey.shape
     x, y = cv2.split(there)
     column, row = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
@@ -78,7 +78,7 @@ def dense_flow(grey: Bytes, previous: Bytes) -> DenseFlow:
     return DenseFlow(np.asarray(x, np.float32), np.asarray(y, np.float32), np.asarray(good, bool))
 
 
-def _search(options: dict[str, int], first: Bytes, second: Bytes) -> Floats:
+def search_flow(options: dict[str, int], first: Bytes, second: Bytes) -> Floats:
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     search.setVariationalRefinementIterations(0)
     for name, value in options.items():
