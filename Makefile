@@ -5,13 +5,16 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint setup clean
+.PHONY: help demo test lint bench setup clean
 
 OUT ?= demo_output
 VIDEO ?=
 WEIGHTS ?=
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+WHAT ?=
+BENCH_ARGS ?=
+BENCHMARKS := delivery engine learner node odometry simulate soak train
 # https://download.pytorch.org/whl/cpu spares machines without an NVIDIA GPU the CUDA libraries.
 TORCH_INDEX ?=
 
@@ -40,6 +43,8 @@ help:
 	@echo 'make demo VIDEO=a.mp4     the same on your video [WEIGHTS=net.safetensors]'
 	@echo 'make test                 ruff, mypy, import-linter and pytest [PYTEST_ARGS=...]'
 	@echo 'make lint                 the first three alone'
+	@echo 'make bench WHAT=node      one of $(BENCHMARKS)'
+	@echo '                          [BENCH_ARGS="--seconds 60 --json node.json"]; BENCH_ARGS=--help'
 	@echo 'make clean                remove $(VENV) and $(OUT)'
 	@echo 'TORCH_INDEX=https://download.pytorch.org/whl/cpu with any of them: PyTorch without CUDA'
 
@@ -74,7 +79,7 @@ setup: $(VENV)/.test
 
 demo: $(VENV)/.demo
 	$(PY) -m depth_motion_ros.cli.main demo --output "$(OUT)" \
-	  $(if $(VIDEO),--source "$(VIDEO)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(DEMO_ARGS)
+	  $(if $(VIDEO),"$(VIDEO)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(DEMO_ARGS)
 
 lint: $(VENV)/.test
 	$(PY) -m ruff check .
@@ -84,6 +89,12 @@ lint: $(VENV)/.test
 
 test: lint
 	$(PY) -m pytest $(PYTEST_ARGS)
+
+bench: $(VENV)/.test
+	@if [ -z '$(filter $(WHAT),$(BENCHMARKS))' ]; then \
+	  echo 'make bench WHAT=...: one of $(BENCHMARKS)' >&2; exit 2; \
+	fi
+	$(PY) -m benchmarks.$(WHAT) $(BENCH_ARGS)
 
 clean:
 	rm -rf $(VENV) $(OUT)

@@ -3,8 +3,8 @@
 ros2 launch depth_motion_ros fusion.launch.py image:=/cam/image_raw camera_info:=/cam/camera_info
 
 The arguments of camera.launch.py hold here too. The filter owns odom -> base_link: a params_file
-that lets depth_motion_node send it as well is refused. What the filter fuses, and what that gains:
-config/ekf.yaml and docs/odometry.md; remap wheel_odom and imu in your own launch file.
+that lets depth_motion_node send it as well is refused. What the filter fuses: config/ekf.yaml;
+remap wheel_odom and imu in your own launch file.
 """
 
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""Online adaptation: a learner that hears what the robot sees, and gates that keep it harmless."""
+"""Online adaptation: a learner on the robot's own images, and gates that keep it harmless."""

@@ -58,18 +58,18 @@ from depth_motion_ros.models.weights import Weights, build_network
 
 __all__ = ["AdaptationStatus", "Adapter", "AdmissionResult", "Release", "StepReport"]
 
-# How many pairs learning may be behind before looking at more of them would only cost time.
+# Learning may be this many pairs behind; examining more of them would only cost time.
 _BEHIND = 3
-# Parts of the way to a candidate that goes too far.
+# Shares of the change of a candidate that goes too far.
 _SHORTER = (0.5, 0.25)
 
 
 class Adapter:
-    """Learns from a camera's frames and hands out weights that are no worse.
+    """Learns from a camera's frames and releases weights that are no worse.
 
     weights: what perception runs at the start; also what all bounds are measured from.
     replay: immutable pairs at the network's size (``immutable.cached_pairs`` or
-        ``recorded_pairs``); every second one teaches, the others judge.
+        ``recorded_pairs``); every second one is trained on, the others are for validation.
     budget: None = no limit (offline).
     number: of the newest release so far; weights of version ``BASE+N`` begin at N or higher.
 
@@ -94,8 +94,8 @@ class Adapter:
         self._running_network = build_network(weights)
         self._versions = ReleaseVersions(weights.version, number)
         self._budget = budget
-        self._eye = FramePairing(width, height)
-        self._surveyor = FrameTriangulator(width, height, settings)
+        self._pairing = FramePairing(width, height)
+        self._triangulator = FrameTriangulator(width, height, settings)
         self._learner = Learner(weights, settings)
         self._gate = ReleaseGate(weights, judging, settings)
         self._memory = PairPool(teaching, self._running_network, settings, random.Random(seed))
@@ -124,7 +124,7 @@ class Adapter:
         K: NDArray[np.float64] | None = None,
         displacement: Motion | None = None,
     ) -> AdmissionResult:
-        """Judge the pair that ends with this frame, and keep it where it teaches something.
+        """Examine the pair that ends with this frame, and keep it if it is worth training on.
 
         image: (H, W, 3) uint8 RGB, rectified, any size. stamp_s: its time; cool-downs are measured
         by it. K: (3, 3) in pixels of ``image``; None = the learned intrinsics. displacement: of the
@@ -156,7 +156,7 @@ class Adapter:
         return replace(report, step=self._counts.steps, seconds=time.process_time() - before)
 
     def consider(self) -> Release | None:
-        """When a candidate is due, judge it: release it, learn on, or roll the learner back."""
+        """When a candidate is due, validate it: release it, continue, or roll the learner back."""
         if not self._is_candidate_due:
             return None
         self._considered_at = self._counts.steps
@@ -217,7 +217,7 @@ class Adapter:
         return release
 
     def status(self) -> AdaptationStatus:
-        """What there is to tell."""
+        """The status, for diagnostics."""
         return AdaptationStatus(
             state=self._state,
             reason=self._reason,
@@ -228,7 +228,7 @@ class Adapter:
             immutable_pairs=self._memory.immutable_count + self._gate.immutable_count,
             cpu_fraction=self._budget.fraction if self._budget is not None else float("nan"),
             losses=dict(self._losses),
-            depth=self._surveyor.says,
+            depth=self._triangulator.status,
             **asdict(self._counts),
         )
 
@@ -240,7 +240,7 @@ class Adapter:
         write_state(Path(folder), self._saved())
 
     def restore(self, folder: str | Path) -> None:
-        """Go on from a saved state.
+        """Continue from a saved state.
 
         Raises AdaptationStateError where it is missing, damaged or of other weights; then nothing
         is changed.
@@ -252,7 +252,7 @@ class Adapter:
             self._learner.restart(self._running)
             raise AdaptationStateError(
                 f"{folder}: the learner's state does not fit ({error}); remove the folder and "
-                "adaptation starts anew"
+                "adaptation starts again"
             ) from error
         self._running, self._previous = state.running, state.previous
         self._running_network = build_network(state.running)
@@ -263,7 +263,7 @@ class Adapter:
         self._considered_at = state.counts.steps
         self._due = 0
         self._is_off, self._reason = state.is_off, state.reason
-        self._eye.close()
+        self._pairing.close()
 
     def _look(
         self,
@@ -274,41 +274,41 @@ class Adapter:
     ) -> str:
         """One of ``admission.REASONS``, or empty where the pair was admitted."""
         if self._is_off or self._is_cooling:
-            self._eye.close()
-            self._surveyor.forget()
+            self._pairing.close()
+            self._triangulator.forget()
             return OFF if self._is_off else COOLING
-        sight = self._eye.see(image, stamp, K, displacement)
+        sight = self._pairing.see(image, stamp, K, displacement)
         if sight != "bad_image":
-            self._surveyor.see(image, stamp, K)
+            self._triangulator.see(image, stamp, K)
         if isinstance(sight, str):
             return sight
         reason = judge_images(sight.first, sight.second, sight.K, self.settings)
         if not reason and not self._has_time:
             reason = "budget"
         if reason:
-            self._eye.turn_down(reason, self.settings)
+            self._pairing.refuse(reason, self.settings)
             return reason
         record = sight.record()
         with self._spend(is_step=False):
             found = inspect(self._learner.averaged, record, self.settings)
-        self._eye.believe(found.K)
+        self._pairing.add_intrinsics(found.K)
         if found.reason:
-            self._eye.turn_down(found.reason, self.settings)
+            self._pairing.refuse(found.reason, self.settings)
             return found.reason
         record = self._with_depth(record, sight.first.stamp)
-        self._eye.advance()
+        self._pairing.advance()
         self._memory.add(record, found.feature)
         if self._memory.newest_is_held_back or self._memory.next_is_held_back:
-            # Pairs that judge share no image with pairs that teach.
-            self._eye.close()
+            # Validation pairs share no image with training pairs.
+            self._pairing.close()
         if not self._memory.newest_is_held_back:
             self._due = min(self._due + self.settings.steps_per_pair, self._most_due)
         return ""
 
     def _with_depth(self, record: PairRecord, first_stamp: float) -> PairRecord:
-        """The pair with what geometry tells of its depth, where that is known."""
+        """The pair with its triangulated depth, where that is known."""
         with self._spend(is_step=False):
-            depth_1, depth_2 = self._surveyor.depths(first_stamp)
+            depth_1, depth_2 = self._triangulator.depths(first_stamp)
         if depth_1 is None and depth_2 is None:
             return record
         self._counts.triangulated += 1
@@ -321,7 +321,7 @@ class Adapter:
             previous=self._previous,
             learner=self._learner.state(),
             own=list(self._memory.own),
-            held_back=list(self._memory.judges),
+            held_back=list(self._memory.validation),
             admitted=self._memory.admitted,
             number=self._versions.number,
             counts=self._counts,
@@ -352,7 +352,7 @@ class Adapter:
         self._counts.rolled_back += 1
         self._learner.restart(self._running)
         self._memory.forget_after(self._judged_until)
-        self._eye.close()
+        self._pairing.close()
         self._due = 0
         self._considered_at = self._counts.steps
         self._cool_until = self._now + self.settings.cool_down

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 # Time that may be saved up while nothing is spent: two seconds of the fraction.
 _SAVED_SECONDS = 2.0
-LOWEST_PRIORITY = 19
 # Stamps of a steady camera are not steady to the last digit.
 _ROUNDING = 1e-6
 
@@ -75,8 +73,3 @@ class Budget:
         earned = (now - self._credited) * self.max_cpu_fraction
         self._credit = min(self._credit + earned, self.max_cpu_fraction * _SAVED_SECONDS)
         self._credited = now
-
-
-def lower_priority() -> None:
-    """Let everything else on the machine go first: for a process that only learns."""
-    os.setpriority(os.PRIO_PROCESS, 0, LOWEST_PRIORITY)

@@ -1,14 +1,10 @@
-"""What goes wrong in adaptation, each with a message that says what to do."""
+"""Errors of adaptation, each with a message that says what to do."""
 
 from __future__ import annotations
 
 
 class AdaptationError(RuntimeError):
-    """Adaptation cannot go on as asked; the message says why and what to do."""
-
-
-class AdaptationSettingsError(ValueError):
-    """A setting is out of its range; the message gives name, value, range and unit."""
+    """Adaptation cannot continue; the message says why and what to do."""
 
 
 class AdaptationStateError(AdaptationError):

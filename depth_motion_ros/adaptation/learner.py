@@ -31,8 +31,13 @@ ANCHOR, TRIANGULATED, TRUE_DEPTH = "anchor", "triangulated", "true_depth"
 
 @dataclass(frozen=True, eq=False)
 class LearnerBatch:
-    """What one step learns from. first_depths: (2, 1, H, W) of each immutable pair, what the first
-    weights say of its frames. K of live and own pairs is None where intrinsics are learned."""
+    """Pairs of one optimiser step.
+
+    live: newest admitted pairs; K is None where intrinsics are learned.
+    own: pairs of the robot's own past; K as in ``live``.
+    immutable: pairs of the rehearsal set.
+    first_depths: (2, 1, H, W) of each immutable pair, predicted by the first weights.
+    """
 
     live: Sequence[PairRecord]
     own: Sequence[PairRecord]
@@ -156,7 +161,7 @@ class Learner:
         )
 
     def restore(self, state: LearnerState) -> None:
-        """Go on from a saved state. Raises KeyError or RuntimeError where it does not fit."""
+        """Continue from a saved state. Raises KeyError or RuntimeError where it does not fit."""
         self.network.load_state_dict(state.tensors["master"])
         self.averaged.load_state_dict(state.tensors["average"])
         self.optimiser.state.clear()

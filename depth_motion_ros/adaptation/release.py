@@ -20,8 +20,11 @@ RELEASED, KEPT, REFUSED = "released", "kept", "refused"
 
 @dataclass(frozen=True)
 class ReleaseDecision:
-    """outcome: ``released``; ``kept`` (harmless, and not better by enough: go on learning); or
-    ``refused`` (harmful: roll back). reason: why not released, with the numbers. scores: by name.
+    """Decision about a candidate.
+
+    outcome: ``released``; ``kept`` (harmless, but not better by enough); ``refused`` (harmful).
+    reason: why it was not released, with the numbers.
+    scores: by name.
     """
 
     outcome: str
@@ -31,10 +34,11 @@ class ReleaseDecision:
 
 @dataclass(frozen=True, eq=False)
 class Release:
-    """Weights that passed every gate, or that are gone back to.
+    """Weights that passed every gate, or the target of a rollback.
 
-    weights: metadata ``version`` is ``BASE+N`` and ``parent`` the version before. number: N, rises
-    by one with every release and survives save and restore. scores: what the gates saw, by name.
+    weights: metadata ``version`` is ``BASE+N`` and ``parent`` the version before.
+    number: N, which rises by one with every release and survives save and restore.
+    scores: of the candidate, by name.
     """
 
     weights: Weights
@@ -59,31 +63,31 @@ class ReleaseVersions:
 
 
 class ReleaseGate:
-    """Judges candidates on pairs that never teach.
+    """Validates candidates on pairs that are never trained on.
 
-    first: the weights that every bound is measured from. judging: the immutable pairs that judge.
+    first: the weights that every bound is measured from. validation: immutable validation pairs.
     """
 
     def __init__(
-        self, first: Weights, judging: Sequence[PairRecord], settings: AdaptationSettings
+        self, first: Weights, validation: Sequence[PairRecord], settings: AdaptationSettings
     ) -> None:
         self._first = build_network(first)
-        self._judging = list(judging)
+        self._validation = list(validation)
         self._settings = settings
-        self._first_immutable = score(self._first, self._judging)
+        self._first_immutable = score(self._first, self._validation)
         self._running_immutable = self._first_immutable
-        # By pair: what the first and the running weights say of it. Pairs live as long as these.
+        # Scores of the first and the running weights, by pair, which also keep the pairs alive.
         self._by_first: dict[int, tuple[PairRecord, PairScore]] = {}
         self._by_running: dict[int, tuple[PairRecord, PairScore]] = {}
 
     @property
     def immutable_count(self) -> int:
-        return len(self._judging)
+        return len(self._validation)
 
     def running_changed(self, running: DepthMotionNet) -> None:
-        """Other weights run now: what was known about the old ones is void."""
+        """Other weights run now: scores of the old ones are void."""
         self._by_running.clear()
-        self._running_immutable = score(running, self._judging)
+        self._running_immutable = score(running, self._validation)
 
     def judge(
         self,
@@ -91,11 +95,11 @@ class ReleaseGate:
         running: DepthMotionNet,
         held_back: Sequence[PairRecord],
     ) -> ReleaseDecision:
-        """Hold a candidate against the running and the first weights. held_back: live pairs."""
+        """Compare a candidate with the running and the first weights. held_back: live pairs."""
         first = self._remembered(self._by_first, self._first, held_back)
         before = self._remembered(self._by_running, running, held_back)
         now = score(candidate, held_back)
-        immutable = score(candidate, self._judging)
+        immutable = score(candidate, self._validation)
         scores = {
             "held_back": _mean(now, "loss"),
             "held_back_running": _mean(before, "loss"),
@@ -103,11 +107,11 @@ class ReleaseGate:
             "immutable": _mean(immutable, "loss"),
             "immutable_running": _mean(self._running_immutable, "loss"),
             "immutable_first": _mean(self._first_immutable, "loss"),
-            "depth_error": _mean(immutable, "depth_error"),
-            "depth_error_first": _mean(self._first_immutable, "depth_error"),
-            "depth_error_live": _mean(now, "depth_error"),
-            "depth_error_live_running": _mean(before, "depth_error"),
-            "depth_error_live_first": _mean(first, "depth_error"),
+            "depth_abs_rel": _mean(immutable, "depth_abs_rel"),
+            "depth_abs_rel_first": _mean(self._first_immutable, "depth_abs_rel"),
+            "depth_abs_rel_live": _mean(now, "depth_abs_rel"),
+            "depth_abs_rel_live_running": _mean(before, "depth_abs_rel"),
+            "depth_abs_rel_live_first": _mean(first, "depth_abs_rel"),
             "depth_shift": _median_shift(first, now, "log_depth"),
             "scale_shift": _median_shift(first, now, "log_step"),
             "immutable_depth_shift": _median_shift(self._first_immutable, immutable, "log_depth"),
@@ -120,7 +124,7 @@ class ReleaseGate:
             return ReleaseDecision(REFUSED, harm, scores)
         gains = [
             (1 - scores[name] / scores[f"{name}_running"], words)
-            for name, words in (("held_back", "loss"), ("depth_error_live", "depth error"))
+            for name, words in (("held_back", "loss"), ("depth_abs_rel_live", "depth error"))
         ]
         # Unknown errors of depth compare false.
         if not any(gain >= self._settings.min_gain for gain, _ in gains):
@@ -156,7 +160,7 @@ def _harm(scores: Mapping[str, float], settings: AdaptationSettings) -> str:
     unknown = [
         name
         for name, value in scores.items()
-        if not math.isfinite(value) and not name.startswith("depth_error")
+        if not math.isfinite(value) and not name.startswith("depth_abs_rel")
     ]
     if unknown:
         return f"{', '.join(unknown)} not finite"
@@ -166,19 +170,19 @@ def _harm(scores: Mapping[str, float], settings: AdaptationSettings) -> str:
         ("held_back", scores["held_back_running"] * (1 + margin), "loss on held-back live pairs"),
         ("held_back", scores["held_back_first"] * (1 + limit), "loss on held-back live pairs"),
         (
-            "depth_error_live",
-            scores["depth_error_live_running"] * (1 + margin),
+            "depth_abs_rel_live",
+            scores["depth_abs_rel_live_running"] * (1 + margin),
             "depth error on held-back live pairs",
         ),
         (
-            "depth_error_live",
-            scores["depth_error_live_first"] * (1 + limit),
+            "depth_abs_rel_live",
+            scores["depth_abs_rel_live_first"] * (1 + limit),
             "depth error on held-back live pairs",
         ),
         ("worse_share", settings.max_worse_share, "share of held-back pairs that are worse"),
         ("immutable", scores["immutable_running"] * (1 + margin), "loss on immutable pairs"),
         ("immutable", scores["immutable_first"] * (1 + limit), "loss on immutable pairs"),
-        ("depth_error", scores["depth_error_first"] * (1 + limit), "depth error on them"),
+        ("depth_abs_rel", scores["depth_abs_rel_first"] * (1 + limit), "depth error on them"),
         ("active", settings.max_residual, "share of pixels that seem to move"),
     )
     for name, bound, words in bounds:
@@ -204,16 +208,16 @@ def _harm(scores: Mapping[str, float], settings: AdaptationSettings) -> str:
 
 
 def _worse_share(before: Sequence[PairScore], now: Sequence[PairScore], margin: float) -> float:
-    """Share of pairs whose loss rises by more than the margin: a few that gain much must not pay
-    for many that lose."""
+    """Share of pairs whose loss rises by more than the margin: a few large gains must not
+    outweigh many losses."""
     worse = [n.loss > b.loss * (1 + margin) for b, n in zip(before, now, strict=True)]
     return statistics.fmean(worse)
 
 
 def _mean(scores: Sequence[PairScore], name: str) -> float:
-    """Of the pairs of which it is known; where only truth can tell, NaN if there is none."""
+    """Mean over the pairs; of a score that needs known depth, over those that have it."""
     values = [getattr(score, name) for score in scores]
-    if name == "depth_error":
+    if name == "depth_abs_rel":
         values = [value for value in values if not math.isnan(value)]
     return statistics.fmean(values) if values else math.nan
 

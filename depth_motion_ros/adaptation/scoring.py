@@ -1,4 +1,4 @@
-"""What a network says of pairs, in the numbers that releases are decided by."""
+"""Scores of a network on pairs, which decide about releases."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from torch import Tensor
 from depth_motion_ros.adaptation.learner import LOSSES
 from depth_motion_ros.adaptation.pairing.records import PairRecord, batch_of, rows_of
 from depth_motion_ros.losses.objective import Objective
+from depth_motion_ros.losses.warped_pair import active_pixels
 from depth_motion_ros.models.network import DepthMotionNet
 
 _BATCH = 4
-# Residual motion that shifts its pixel by less of the width cannot be told from noise (one pixel
-# at 416, as the trainer's vital signs have it).
-_ACTIVE_SHIFT = 1 / 416
-# Truth farther than this, as in every evaluation of depth, is not scored.
+# Farther ground truth is not scored, as in every evaluation of depth.
 _FARTHEST = 80.0
 _SMALLEST = 1e-6
 
 
 @dataclass(frozen=True)
 class PairScore:
-    """What a network says of one pair.
+    """Scores of one pair.
 
-    loss: the objective. depth_error: mean abs relative error over both frames after median scaling,
-    against the truth or what was triangulated; NaN without. log_depth: log of the median depth.
-    log_step: log of the camera's translation. depth_variance: spatial variance of depth over its
-    mean. active: share of pixels that seem to move by themselves.
+    loss: the objective.
+    depth_abs_rel: mean absolute relative error after median scaling; NaN without known depth.
+    log_depth: log of the median depth.
+    log_step: log of the camera's translation.
+    depth_variance: ratio of the spatial variance of depth to its mean.
+    active: share of pixels that seem to move by themselves.
     """
 
     loss: float
-    depth_error: float
+    depth_abs_rel: float
     log_depth: float
     log_step: float
     depth_variance: float
@@ -42,7 +42,7 @@ class PairScore:
 
 @torch.no_grad()
 def score(network: DepthMotionNet, records: Sequence[PairRecord]) -> list[PairScore]:
-    """Scores of pairs; NaN where the network says what is not finite."""
+    """Scores of pairs; NaN where the prediction is not finite."""
     was_training = network.training
     network.eval()
     try:
@@ -62,8 +62,7 @@ def _score_batch(network: DepthMotionNet, records: Sequence[PairRecord]) -> list
     depths = torch.cat((pair.depth_1, pair.depth_2), dim=1)
     relative = depths / depths.mean(dim=(2, 3), keepdim=True).clamp(min=_SMALLEST)
     variance = (relative - 1).square().mean(dim=(1, 2, 3))
-    shift = pair.motion_12.residual.norm(dim=1, keepdim=True) * K[:, 0, 0, None, None, None]
-    active = shift / pair.depth_1.clamp(min=_SMALLEST) > _ACTIVE_SHIFT * data.image_1.shape[3]
+    active = active_pixels(pair, K)
     steps = pair.motion_12.translation.norm(dim=1).clamp(min=_SMALLEST).log()
     medians = depths.flatten(1).median(dim=1).values.clamp(min=_SMALLEST).log()
     scores = []

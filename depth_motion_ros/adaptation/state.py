@@ -29,7 +29,7 @@ _FORMAT = 1
 
 @dataclass(frozen=True, eq=False)
 class SavedState:
-    """All that an adapter needs to go on. first: the weights it began with."""
+    """All that an adapter needs to continue. first: the weights it started with."""
 
     first: Weights
     running: Weights
@@ -90,14 +90,14 @@ def read_state(folder: Path, first: Weights) -> SavedState:
     if about.get("format") != _FORMAT or about.get("first") != digest:
         raise AdaptationStateError(
             f"{folder / FILE} belongs to other weights or to another version of this package; give "
-            "the weights it was saved with, or remove the folder and adaptation starts anew"
+            "the weights it was saved with, or remove the folder and adaptation starts again"
         )
     parts = _by_part(tensors)
     try:
         return _state_of(folder, parts, about, first)
     except (KeyError, TypeError, ValueError, WeightsError) as error:
         raise AdaptationStateError(
-            f"{folder / FILE} is incomplete ({error}); remove the folder and adaptation starts anew"
+            f"{folder / FILE} is incomplete ({error}): remove the folder, adaptation starts again"
         ) from error
 
 
@@ -141,7 +141,7 @@ def _read_pairs(folder: Path, names: Iterable[int], digest: str) -> list[ReplayE
             record = record_of_tensors(tensors, about, "pair")
             found.append(ReplayEntry(record, tensors["feature"], int(name)))
         except (AdaptationStateError, KeyError):
-            # One picture of many: the others teach as well without it.
+            # One pair of many: training does not depend on it.
             continue
     return found
 
@@ -155,7 +155,7 @@ def _by_part(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
 
 
 def _pair_path(folder: Path, name: int, digest: str) -> Path:
-    # Names begin anew with other weights, whose pairs must not be taken for these.
+    # Names start again with other weights, whose pairs must not be confused with these.
     return folder / _PAIR.format(f"{digest[:8]}_{name}")
 
 

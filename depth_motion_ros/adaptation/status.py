@@ -1,4 +1,4 @@
-"""What adaptation tells about itself."""
+"""Status of adaptation, for diagnostics."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ ADMITTED, HELD_BACK = "admitted", "held_back"
 
 @dataclass(frozen=True)
 class AdmissionResult:
-    """What became of a frame.
+    """Result for one frame.
 
-    admitted: the pair that ends with it will teach, or judge. reason: ``admitted``, ``held_back``
-    (it will judge), or why not: one of ``admission.REASONS``.
+    admitted: whether the pair that ends with it is used for training or validation.
+    reason: ``admitted``, ``held_back`` (for validation), or one of ``admission.REASONS``.
     """
 
     admitted: bool
@@ -24,14 +24,19 @@ class AdmissionResult:
 class AdaptationStatus:
     """For diagnostics and TensorBoard. Counts are since the start, or that of the restored state.
 
-    state: ``waiting`` (nothing to learn from yet), ``learning``, ``cooling`` (a candidate was
-    refused) or ``off`` (too many were). reason: why the last candidate was not released, for
-    people; empty where it was. version: of the running weights. admitted: pairs, those held back
-    included. refused: frames by reason. rolled_back: refused candidates and rollbacks asked for.
-    failures: candidates refused in a row. triangulated: admitted pairs of which geometry told the
-    depth; depth: for people, whether that teaches, and if not why. cpu_fraction: cores taken since
-    the start; NaN without a budget. losses: ``live``, of the last step, and the scores of the last
-    candidate by name (``held_back``, ``held_back_running``, ``immutable``, ``immutable_first``, …).
+    state: ``waiting`` (no pairs yet), ``learning``, ``cooling`` (a candidate was refused) or
+        ``off`` (too many were).
+    reason: why the last candidate was not released; empty if it was.
+    version: of the running weights.
+    admitted: pairs, those held back included.
+    refused: frames by reason.
+    rolled_back: refused candidates and requested rollbacks.
+    failures: candidates refused in a row.
+    triangulated: admitted pairs with triangulated depth.
+    cpu_fraction: cores used since the start; NaN without a budget.
+    losses: ``live``, of the last step, and the scores of the last candidate by name
+        (``held_back``, ``held_back_running``, ``immutable``, ``immutable_first``, …).
+    depth: whether depth is triangulated, and if not why.
     """
 
     state: str

@@ -50,14 +50,14 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
         raise AdaptationStateError(f"{path}: cannot be read: {error.strerror}") from error
     body = data[_DIGEST_BYTES:]
     if hashlib.sha256(body).digest() != data[:_DIGEST_BYTES]:
-        raise AdaptationStateError(f"{path} is damaged; remove it and adaptation starts anew")
+        raise AdaptationStateError(f"{path} is damaged; remove it and adaptation starts again")
     try:
         header = json.loads(body[8 : 8 + int.from_bytes(body[:8], "little")])
         about = json.loads(header["__metadata__"][_ABOUT])
         return safetensors.torch.load(body), about
     except (SafetensorError, KeyError, ValueError) as error:
         raise AdaptationStateError(
-            f"{path} is no state of this version ({error}); remove it and adaptation starts anew"
+            f"{path} is no state of this version ({error}); remove it and adaptation starts again"
         ) from error
 
 

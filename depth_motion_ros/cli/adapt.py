@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from depth_motion_ros.cli.adaptation_options import add_adaptation_arguments
+from depth_motion_ros.cli.adapt_options import add_adaptation_arguments
 
-HELP = "adapt weights to recorded video, with the gates that guard the robot"
+if TYPE_CHECKING:
+    from depth_motion_ros.adaptation.adapter import Adapter
+    from depth_motion_ros.adaptation.offline import AdaptationProgress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,13 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights", default="default", help="file, or default or free: those of the package"
     )
     parser.add_argument(
-        "--data",
-        required=True,
+        "sources",
         nargs="+",
-        metavar="SEQ",
+        metavar="SOURCE",
         help="videos, sequence folders, bags, sim:NAME, in this order",
     )
-    parser.add_argument("--out", required=True, type=Path, help="weights file to write")
+    parser.add_argument("--out", type=Path, help="weights file to write; needed without --report")
     parser.add_argument("--limit", type=int, help="frames of each sequence, default all")
     parser.add_argument("--passes", type=int, default=1, help="times through the data")
     parser.add_argument(
@@ -31,38 +33,79 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--state", type=Path, help="folder to go on from, where it exists, and to save to"
     )
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="score depth against ground truth before, during and after adapting",
+    )
+    parser.add_argument("--json", type=Path, help="write the scores of --report to this file")
+    parser.add_argument("--garg-crop", action="store_true", help="score depth in the KITTI crop")
     add_adaptation_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Adapt; write the newest released weights. 1 where none were released."""
+    """Adapt; write the newest released weights. 1 where some were asked for and none released."""
     import itertools
 
+    from depth_motion_ros.adaptation.errors import AdaptationError
     from depth_motion_ros.adaptation.offline import adapt_over
     from depth_motion_ros.adaptation.state import FILE
-    from depth_motion_ros.cli.adaptation_options import adapter_of, refusals
+    from depth_motion_ros.cli.adapt_options import adapter_of
+    from depth_motion_ros.cli.adapt_report import DepthReport
     from depth_motion_ros.models.packaged import weights_path
     from depth_motion_ros.models.weights import Weights
     from depth_motion_ros.sources.open import open_source
 
+    if args.out is None and not args.report:
+        raise AdaptationError("nothing to do: give --out FILE for the weights, or --report")
     adapter, clock = adapter_of(Weights.from_file(weights_path(args.weights)), args)
     if args.state is not None and (args.state / FILE).exists():
         adapter.restore(args.state)
-    for spec in args.data * args.passes:
+    report = DepthReport(args.limit, args.garg_crop) if args.report else None
+    if report is not None:
+        report.score("before", args.sources, adapter.running)
+    for spec in args.sources * args.passes:
         with open_source(spec) as source:
-            frames = itertools.islice(source, args.limit)
-            for progress in adapt_over(adapter, frames, clock, args.odometry):
-                if progress.release is not None:
-                    scores = progress.release.scores
-                    print(
-                        f"{spec}: {progress.release.weights.version}: loss on held-back pairs "
-                        f"{scores['held_back_first']:.4f} -> {scores['held_back']:.4f}, on "
-                        f"immutable ones {scores['immutable_first']:.4f} -> "
-                        f"{scores['immutable']:.4f}",
-                        file=sys.stderr,
-                    )
+            if report is not None and not report.is_complete("during", spec):
+                for progress in report.score_during(spec, source, adapter, clock, args.odometry):
+                    _tell_release(spec, progress)
+            else:
+                frames = itertools.islice(source, args.limit)
+                for progress in adapt_over(adapter, frames, clock, args.odometry):
+                    _tell_release(spec, progress)
         if args.state is not None:
             adapter.save(args.state)
+    if report is not None:
+        report.score("after", args.sources, adapter.running)
+        print(report.table())
+        if args.json is not None:
+            report.write(args.json, adapter.status())
+    _tell_status(adapter)
+    if args.out is None:
+        return 0
+    if adapter.status().released == 0:
+        print("no weights passed the gates: nothing written", file=sys.stderr)
+        return 1
+    adapter.running.to_file(args.out)
+    print(f"wrote {args.out} ({adapter.running.version})")
+    return 0
+
+
+def _tell_release(spec: str, progress: AdaptationProgress) -> None:
+    if progress.release is None:
+        return
+    scores = progress.release.scores
+    print(
+        f"{spec}: {progress.release.weights.version}: loss on held-back pairs "
+        f"{scores['held_back_first']:.4f} -> {scores['held_back']:.4f}, on "
+        f"immutable ones {scores['immutable_first']:.4f} -> {scores['immutable']:.4f}",
+        file=sys.stderr,
+    )
+
+
+def _tell_status(adapter: Adapter) -> None:
+    from depth_motion_ros.cli.adapt_options import refusals
+
     status = adapter.status()
     print(
         f"{status.frames} frames, {status.admitted} pairs admitted, {status.triangulated} with "
@@ -73,9 +116,3 @@ def run(args: argparse.Namespace) -> int:
     print(f"refused: {refusals(status.refused)}")
     if status.reason:
         print(f"last candidate: {status.reason}")
-    if status.released == 0:
-        print("no weights passed the gates: nothing written", file=sys.stderr)
-        return 1
-    adapter.running.to_file(args.out)
-    print(f"wrote {args.out} ({adapter.running.version})")
-    return 0

@@ -8,13 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from depth_motion_ros.cli.adaptation_options import add_adaptation_arguments
-
 if TYPE_CHECKING:
     from depth_motion_ros.models.weights import Weights
     from depth_motion_ros.sources.frame import FrameSource
-
-HELP = "score weights on sequences with ground truth, beside the floors"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,10 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights", default="default", help="file, or default or free: those of the package"
     )
     parser.add_argument(
-        "--data",
-        required=True,
+        "sources",
         nargs="+",
-        metavar="SEQ",
+        metavar="SOURCE",
         help="sequence folders, sim:NAME, or whatever else frames can come from",
     )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the metrics to this file")
@@ -53,20 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what the node takes for the motion of objects",
     )
     parser.add_argument("--device", default="cpu", help="PyTorch device: cpu, cuda, cuda:1")
-    parser.add_argument(
-        "--adapt",
-        action="store_true",
-        help="learn from each sequence too: depth before, while and after it adapts to it",
-    )
-    add_adaptation_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Score every sequence, print the table, write what was asked for."""
-    if args.adapt:
-        from depth_motion_ros.cli.evaluate_adapting import run_adapting
-
-        return run_adapting(args)
     from depth_motion_ros.evaluation.evaluate import EvaluationOptions, evaluate
     from depth_motion_ros.evaluation.plots import PanelWriter, spread, write_plots
     from depth_motion_ros.evaluation.predictor import NetworkPredictor
@@ -85,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     network = build_network(weights).to(args.device)
     predictor = NetworkPredictor(network)
     results = {}
-    for spec in args.data:
+    for spec in args.sources:
         with open_source(spec) as source:
             # Folders of the same name in different places are different sequences.
             name = spec if source.name in results else source.name
@@ -112,12 +97,16 @@ def _as_the_node(weights: Weights, source: FrameSource, args: argparse.Namespace
 
     from depth_motion_ros.engines.select import create_engine
     from depth_motion_ros.estimation.estimator import Estimator
-    from depth_motion_ros.estimation.settings import EstimatorSettings, depth_error_of, unit_of
+    from depth_motion_ros.estimation.settings import (
+        EstimatorSettings,
+        depth_relative_std_of,
+        unit_of,
+    )
     from depth_motion_ros.evaluation.object_motion import object_motion_metrics
 
     settings = EstimatorSettings(
         unit=unit_of(weights.metadata),
-        depth_error=depth_error_of(weights.metadata),
+        depth_relative_std=depth_relative_std_of(weights.metadata),
         object_motion=args.object_motion,
     )
     with closing(create_engine(weights, engine="torch", device=args.device)) as engine:

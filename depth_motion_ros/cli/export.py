@@ -1,4 +1,4 @@
-"""``depth_motion export``: a weights file becomes one ONNX model, or this GPU's TensorRT engine."""
+"""``depth_motion export``: a weights file becomes an ONNX model, or this GPU's TensorRT engine."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from depth_motion_ros.engines.onnx.export import TOLERANCE, export_onnx
 from depth_motion_ros.engines.parity import Pair
 from depth_motion_ros.models.weights import Weights
 
-HELP = "write an ONNX model, or build the TensorRT engine ahead, checked against PyTorch"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -26,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine",
         action="store_true",
-        help="build the TensorRT engine of this GPU and keep it where the node looks for it",
+        help="build this GPU's TensorRT engine (experimental) where the node looks for it",
     )
     parser.add_argument(
         "--size",

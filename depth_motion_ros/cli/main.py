@@ -1,14 +1,13 @@
 """``depth_motion COMMAND ...``: finds the command, parses for it, and prints errors in one line.
 
-A command is a module of this folder with ``HELP: str``, ``add_arguments(parser)`` and
-``run(args) -> int``; ``bench_WHAT.py`` is ``depth_motion bench WHAT``. Only the module of the
-command that was asked for is imported, so that help needs neither torch nor ROS.
+A command is a module with ``add_arguments(parser)`` and ``run(args) -> int``, listed in
+``COMMANDS``. Only the module of the command that was asked for is imported, so that help needs
+neither torch nor ROS.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
 import difflib
 import importlib
 import logging
@@ -16,10 +15,11 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from io import TextIOWrapper
 from types import FrameType
+from typing import NamedTuple
 from xml.etree import ElementTree
 
 from depth_motion_ros.share import share_directory
@@ -27,7 +27,53 @@ from depth_motion_ros.share import share_directory
 FAILED = 1
 WRONG_USAGE = 2
 INTERRUPTED = 130
-BENCH = "bench"
+
+
+class Command(NamedTuple):
+    """module: what is imported to run it. help: one line."""
+
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "adapt": Command(
+        "depth_motion_ros.cli.adapt",
+        "adapt weights to recorded video, with the gates that guard the robot",
+    ),
+    "demo": Command(
+        "depth_motion_ros.cli.demo.command",
+        "run camera and node over DDS; leaves pictures, a video, a bag and a summary",
+    ),
+    "doctor": Command(
+        "depth_motion_ros.cli.doctor.command",
+        "check Python, ROS, middleware, GPU, engines, weights, topics; say what to fix",
+    ),
+    "evaluate": Command(
+        "depth_motion_ros.cli.evaluate",
+        "score weights on sequences with ground truth, beside the baselines",
+    ),
+    "export": Command(
+        "depth_motion_ros.cli.export",
+        "write an ONNX model, or build the TensorRT engine (experimental) ahead",
+    ),
+    "pack": Command(
+        "depth_motion_ros.cli.pack",
+        "write weights in half precision with the metadata that belong to a release",
+    ),
+    "prepare": Command(
+        "depth_motion_ros.cli.prepare",
+        "make a compact training set from videos, image folders, KITTI, bags or the simulator",
+    ),
+    "simulate": Command(
+        "depth_motion_ros.cli.simulate",
+        "render a scene into a sequence folder with exact depth, poses and object motion",
+    ),
+    "train": Command(
+        "depth_motion_ros.cli.train",
+        "train the networks on recorded video, simulated scenes, or a mixture",
+    ),
+}
 
 
 def version() -> str:
@@ -36,42 +82,9 @@ def version() -> str:
     return root.findtext("version") or "unknown"
 
 
-def commands() -> dict[str, tuple[str, str]]:
-    """Every command: its words as typed → (module name, one line of help)."""
-    found = {}
-    folder = Path(__file__).parent
-    for path in sorted([*folder.glob("*.py"), *folder.glob("*/command.py")]):
-        text = _help_of(path)
-        if path.stem == "command":
-            if text is not None:
-                found[path.parent.name] = (f"{__package__}.{path.parent.name}.command", text)
-            continue
-        if text is not None:
-            prefix, _, rest = path.stem.partition("_")
-            words = f"{BENCH} {rest}" if prefix == BENCH and rest else path.stem
-            found[words] = (f"{__package__}.{path.stem}", text)
-    return found
-
-
-def _help_of(path: Path) -> str | None:
-    """The string assigned to HELP at the top of a module, read without importing it."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        targets = (
-            node.targets
-            if isinstance(node, ast.Assign)
-            else [node.target]
-            if isinstance(node, ast.AnnAssign)
-            else []
-        )
-        value = getattr(node, "value", None)
-        if value is not None and any(isinstance(t, ast.Name) and t.id == "HELP" for t in targets):
-            return str(ast.literal_eval(value))
-    return None
-
-
-def _parser(known: dict[str, tuple[str, str]]) -> argparse.ArgumentParser:
-    width = max((len(words) for words in known), default=0)
-    lines = [f"  {words:<{width}}  {text}" for words, (_, text) in known.items()]
+def _parser() -> argparse.ArgumentParser:
+    width = max(len(name) for name in COMMANDS)
+    lines = [f"  {name:<{width}}  {command.help}" for name, command in COMMANDS.items()]
     parser = argparse.ArgumentParser(
         prog="depth_motion",
         description="Depth, ego-motion and moving objects from one camera.",
@@ -85,27 +98,6 @@ def _parser(known: dict[str, tuple[str, str]]) -> argparse.ArgumentParser:
     parser.add_argument("command", nargs="?", help="one of those below")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="what the command takes")
     return parser
-
-
-def _select(
-    parser: argparse.ArgumentParser,
-    known: dict[str, tuple[str, str]],
-    command: str,
-    rest: list[str],
-) -> tuple[str, list[str]]:
-    """The words of a known command and the arguments left for it; leaves with code 2 otherwise."""
-    words = command
-    benches = [name.split()[1] for name in known if name.startswith(f"{BENCH} ")]
-    if command == BENCH and command not in known:
-        if not rest or rest[0] not in benches:
-            asked = f", not {rest[0]!r}" if rest else ""
-            parser.error(f"bench needs one of: {', '.join(benches) or '(none installed)'}{asked}")
-        words, rest = f"{BENCH} {rest[0]}", rest[1:]
-    if words not in known:
-        close = difflib.get_close_matches(words, known, n=1)
-        hint = f", did you mean {close[0]!r}" if close else ""
-        parser.error(f"unknown command {words!r}{hint}. There are: {', '.join(known)}")
-    return words, rest
 
 
 def _is_expected(error: Exception) -> bool:
@@ -159,39 +151,63 @@ def _ends_in_order() -> Iterator[None]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
-    with _log_shown(), _ends_in_order():
-        return _run(argv)
-
-
-def _run(argv: Sequence[str] | None) -> int:
-    known = commands()
-    parser = _parser(known)
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        # A file's name need not be UTF-8, and it must not end what it is printed by.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    parser = _parser()
     args = parser.parse_args(argv)
     if args.command is None:
         parser.print_help()
         return WRONG_USAGE
-    words, rest = _select(parser, known, args.command, args.arguments)
-    try:
-        module = importlib.import_module(known[words][0])
-        sub = argparse.ArgumentParser(
-            prog=f"depth_motion {words}",
-            description=module.HELP,
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        )
-        module.add_arguments(sub)
-        return int(module.run(sub.parse_args(rest)))
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
-        # The reader (`| head`) has gone; keep the interpreter from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
-    except Exception as error:
-        if args.traceback or not _is_expected(error):
-            raise
-        print(f"depth_motion {words}: {error}", file=sys.stderr)
-        return FAILED
+    if args.command not in COMMANDS:
+        close = difflib.get_close_matches(args.command, COMMANDS, n=1)
+        hint = f", did you mean {close[0]!r}" if close else ""
+        parser.error(f"unknown command {args.command!r}{hint}. There are: {', '.join(COMMANDS)}")
+    command = COMMANDS[args.command]
+
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        importlib.import_module(command.module).add_arguments(parser)
+
+    def run(args: argparse.Namespace) -> int:
+        return int(importlib.import_module(command.module).run(args))
+
+    program = f"depth_motion {args.command}"
+    return run_command(program, command.help, add_arguments, run, args.arguments, args.traceback)
+
+
+def run_command(
+    program: str,
+    description: str | None,
+    add_arguments: Callable[[argparse.ArgumentParser], None],
+    run: Callable[[argparse.Namespace], int],
+    argv: Sequence[str] | None,
+    traceback: bool = False,
+) -> int:
+    """Parse for a command and run it; an error that explains itself is printed in one line.
+
+    traceback: raise such an error instead. Returns the exit code, see ``main``.
+    """
+    with _log_shown(), _ends_in_order():
+        try:
+            parser = argparse.ArgumentParser(
+                prog=program,
+                description=description,
+                formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            )
+            add_arguments(parser)
+            return run(parser.parse_args(argv))
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return INTERRUPTED
+        except BrokenPipeError:
+            # The reader (`| head`) has gone; keep the interpreter from complaining at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return FAILED
+        except Exception as error:
+            if traceback or not _is_expected(error):
+                raise
+            print(f"{program}: {error}", file=sys.stderr)
+            return FAILED
 
 
 if __name__ == "__main__":

@@ -7,14 +7,12 @@ from pathlib import Path
 
 from depth_motion_ros.models.weights import Weights
 
-HELP = "write weights in half precision with the metadata that belong to a release"
-
 _TEXTS = {
     "version": "name of the release",
-    "trained-on": "everything that they and their parents learned from",
+    "trained-on": "everything that they and their parents were trained on",
     "licence": "terms of use",
-    "unit": "metres per unit of length, where exact truth has taught one",
-    "depth-error": "relative error of depth as measured: the covariance of odom rests on it",
+    "unit": "metres per unit of length, if trained on exact ground truth",
+    "depth-relative-std": "measured relative standard deviation of the depth error",
 }
 
 

@@ -18,8 +18,6 @@ from depth_motion_ros.training.data.index import SourceState, locked
 from depth_motion_ros.training.data.prepare import PrepareSettings, prepare
 from depth_motion_ros.training.triangulation.depth import triangulate_sequence
 
-HELP = "make a compact training set from videos, image folders, KITTI, bags or the simulator"
-
 # Seconds between two lines about work that takes long.
 _TELL_EVERY = 10.0
 
@@ -70,7 +68,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--camera-file",
         type=Path,
         metavar="YAML",
-        help="calibration (as camera_calibration writes it) of videos and plain image folders",
+        help="calibration of videos and plain image folders: a file of camera_calibration, OpenCV, "
+        "Kalibr, ORB-SLAM or VINS",
+    )
+    parser.add_argument(
+        "--rectified",
+        action="store_true",
+        help="the images are rectified already: P of their calibration holds (a topic image_rect "
+        "is known to be)",
     )
 
 
@@ -85,7 +90,9 @@ def run(args: argparse.Namespace) -> int:
         )
     except ValueError as error:
         raise SourceError(str(error)) from error
-    camera = read_camera_file(args.camera_file) if args.camera_file else None
+    camera = None
+    if args.camera_file:
+        camera = read_camera_file(args.camera_file, rectified=args.rectified)
     sources: dict[str, Callable[[], FrameSource]] = {}
     for spec in args.sources:
         known_as = _known_as(spec)
@@ -98,6 +105,7 @@ def run(args: argparse.Namespace) -> int:
             odometry_topic=args.odometry_topic,
             rate=args.rate,
             camera=camera,
+            rectified=args.rectified or None,
         )
     states = prepare(sources, args.out, settings, _tell)
     broken = [state for state in states if state.status != "done"]

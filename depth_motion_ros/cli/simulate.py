@@ -7,15 +7,13 @@ import time
 
 import numpy as np
 
-HELP = "render a scene into a sequence folder with exact depth, poses and object motion"
-
 PREVIEW, SHEET, SHOWN = "preview.mp4", "contact_sheet.png", 8
 # Steps per metre of the stored depth: 16 bits reach 65 m in millimetres, or 256 m.
 FINE, COARSE = 1000.0, 256.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--scene", required=True, help="yard, drive, indoor, handheld or crowd")
+    parser.add_argument("scene", metavar="SCENE", help="yard, drive, indoor, handheld or crowd")
     parser.add_argument("--out", required=True, help="folder to write; must not exist")
     parser.add_argument("--width", type=int, help="px; without it the scene's own")
     parser.add_argument("--height", type=int, help="px; without it the scene's own")

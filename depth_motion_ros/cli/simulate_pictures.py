@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Any
 
-import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_motion_ros.cli.video_writer import VideoWriter
 from depth_motion_ros.sources.frame import Frame
 
 Pixels = NDArray[np.uint8]
 
-CODECS = ("libx264", "mpeg4")
 PANEL_WIDTH = 416
 SHEET_COLUMNS = 4
 UNKNOWN = 40
@@ -60,26 +58,17 @@ class Preview:
 
     def __init__(self, rate: float) -> None:
         self._file = io.BytesIO()
-        self._container = av.open(self._file, "w", format="mp4")
-        self._rate = max(1, round(rate))
-        self._stream: Any = None
+        self._video = VideoWriter(self._file)
+        self._rate = rate
 
     def add(self, parts: Sequence[Pixels]) -> None:
         """Append a frame's four panels."""
         canvas = np.vstack([np.hstack(parts[:2]), np.hstack(parts[2:])])
-        if self._stream is None:
-            codec = next(name for name in CODECS if name in av.codecs_available)
-            self._stream = self._container.add_stream(codec, rate=self._rate)
-            self._stream.height, self._stream.width = canvas.shape[:2]
-            self._stream.pix_fmt = "yuv420p"
-            self._stream.bit_rate = 2_500_000
-        self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(canvas, format="rgb24")))
+        self._video.add(canvas, self._video.frames / self._rate)
 
     def finish(self) -> bytes:
         """The whole file."""
-        if self._stream is not None:
-            self._container.mux(self._stream.encode())
-        self._container.close()
+        self._video.close()
         return self._file.getvalue()
 
 

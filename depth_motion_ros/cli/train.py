@@ -9,15 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-HELP = "train the networks on recorded video, simulated scenes, or a mixture"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument(
-        "data",
+        "sources",
         nargs="+",
-        metavar="SPEC[=WEIGHT]",
+        metavar="SOURCE[=WEIGHT]",
         help="prepared sets, sequence folders, other small sources, or sim:NAME; with a relative "
         "weight in the mixture",
     )
@@ -32,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--steps", type=int, help="length of the run, in place of the recipe's")
     parser.add_argument(
-        "--validation", nargs="+", default=[], metavar="SPEC", help="sources to validate on"
+        "--validation", nargs="+", default=[], metavar="SOURCE", help="to validate on"
     )
     parser.add_argument(
         "--validation-frames", type=int, default=50, help="frames looked at of each of them"
@@ -85,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     recipe = load_recipe(args.recipe).overridden(args.set)
     if args.steps is not None:
         recipe = recipe.with_steps(args.steps)
-    data = training_data(args.data, recipe, args.validation, args.validation_frames)
+    data = training_data(args.sources, recipe, args.validation, args.validation_frames)
     options = RunOptions(
         out=args.out,
         resume=args.resume,

@@ -1,4 +1,4 @@
-"""What to train on, from the words of a command line: ``SPEC`` or ``SPEC=WEIGHT``."""
+"""What to train on, from the words of a command line: ``SOURCE`` or ``SOURCE=WEIGHT``."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from depth_motion_ros.sources.sequence.reader import is_sequence
 from depth_motion_ros.training.data.datamodule import TrainingData
 from depth_motion_ros.training.data.frames import FrameSet, MemoryFrames, SequenceFrames
 from depth_motion_ros.training.data.simulated import RenderedPairs
-from depth_motion_ros.training.options import RecipeError
-from depth_motion_ros.training.recipe import Recipe
+from depth_motion_ros.training.recipe import Recipe, RecipeError
 
 SIMULATED = "sim:"
 
@@ -33,8 +32,19 @@ class SourceShare:
 
 
 def parse_share(text: str) -> SourceShare:
-    """``SPEC`` or ``SPEC=WEIGHT``. A path may hold ``=``: only a number behind the last counts."""
+    """``SOURCE`` or ``SOURCE=WEIGHT``.
+
+    A path may hold ``=``: only a number behind the last counts, and none where the whole is the
+    path of what is there (``day=2``; its weight 3 is ``day=2=3``).
+    """
     spec, separator, number = text.rpartition("=")
+    if separator and Path(text).exists():
+        if Path(spec).exists():
+            raise RecipeError(
+                f"{text!r} may be the folder {text} or {spec} with a weight: write {text}=1 or "
+                f"./{spec}/={number}"
+            )
+        return SourceShare(text, None)
     if separator:
         try:
             weight = float(number)

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.engines.interface import EngineError
-from depth_motion_ros.models.config import ConfigError, NetworkConfig
+from depth_motion_ros.models.config import NetworkConfig
 from depth_motion_ros.models.weights import Weights, WeightsArchitectureError
+from depth_motion_ros.settings import SettingsError
 
 
 def engine_config(weights: Weights, input_size: tuple[int, int] | None) -> NetworkConfig:
@@ -19,7 +20,7 @@ def engine_config(weights: Weights, input_size: tuple[int, int] | None) -> Netwo
         return weights.config
     try:
         return weights.config.sized(*input_size)
-    except ConfigError as error:
+    except SettingsError as error:
         raise EngineError(f"input_size {input_size}: {error}") from error
 
 

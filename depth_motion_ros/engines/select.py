@@ -17,7 +17,7 @@ from depth_motion_ros.models.weights import Weights
 
 _LOG = logging.getLogger(__name__)
 ENGINES = ("auto", "tensorrt", "cpu", "openvino", "onnxruntime", "torch")
-PRECISIONS = ("auto", "fp32", "fp16", "int8")
+PRECISIONS = ("auto", "fp32", "fp16")
 
 
 def create_engine(
@@ -32,8 +32,8 @@ def create_engine(
     """An engine with these weights; its ``reason`` says what was taken and why.
 
     engine: ``tensorrt``, ``openvino``, ``onnxruntime``, ``torch``; ``cpu``: OpenVINO where it is
-        installed, else ONNX Runtime; or ``auto``: TensorRT where there is a GPU and a TensorRT
-        that serves it, else PyTorch on a CUDA device, else as ``cpu``, else PyTorch on the CPU.
+        installed, else ONNX Runtime; or ``auto``: TensorRT (experimental) where there is a GPU
+        that it serves, else PyTorch on a CUDA device, else as ``cpu``, else PyTorch on the CPU.
     precision: ``auto`` is the engine's own choice (TensorRT fp16, all others fp32); any other is
         kept or refused: fp16 needs a GPU.
     device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
@@ -47,12 +47,6 @@ def create_engine(
         raise EngineError(f"unknown engine {engine!r}; use one of {', '.join(ENGINES)}")
     if precision not in PRECISIONS:
         raise EngineError(f"unknown precision {precision!r}; use one of {', '.join(PRECISIONS)}")
-    if precision == "int8":
-        raise EngineError(
-            "precision 'int8' is not offered: with trained weights it does not keep depth within "
-            "2 % on real frames (depth_motion bench int8 measures it); use 'fp16' on a GPU, or "
-            "'fp32'"
-        )
     if threads is not None and threads < 1:
         raise EngineError(f"threads must be at least 1, got {threads}")
     if engine not in ("auto", "tensorrt", "torch"):
@@ -122,10 +116,12 @@ def _only_fp32(what: str, precision: str) -> None:
 def _on_gpu(on_tensorrt: Callable[[], Engine], on_torch: Callable[[], Engine]) -> Engine:
     try:
         chosen = on_tensorrt()
-        chosen.reason = "TensorRT: there is a GPU, and it is made for that"
+        chosen.reason = "TensorRT (experimental): there is a GPU, and it is made for that"
     except EngineError as error:
         chosen = on_torch()
-        chosen.reason = f"PyTorch on a CUDA device, because TensorRT does not serve: {error}"
+        chosen.reason = (
+            f"PyTorch on a CUDA device, because TensorRT (experimental) does not serve: {error}"
+        )
     return chosen
 
 

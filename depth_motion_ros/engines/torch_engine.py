@@ -15,14 +15,8 @@ from torch.overrides import TorchFunctionMode
 
 from depth_motion_ros.engines.comparison import Comparison
 from depth_motion_ros.engines.half_precision import halve
-from depth_motion_ros.engines.inputs import check_architecture, check_step, engine_config
-from depth_motion_ros.engines.interface import (
-    Engine,
-    EngineDescription,
-    EngineError,
-    RawMotion,
-    RawPrediction,
-)
+from depth_motion_ros.engines.interface import EngineError, RawMotion, RawPrediction
+from depth_motion_ros.engines.network_engine import NetworkEngine
 from depth_motion_ros.engines.parity import Pair
 from depth_motion_ros.engines.recorded_work import RecordedWork
 from depth_motion_ros.engines.step import INPUTS, Step, StepOutput, step_tensors
@@ -32,12 +26,14 @@ from depth_motion_ros.models.weights import Weights, build_network
 _SEARCH = True
 
 
-class TorchEngine(Engine):
+class TorchEngine(NetworkEngine):
     """Float32 on the CPU, float32 or float16 on a CUDA device, never TF32.
 
     On a CUDA device a step is one CUDA graph: launched one by one, its kernels wait for the CPU.
     In float16 every set of weights, and the first two real frames, are compared with float32.
     """
+
+    runtime, version = "torch", torch.__version__
 
     def __init__(
         self,
@@ -64,21 +60,22 @@ class TorchEngine(Engine):
         Raises EngineError for a device that is not there, a bad size, a precision that the device
         does not have, and where float16 differs from float32 by more than ``acceptance`` allows.
         """
-        self._config = engine_config(weights, input_size)
+        super().__init__(weights, input_size)
         self._device = _torch_device(device)
         self._precision = self._checked_precision(precision)
         self._threads = threads
         self._work: RecordedWork | None = None
         self._constants = _KeptConstants()
-        oracle = partial(
-            TorchEngine, device=str(self._device), input_size=self.input_size, graph=False
-        )
-        self._comparison = Comparison(oracle, "torch", self._precision, self.input_size, pair)
+        if self._precision != "fp32":
+            oracle = partial(
+                TorchEngine, device=str(self._device), input_size=self.input_size, graph=False
+            )
+            self._comparison = Comparison(oracle, "torch", self._precision, self.input_size, pair)
         self._step = self._made(weights)
         if self._on_gpu and graph:
             self._record()
         self._check(weights)
-        self._version = weights.version
+        self._weights_version = weights.version
 
     @property
     def _on_gpu(self) -> bool:
@@ -128,30 +125,16 @@ class TorchEngine(Engine):
                 buffers[name].copy_(tensor)
 
     def _check(self, weights: Weights) -> None:
-        if self._precision != "fp32":
+        if self._comparison is not None:
             self._comparison.check(weights, self._pair)
 
     @property
-    def input_size(self) -> tuple[int, int]:
-        return self._config.input_width, self._config.input_height
-
-    def step(
-        self,
-        previous_image: NDArray[np.uint8] | None,
-        previous_depth: NDArray[np.float32] | None,
-        image: NDArray[np.uint8],
-    ) -> RawPrediction:
-        check_step(self.input_size, previous_image, previous_depth, image)
-        if previous_image is None or previous_depth is None:
-            return RawPrediction(self._depth(image), None)
-        prediction = self._pair(previous_image, previous_depth, image)
-        self._comparison.confirm(prediction, previous_image, previous_depth, image)
-        return prediction
+    def _device_name(self) -> str:
+        return torch.cuda.get_device_name(self._device) if self._on_gpu else "cpu"
 
     def _depth(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         if self._work is not None:
-            # One graph for every frame: the first pays for a motion that nobody reads.
-            return self._pair(image, np.ones(image.shape[:2], np.float32), image).depth
+            return super()._depth(image)
         with self._computing():
             return _array(self._step.depth(self._tensor(image)))
 
@@ -188,8 +171,7 @@ class TorchEngine(Engine):
         # A copy also lets read-only arrays through, of which PyTorch warns otherwise.
         return torch.from_numpy(array.copy()).to(self._device)
 
-    def load(self, weights: Weights) -> None:
-        check_architecture(weights, self._config)
+    def _replace(self, weights: Weights) -> None:
         new = self._made(weights)
         self._exchange(new)
         try:
@@ -197,7 +179,6 @@ class TorchEngine(Engine):
         except BaseException:
             self._exchange(new)
             raise
-        self._version = weights.version
 
     def _exchange(self, other: Step) -> None:
         """Exchange the values of all parameters: a CUDA graph reads from where they lie."""
@@ -208,18 +189,6 @@ class TorchEngine(Engine):
         if self._on_gpu:
             # The graph runs on another stream.
             torch.cuda.current_stream(self._device).synchronize()
-
-    def describe(self) -> EngineDescription:
-        return EngineDescription(
-            runtime="torch",
-            runtime_version=torch.__version__,
-            device=torch.cuda.get_device_name(self._device) if self._on_gpu else "cpu",
-            precision=self._precision,
-            architecture=self._config.architecture,
-            input_width=self._config.input_width,
-            input_height=self._config.input_height,
-            weights_version=self._version,
-        )
 
     def close(self) -> None:
         if self._work is not None:

@@ -1,4 +1,4 @@
-"""What the estimator says about one frame."""
+"""The estimator's result for one frame."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from depth_motion_ros.geometry.camera import Camera
 class Motion:
     """Rigid motion of the camera from the previous frame to this one.
 
-    rotation (3, 3), translation (3,) m: map points of this camera into the previous camera's
-        optical axes, that is, the pose of this camera seen from the previous one.
+    rotation: (3, 3), from this camera's optical axes to the previous camera's.
+    translation: (3,) m, position of this camera in the previous camera's optical axes.
     covariance: (6, 6), translation (m^2) before rotation (rad^2), of the same transform.
     dt: seconds between the two frames.
     """
@@ -31,9 +31,9 @@ class Motion:
 class Scale:
     """Metres per unit of the network.
 
-    source: ``unit``, ``constant``, ``camera_height``, ``odometry``.
-
-    variance: of ``value``, relative (dimensionless); NaN where unknown.
+    value: metres per unit of the network.
+    source: ``unit`` (not metric), ``constant``, ``camera_height`` or ``odometry``.
+    variance: relative, of ``value``; NaN where unknown.
     """
 
     value: float
@@ -46,19 +46,19 @@ class Scale:
 
     @property
     def is_of_the_frame(self) -> bool:
-        """Whether it is measured in what the frame itself shows, in its very unit."""
+        """Whether the frame itself was measured, in its own unit of length."""
         return self.source == "camera_height"
 
 
 @dataclass(frozen=True)
 class Quality:
-    """How far the estimate is to be believed.
+    """How reliable the estimate is.
 
     tracking: ``first`` (no pair yet), ``ok``, ``static`` or ``lost``.
     photometric_error: mean absolute error of the warped image, [0, 1]; NaN for the first frame.
-    identity_error: the same without any motion: what "nothing moved" would cost.
+    identity_error: the same without any motion.
     valid_fraction: share of pixels that could be compared.
-    moving_fraction: share of pixels taken to move by themselves.
+    moving_fraction: share of pixels that belong to moving objects.
     reason: why tracking is not ``ok``, or why the state was reset; empty otherwise.
     """
 
@@ -72,22 +72,20 @@ class Quality:
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """The estimator's answer for one frame, at the network's image size.
+    """The estimator's result for one frame, at the network's image size.
 
     stamp: of the input, ns.
     image: (H, W, 3) uint8 RGB, the input at the size of the depth map.
     depth: (H, W) float32, metres, NaN where invalid.
-    motion: None for the first frame and after a reset; while lost, None or, where the settings ask
-        for it, the last motion with the covariance of not seeing.
-    object_flow: (H, W, 3) float32, m/s in this camera's optical axes: velocity of what moves by
-        itself, zero where static, NaN where depth is invalid; None where ``motion`` is None or
-        when not asked for.
-    camera: intrinsics of ``image`` and ``depth`` that were used.
-    is_silent: nothing of this is to be told: the scale is not known, and the settings ask for
-        silence until it is.
-    refinement: what aligning the images has cost; nothing where they were not aligned.
-    learned_camera: what the network believes, steadied over time; None before the first pair,
-        unless a frame without a camera had to be looked at for it.
+    motion: ego-motion; None for a first frame; while lost, None or an extrapolation (``on_lost``).
+    object_flow: (H, W, 3) float32, m/s in this camera's optical axes: scene flow of moving objects,
+        zero where static, NaN where depth is invalid; None without ``motion`` or if not requested.
+    camera: intrinsics used, of ``image`` and ``depth``.
+    learned_camera: the network's intrinsics, filtered over time; None before the first pair.
+    scale: metres per unit of the network, already applied.
+    quality: tracking state and its evidence.
+    is_withheld: not to be published: the scale is unknown and ``publish_unscaled`` is false.
+    refinement: cost of aligning the images.
     """
 
     stamp: int
@@ -99,5 +97,5 @@ class Estimate:
     learned_camera: Camera | None
     scale: Scale
     quality: Quality
-    is_silent: bool = False
+    is_withheld: bool = False
     refinement: Cost = NOTHING

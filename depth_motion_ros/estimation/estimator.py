@@ -1,4 +1,4 @@
-"""Frame in, Estimate out: the state that carries from frame to frame.
+"""Frame in, Estimate out, with the state from frame to frame.
 
 estimator = Estimator(create_engine(Weights.from_file("weights.safetensors")))
 for frame in open_source("video.mp4"):
@@ -28,7 +28,7 @@ from depth_motion_ros.estimation.scale.odometry import OdometryScale
 from depth_motion_ros.estimation.scale.source import ScaleObservation, ScaleSource
 from depth_motion_ros.estimation.scene_flow.detection import FlowMotionDetector
 from depth_motion_ros.estimation.scene_flow.object_flow import ObjectFlow, object_flow
-from depth_motion_ros.estimation.settings import FLOW, HOLD, SILENT, EstimatorSettings
+from depth_motion_ros.estimation.settings import EXTRAPOLATE, FLOW, EstimatorSettings
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.sources.frame import Frame
@@ -36,7 +36,7 @@ from depth_motion_ros.sources.frame import Frame
 
 @dataclass(frozen=True)
 class RequestedOutputs:
-    """What to compute beyond depth, motion and quality, which every frame has.
+    """What to compute beyond depth, ego-motion and quality, which every frame has.
 
     object_flow: ``Estimate.object_flow`` and ``Quality.moving_fraction``.
     """
@@ -48,20 +48,22 @@ ALL_OUTPUTS = RequestedOutputs()
 
 
 class Estimator:
-    """Depth, ego-motion and moving objects of one camera. Not thread-safe: one caller at a time;
-    but ``infer`` and ``use_engine`` may run beside the ``complete`` of the frame before.
+    """Depth, ego-motion tracking and moving objects of one camera.
 
-    The first frame has depth alone; every later one is paired with the frame before, whose depth
-    is kept, so DepthNet runs once a frame. Images are resized to the engine's size by area.
+    Not thread-safe: one caller at a time; but ``infer`` and ``use_engine`` may run in parallel with
+    ``complete`` of the previous frame.
+
+    The first frame has depth alone; every later one is paired with the previous frame, whose depth
+    is kept, so DepthNet runs once per frame. Images are resized to the engine's size by area.
 
     Intrinsics are those of the frame's camera; a distorted image is rectified first. Without a
-    camera the learned intrinsics serve. MotionNet needs a pair to see them, so the first such
-    frame is once paired with itself.
+    camera the learned intrinsics are used. MotionNet needs a pair for them, so the first such frame
+    is paired with itself once.
 
     When time goes back or stands still, after a gap, with a new image size or frame_id, the frame
-    counts as a first one (``quality.reason`` says why). Pose and scale go on; the pose's
-    covariance grows by what may have happened unseen. Learned intrinsics are forgotten where
-    size or frame_id say that another camera follows.
+    counts as a first one (``quality.reason`` says why). Pose and scale stay; the pose covariance
+    grows by the unobserved motion. A new size or frame_id means another camera: its intrinsics are
+    learned anew.
     """
 
     def __init__(
@@ -78,10 +80,10 @@ class Estimator:
         self._scale_source = self._choose_scale_source()
         self._odometry = Odometry(self.settings.base_from_camera)
         self._learned = LearnedIntrinsics(self.settings.intrinsics_window)
-        self._unit = ScaleDriftFilter(self.settings.depth_error)
+        self._scale_drift = ScaleDriftFilter(self.settings.depth_relative_std)
         self._flow_motion = FlowMotionDetector()
-        self._agreement = InlierRatio()
-        self._inertia = ConstantVelocity()
+        self._inlier_ratio = InlierRatio()
+        self._constant_velocity = ConstantVelocity()
         self._last_stamp: int | None = None
         self._last_motion: tuple[int, Motion] | None = None
 
@@ -89,13 +91,13 @@ class Estimator:
         return self._given_scale_source or choose_scale_source(self.settings, self._odometry_scale)
 
     def mount(self, base_from_camera: NDArray[np.float64]) -> None:
-        """The camera sits elsewhere on the base from the next frame on.
+        """Set another pose of the camera on the base, from the next frame on.
 
-        Pose, motion state, learned intrinsics and the scale from odometry go on; a scale from the
-        camera's height is looked for anew.
+        Pose, motion state, learned intrinsics and the scale from odometry stay; a scale from the
+        camera's height is measured anew.
 
-        base_from_camera: (4, 4). Raises SettingsError for what is no rigid transform or
-        contradicts the settings; everything is then as before.
+        base_from_camera: (4, 4). Raises SettingsError for anything but a rigid transform that fits
+        the settings; then nothing changes.
         """
         self.settings = replace(self.settings, base_from_camera=base_from_camera)
         self._odometry.mount(self.settings.base_from_camera)
@@ -108,14 +110,14 @@ class Estimator:
 
     @property
     def pose(self) -> OdometryState:
-        """Where the base is by the odometry, and its twist."""
+        """Pose and twist of the base by visual odometry."""
         return self._odometry.state
 
     def add_odometry(self, stamp: int, pose: NDArray[np.float64]) -> None:
-        """Hear another odometry, as a source of the metric scale.
+        """Add another odometry, as a source of metric scale.
 
-        stamp: ns, by the clock of the frames; late or early does not matter. pose: (4, 4), base in
-        any fixed frame, metres.
+        stamp: ns, by the clock of the frames; it may be late or early. pose: (4, 4), base in any
+        fixed frame, metres.
         """
         self._odometry_scale.add(stamp, pose)
 
@@ -130,25 +132,25 @@ class Estimator:
         """The base's pose becomes the origin of odom again, with zero covariance."""
         self._odometry.reset()
 
-    def use_engine(self, engine: Engine, depth_error: float | None = None) -> None:
-        """Go on with another engine, or with the same after its weights have changed.
+    def use_engine(self, engine: Engine, depth_relative_std: float | None = None) -> None:
+        """Continue with another engine, or with the same one after its weights have changed.
 
-        depth_error: the setting for the new weights, from their first frame on; None = it stays.
+        depth_relative_std: the setting for the new weights; None = it stays.
 
-        The depth of the previous frame is computed anew: paired with depth of the old weights it
-        would look like a jump. Raises EngineError, and the old engine stays in use.
+        The depth of the previous frame is computed anew: depth of the old weights in a pair would
+        look like a jump. Raises EngineError; then the old engine stays in use.
         """
-        self._inferrer.use_engine(engine, depth_error)
+        self._inferrer.use_engine(engine, depth_relative_std)
 
     def process(
         self, frame: Frame, outputs: RequestedOutputs = ALL_OUTPUTS, *, frame_id: str = ""
     ) -> Estimate:
         """The estimate for one frame, at the engine's image size.
 
-        frame_id: name of the camera's frame, where sources change; a new one resets.
+        frame_id: name of the camera's frame; a new one resets.
 
         Raises EngineError when the engine fails, CameraError when the frame's camera cannot be
-        used; the state is then as before, and the next frame is paired with the last good one.
+        used; then the state does not change, and the next frame is paired with the last good one.
         """
         return self.complete(self.infer(frame, outputs, frame_id=frame_id))
 
@@ -157,8 +159,8 @@ class Estimator:
     ) -> Inference:
         """The first half of ``process``: the networks.
 
-        Every inference is to be completed, in order; the next frame's ``infer`` may run meanwhile,
-        on another thread. Raises as ``process``.
+        Complete every inference, in order; the next frame's ``infer`` may run meanwhile on another
+        thread. Raises as ``process``.
         """
         return self._inferrer.infer(frame, self.settings, outputs.object_flow, frame_id)
 
@@ -167,16 +169,16 @@ class Estimator:
         now, previous, raw = inference.now, inference.previous, inference.raw
         if inference.forgets_camera:
             self._learned.clear()
-            self._agreement = InlierRatio()
+            self._inlier_ratio = InlierRatio()
         if inference.K is not None:
             self._learn(inference.K, inference)
-        if inference.depth_error is not None:
-            self.settings = replace(self.settings, depth_error=inference.depth_error)
-        self._unit.doubt(self.settings.depth_error)
+        if inference.depth_relative_std is not None:
+            self.settings = replace(self.settings, depth_relative_std=inference.depth_relative_std)
+        self._scale_drift.set_depth_relative_std(self.settings.depth_relative_std)
         if inference.new_weights:
-            # They may have another unit of length.
-            self._inertia.forget()
-            self._unit.reset()
+            # The new weights may have another unit of length.
+            self._constant_velocity.forget()
+            self._scale_drift.reset()
         size = now.view.image.shape[1::-1]
         camera = inference.camera or self._learned.camera(*size)
         if camera is None:
@@ -186,7 +188,7 @@ class Estimator:
             )
         pair = None
         if previous is not None and raw.motion is not None:
-            expected = self._inertia.expected(previous.stamp, now.stamp)
+            expected = self._constant_velocity.expected(previous.stamp, now.stamp)
             pair = pair_motion(
                 now.view,
                 previous.view,
@@ -194,25 +196,25 @@ class Estimator:
                 camera,
                 self.settings,
                 expected,
-                self._agreement.usual,
+                self._inlier_ratio.usual,
             )
-            least = self.settings.min_agreement
+            least = self.settings.min_inlier_ratio
             other = self._odometry_scale.motion(previous.stamp, now.stamp)
-            pair = self._agreement.judged(pair, now.stamp, now.view, camera, least, other)
+            pair = self._inlier_ratio.judged(pair, now.stamp, now.view, camera, least, other)
         if previous is None or pair is None:
-            self._inertia.forget()
+            self._constant_velocity.forget()
         else:
-            self._inertia.note(previous.stamp, now.stamp, pair, self.settings.max_gap)
-        # The network's next pair is with its own depth, and in its own unit.
-        pair = self._unit.steadied(pair)
-        depth = raw.depth * np.float32(self._unit.factor)
+            self._constant_velocity.note(previous.stamp, now.stamp, pair, self.settings.max_gap)
+        # The network's next pair uses its own depth, in its own unit.
+        pair = self._scale_drift.filtered(pair)
+        depth = raw.depth * np.float32(self._scale_drift.factor)
         if pair is not None and pair.depth_factor is not None:
             depth *= pair.depth_factor
-        seen = _observation(now.stamp, depth, camera, previous, pair, self._unit)
+        seen = _observation(now.stamp, depth, camera, previous, pair, self._scale_drift)
         scale = self._scale_source.update(seen)
-        if scale.is_of_the_frame and pair is not None and pair.structure is not None:
-            # What the unit of length is, the scale knows.
-            pair = pair.with_length_known(self._unit.change_variance)
+        if scale.is_of_the_frame and pair is not None and pair.triangulated is not None:
+            # The scale source measures the unit of this very frame.
+            pair = pair.with_length_known(self._scale_drift.change_variance)
         estimate = Estimate(
             stamp=now.stamp,
             image=now.view.image,
@@ -223,7 +225,7 @@ class Estimator:
             learned_camera=self._learned.camera(*size),
             scale=scale,
             quality=Quality("first", reason=inference.reset_reason),
-            is_silent=not scale.is_metric and self.settings.unknown_scale == SILENT,
+            is_withheld=not scale.is_metric and not self.settings.publish_unscaled,
         )
         if previous is not None and raw.motion is not None and pair is not None:
             estimate = self._with_motion(estimate, inference, previous, raw.motion, pair)
@@ -248,13 +250,13 @@ class Estimator:
         raw: RawMotion,
         pair: PairMotion,
     ) -> Estimate:
-        """The estimate completed by what the pair shows."""
+        """The estimate with the motion and object flow of the pair."""
         dt = (estimate.stamp - previous.stamp) * 1e-9
         quality = pair.quality
         estimate = replace(estimate, refinement=pair.refinement)
         if quality.tracking == "lost":
-            holds = self.settings.when_lost == HOLD
-            motion = self._gone_on(estimate.stamp, dt) if holds else None
+            extrapolates = self.settings.on_lost == EXTRAPOLATE
+            motion = self._extrapolated(estimate.stamp, dt) if extrapolates else None
             return replace(estimate, motion=motion, quality=quality)
         self._learn(raw.K, inference)
         flow = None
@@ -285,7 +287,7 @@ class Estimator:
         pair: PairMotion,
     ) -> ObjectFlow:
         settings, scale = self.settings, estimate.scale.value
-        ratio = settings.min_flow_ratio
+        ratio = settings.object_flow_ratio
         if settings.object_motion == FLOW:
             ratio = 0.0
             residual = self._flow_motion.residual(
@@ -294,18 +296,18 @@ class Estimator:
                 pair,
                 estimate.camera,
                 (previous.stamp, estimate.stamp),
-                settings.depth_error,
-                settings.min_flow_speed / scale,
+                settings.depth_relative_std,
+                settings.object_flow_threshold / scale,
                 settings.base_from_camera[2, :3],
             )
         else:
-            residual = raw.residual * np.float32(self._unit.factor)
+            residual = raw.residual * np.float32(self._scale_drift.factor)
         dt = (estimate.stamp - previous.stamp) * 1e-9
-        speed = settings.min_flow_speed
+        speed = settings.object_flow_threshold
         return object_flow(residual, pair.rotation, estimate.depth, scale, dt, speed, ratio)
 
-    def _gone_on(self, stamp: int, dt: float) -> Motion | None:
-        """The last motion seen, gone on with for ``dt`` s; None where it was too long ago."""
+    def _extrapolated(self, stamp: int, dt: float) -> Motion | None:
+        """The last motion, extrapolated to ``dt`` s; None if it is too old."""
         if self._last_motion is None:
             return None
         seen, last = self._last_motion
@@ -318,19 +320,21 @@ class Estimator:
         return Motion(step[:3, :3], step[:3, 3], np.diag(unseen), dt)
 
     def _integrate(self, estimate: Estimate) -> None:
-        if estimate.is_silent:
-            # Odometry begins where it begins to be told.
+        if estimate.is_withheld:
+            # Odometry starts when it is first published.
             return
         if estimate.motion is not None:
             self._odometry.integrate(estimate.motion)
         elif self._last_stamp is not None:
             elapsed = max(0.0, (estimate.stamp - self._last_stamp) * 1e-9)
-            gone_on = None
+            extrapolated = None
             if estimate.quality.tracking == "lost":
-                # Told or not: most of what is lost for a moment goes on.
-                gone_on = self._gone_on(estimate.stamp, elapsed)
+                # Published or not: most motion that is lost for a moment continues.
+                extrapolated = self._extrapolated(estimate.stamp, elapsed)
             settings = self.settings
-            self._odometry.coast(elapsed, settings.lost_speed, settings.lost_turn_rate, gone_on)
+            self._odometry.coast(
+                elapsed, settings.lost_speed, settings.lost_turn_rate, extrapolated
+            )
 
 
 def _observation(
@@ -342,13 +346,13 @@ def _observation(
     unit: ScaleDriftFilter,
 ) -> ScaleObservation:
     seen = ScaleObservation(
-        stamp, depth, camera, unit_change=unit.change, unit_variance=unit.doubt_since
+        stamp, depth, camera, unit_change=unit.change, unit_variance=unit.variance_since
     )
     if previous is None or pair is None or pair.quality.tracking == "lost":
         return seen
     motion = se3.transform(pair.rotation, pair.translation)
     seen = replace(seen, previous_stamp=previous.stamp, motion=motion)
-    if pair.structure is None:
+    if pair.triangulated is None:
         return seen
-    points = pair.structure.points(camera) * np.float32(unit.factor)
-    return replace(seen, points=points, point_variance=pair.structure.variance)
+    points = pair.triangulated.points(camera) * np.float32(unit.factor)
+    return replace(seen, points=points, point_variance=pair.triangulated.variance)

@@ -1,4 +1,4 @@
-"""The first half of a frame: what the networks say of it, paired with the frame before."""
+"""First stage of a frame: the networks, on the frame and its pair with the previous one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ from depth_motion_ros.sources.rectify import Rectifier
 
 @dataclass(frozen=True, eq=False)
 class StampedView:
-    """A frame as the engine took it. stamp: ns."""
+    """A frame at the engine's size.
+
+    stamp: ns.
+    view: its images and depth.
+    """
 
     stamp: int
     view: FrameView
@@ -28,14 +32,20 @@ class StampedView:
 
 @dataclass(frozen=True, eq=False)
 class Inference:
-    """raw: what the networks say of the frame and, after a first one, of the pair.
+    """Result of the first stage.
 
-    previous: the frame it is paired with; None for a first one, and ``reset_reason`` says why.
-    camera: the frame's own, at the engine's size; None = the learned one is to serve. K: (3, 3),
-    looked for where no pair shows the intrinsics yet. squeeze: fx / fy at the engine's size of a
-    camera with square pixels. forgets_camera, new_weights: another camera, other weights began
-    here. depth_error: of those weights, where somebody said. with_flow: whether moving objects are
-    asked for. flow: the optical flow from this frame to the one before, to tell of them.
+    now: the frame.
+    raw: the networks' prediction for the frame and, if there is one, its pair.
+    previous: the other frame of the pair; None for a first frame.
+    camera: the frame's own, at the engine's size; None = use the learned intrinsics.
+    K: (3, 3) intrinsics predicted for a first frame without a camera.
+    squeeze: fx / fy at the engine's size of a camera with square pixels.
+    reset_reason: why this is a first frame.
+    forgets_camera: another camera starts with this frame.
+    new_weights: other weights start with this frame.
+    depth_relative_std: of those weights, if given.
+    with_flow: whether object flow is requested.
+    flow: optical flow to the previous frame, being computed; None = not yet.
     """
 
     now: StampedView
@@ -47,19 +57,19 @@ class Inference:
     reset_reason: str
     forgets_camera: bool
     new_weights: bool
-    depth_error: float | None
+    depth_relative_std: float | None
     with_flow: bool
     flow: Future[FlowResult] | None
 
     def flow_to(self, previous: StampedView) -> FlowResult:
-        """The optical flow to the frame before; waits for it."""
+        """The optical flow to the previous frame; waits for it."""
         if self.flow is not None:
             return self.flow.result()
         return follow(self.now.view.detail, previous.view.detail)
 
 
 class Inferrer:
-    """Runs the engine and remembers the last frame that it saw."""
+    """Runs the engine and keeps the previous frame."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -70,14 +80,14 @@ class Inferrer:
         self._input: tuple[tuple[int, ...], str] | None = None
         self._reset_reason = ""
         self._forgets_camera = self._new_weights = False
-        self._depth_error: float | None = None
+        self._depth_relative_std: float | None = None
 
     def reset(self, reason: str) -> None:
         """The next frame counts as the first."""
         self._previous = None
         self._reset_reason = reason
 
-    def use_engine(self, engine: Engine, depth_error: float | None) -> None:
+    def use_engine(self, engine: Engine, depth_relative_std: float | None) -> None:
         """See ``Estimator.use_engine``."""
         if engine.input_size != self._size:
             self._size = engine.input_size
@@ -88,7 +98,7 @@ class Inferrer:
             depth = engine.step(None, None, view.image).depth
             self._previous = replace(self._previous, view=replace(view, depth=depth))
         self.engine = engine
-        self._new_weights, self._depth_error = True, depth_error
+        self._new_weights, self._depth_relative_std = True, depth_relative_std
 
     def infer(
         self, frame: Frame, settings: EstimatorSettings, with_flow: bool, frame_id: str
@@ -103,17 +113,17 @@ class Inferrer:
                 K = self._look_for_intrinsics(image, raw)
         else:
             if with_flow and settings.object_motion == FLOW:
-                # Beside the engine: flow needs neither depth nor motion.
+                # In parallel with the engine: flow needs neither depth nor motion.
                 flow = self._flow_thread.submit(follow, detail, previous.view.detail)
             raw = self.engine.step(previous.view.image, previous.view.depth, image)
         now = StampedView(frame.stamp, FrameView(image, raw.depth, detail))
         inference = Inference(
             now, raw, previous, camera, K, self._squeeze(frame.image), self._reset_reason,
-            self._forgets_camera, self._new_weights, self._depth_error, with_flow, flow,
+            self._forgets_camera, self._new_weights, self._depth_relative_std, with_flow, flow,
         )  # fmt: skip
         self._previous, self._reset_reason = now, ""
         self._forgets_camera = self._new_weights = False
-        self._depth_error = None
+        self._depth_relative_std = None
         return inference
 
     def _reset_if_discontinuous(self, frame: Frame, frame_id: str, max_gap: float) -> None:
@@ -135,8 +145,8 @@ class Inferrer:
     def _prepare(
         self, frame: Frame, with_detail: bool
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Camera | None]:
-        """The image at the engine's size, with the detail for refinement, and the camera of the
-        former if the frame has one."""
+        """The image at the engine's size, the more detailed one for refinement, and the camera of
+        the former if the frame has one."""
         image, camera = frame.image, frame.camera
         if camera is not None:
             image, camera = self._rectifier(image, camera)

@@ -1,4 +1,4 @@
-"""Learned intrinsics, steadied over time."""
+"""Learned intrinsics, filtered over time."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from depth_motion_ros.geometry.camera import Camera
 
-# The camera in use follows the median only when it has moved by more than this: a cloud that
-# breathes with every frame is worse than a focal length that is a little off.
-_HYSTERESIS = 0.01
+# The camera follows the median only after a change of more than this: a cloud that grows and
+# shrinks with every frame is worse than a slightly wrong focal length.
+_FOCAL_HYSTERESIS_SHARE = 0.01
 
 
 class LearnedIntrinsics:
@@ -24,10 +24,10 @@ class LearnedIntrinsics:
         self._used: NDArray[np.float64] | None = None
 
     def add(self, K: NDArray[np.float32], squeeze: float | None = None) -> None:
-        """K: (3, 3) in pixels. What cannot be a camera (not finite, focal <= 0) is left out.
+        """K: (3, 3) in pixels. Impossible values (not finite, focal <= 0) are ignored.
 
-        squeeze: fx / fy as it must be, because the camera's own pixels are square: fx and fy then
-        become the one focal length that is nearest to both. None = they are as the network says.
+        squeeze: known fx / fy of a camera with square pixels: fx and fy become the one focal length
+        nearest to both. None = keep both.
         """
         fx, fy, *centre = (float(K[i, j]) for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
         if not all(map(math.isfinite, (fx, fy, *centre))) or min(fx, fy) <= 0:
@@ -43,7 +43,9 @@ class LearnedIntrinsics:
         # Principal points are compared in units of the focal length, which is never near 0.
         if (
             self._used is None
-            or (np.abs(median - self._used) > _HYSTERESIS * np.tile(self._used[:2], 2)).any()
+            or (
+                np.abs(median - self._used) > _FOCAL_HYSTERESIS_SHARE * np.tile(self._used[:2], 2)
+            ).any()
         ):
             self._used = median
 

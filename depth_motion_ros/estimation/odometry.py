@@ -1,4 +1,4 @@
-"""Camera motion summed up to the pose of the robot's base."""
+"""Ego-motion integrated to the pose of the robot's base."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from depth_motion_ros.geometry import se3
 
 @dataclass(frozen=True, eq=False)
 class OdometryState:
-    """Where the base is and how it moves, in the form of ``nav_msgs/Odometry``.
+    """Pose and twist of the base, in the form of ``nav_msgs/Odometry``.
 
     pose: (4, 4), odom <- base_link, metres.
     covariance: (6, 6) of the pose, translation before rotation, about the fixed axes of odom.
@@ -37,13 +37,13 @@ class Odometry:
         self.reset()
 
     def mount(self, base_from_camera: NDArray[np.float64]) -> None:
-        """The camera sits there from now on; the base stays where it is."""
+        """Set another pose of the camera on the base; the base's pose stays."""
         self._base_from_camera = base_from_camera
         self._camera_from_base = se3.inverse(base_from_camera)
         self._adjoint = se3.adjoint(base_from_camera)
 
     def reset(self) -> None:
-        """Back to the origin of odom, with certainty."""
+        """The base is at the origin of odom, with zero covariance."""
         self._pose = np.eye(4)
         # Of a small motion of the base in its own axes: pose · exp(error).
         self._covariance = np.zeros((6, 6))
@@ -66,16 +66,15 @@ class Odometry:
         self._twist_covariance = _symmetric(step_covariance) / motion.dt**2
 
     def coast(
-        self, dt: float, speed: float, turn_rate: float, gone_on: Motion | None = None
+        self, dt: float, speed: float, turn_rate: float, extrapolated: Motion | None = None
     ) -> None:
-        """Time has passed without a motion estimate: the pose's uncertainty grows, and no twist is
-        known.
+        """Time without a motion estimate: the pose covariance grows, and the twist is unknown.
 
-        dt: s. speed (m/s), turn_rate (rad/s): standard deviations of what may have happened.
-        gone_on: what is believed to have happened, with its covariance; None = the pose stays.
+        dt: s. speed (m/s), turn_rate (rad/s): standard deviations of the motion meanwhile.
+        extrapolated: the likely motion, with its covariance; None = the pose stays.
         """
-        if gone_on is not None:
-            self.integrate(gone_on)
+        if extrapolated is not None:
+            self.integrate(extrapolated)
         else:
             variances = [(speed * dt) ** 2] * 3 + [(turn_rate * dt) ** 2] * 3
             self._covariance = self._covariance + np.diag(variances)

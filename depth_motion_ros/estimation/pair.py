@@ -1,4 +1,4 @@
-"""The camera's motion between two frames, in the network's unit of length."""
+"""Ego-motion between two frames, in the network's unit of length."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ from depth_motion_ros.geometry.camera import Camera
 
 @dataclass(frozen=True, eq=False)
 class FrameView:
-    """What is there of a frame: image (H, W, 3) uint8 RGB, depth (H, W) in network units.
+    """Images and depth of a frame.
 
-    detail: (h, w, 3) uint8, the same view with more pixels, where the frame has more than the
-        network takes; else the image. Of all frames of one size.
+    image: (H, W, 3) uint8 RGB, at the network's size.
+    depth: (H, W) in network units.
+    detail: (h, w, 3) uint8 RGB, with more pixels if the frame has them, else ``image``.
     """
 
     image: NDArray[np.uint8]
@@ -43,13 +44,17 @@ class FrameView:
 
 @dataclass(frozen=True, eq=False)
 class PairMotion:
-    """rotation (3, 3), translation (3,), in the convention of ``RawMotion``; no motion at all
-    where quality says static, and not to be used where it says lost.
+    """Ego-motion of a pair, in the convention of ``RawMotion``.
+
+    rotation: (3, 3); identity if static, not valid if lost.
+    translation: (3,); zero if static, not valid if lost.
     covariance: (6, 6), translation before rotation, of e in motion · exp(e).
-    depth_factor: (H, W) by which depth agrees better with the two images; None = not known.
-    structure: points that the two images have triangulated; None = none, and none where the camera
-        stands still. agreement: share of the corners that obey the motion; None = not known.
-    refinement: what aligning the images has cost."""
+    quality: tracking state and its evidence.
+    depth_factor: (H, W) that corrects the smooth error of depth; None = unknown.
+    refinement: cost of aligning the images.
+    triangulated: triangulated points; None = none, as at rest.
+    inlier_ratio: inlier ratio of the tracked corners; None = unknown.
+    """
 
     rotation: NDArray[np.float64]
     translation: NDArray[np.float64]
@@ -57,13 +62,13 @@ class PairMotion:
     quality: Quality
     depth_factor: NDArray[np.float32] | None = None
     refinement: Cost = NOTHING
-    structure: TriangulatedPoints | None = None
-    agreement: float | None = None
+    triangulated: TriangulatedPoints | None = None
+    inlier_ratio: float | None = None
 
     def in_unit(self, factor: float, more_along: float) -> PairMotion:
-        """In another unit of length, which is ``factor`` times smaller.
+        """In another unit of length, ``factor`` times smaller.
 
-        more_along: relative variance by which the length of the step is less certain then.
+        more_along: relative variance to add along the translation.
         """
         factors = np.array([factor] * 3 + [1.0] * 3)
         covariance = self.covariance * np.outer(factors, factors)
@@ -71,22 +76,22 @@ class PairMotion:
         covariance[:3, :3] += more_along * np.outer(step, step)
         return replace(self, translation=factor * self.translation, covariance=covariance)
 
-    def doubted(self, turn: float, depth: float) -> PairMotion:
-        """With less certainty: rad by which the camera may have turned besides, or have stepped
-        aside instead, at a depth of so many units."""
-        more = np.array([(turn * depth) ** 2] * 3 + [turn**2] * 3)
+    def less_certain(self, angle: float, depth: float) -> PairMotion:
+        """With a larger covariance: by a rotation of ``angle`` rad, or a sideways translation that
+        looks like it at ``depth``."""
+        more = np.array([(angle * depth) ** 2] * 3 + [angle**2] * 3)
         return replace(self, covariance=self.covariance + np.diag(more))
 
     def lost(self, reason: str) -> PairMotion:
-        """Not to be used, for that reason."""
+        """As lost, for this reason."""
         quality = replace(self.quality, tracking="lost", reason=reason)
         return replace(_lost(reason), quality=quality, refinement=self.refinement)
 
     def with_length_known(self, variance: float) -> PairMotion:
-        """As certain along the step as ``variance`` says, relative, and across it as before.
+        """With this relative variance along the translation, and across it as before.
 
-        Two images leave the length of a step to the depth of the network. Where that is measured by
-        other means, what it leaves open is no error of the step.
+        Two images leave the length of a translation to the depth of the network. Where its scale
+        is measured, the network's error of scale does not count.
         """
         step = self.rotation.T @ self.translation
         length = float(np.linalg.norm(step))
@@ -107,13 +112,13 @@ def pair_motion(
     camera: Camera,
     settings: EstimatorSettings,
     expected: NDArray[np.float64] | None = None,
-    usual_agreement: float = 0.0,
+    usual_inlier_ratio: float = 0.0,
 ) -> PairMotion:
-    """The network's motion, refined by aligning the images, and how far it is to be believed.
+    """The network's motion, refined by aligning the images, and its quality.
 
-    expected: (4, 4), what the motion before lets expect; refinement starts there where that
-        explains the images better. usual_agreement: share of the corners that agreed on the motion
-        in earlier pairs.
+    expected: (4, 4), prediction of the constant-velocity model; refinement starts there if it
+        explains the images better.
+    usual_inlier_ratio: the usual inlier ratio.
     """
     is_finite = all(
         np.isfinite(part).all() for part in (raw.rotation, raw.translation, raw.residual)
@@ -123,8 +128,8 @@ def pair_motion(
     seen = min(texture(view.image), texture(previous.image))
     if seen < settings.min_texture:
         return _lost(
-            f"nothing to see (blank wall, fog, covered lens): mean gradient {seen:.4f} per pixel "
-            f"of a small image, less than {settings.min_texture:g}"
+            f"no texture (blank wall, fog, covered lens): mean gradient {seen:.4f} per pixel of a "
+            f"small image, below {settings.min_texture:g}"
         )
     rotation = Rotation.from_euler("XYZ", raw.rotation.astype(np.float64)).as_matrix()
     translation = raw.translation.astype(np.float64)
@@ -134,7 +139,7 @@ def pair_motion(
             starts = [se3.transform(rotation, translation)]
             if expected is not None:
                 starts.append(expected)
-            alignment = _aligned(view, previous, raw, starts, camera, settings, usual_agreement)
+            alignment = _aligned(view, previous, raw, starts, camera, settings, usual_inlier_ratio)
     if alignment is not None:
         rotation, translation = alignment.rotation, alignment.translation
     errors = warp_errors(
@@ -152,16 +157,23 @@ def pair_motion(
     )
     if tracking == "static":
         rotation, translation = np.eye(3), np.zeros(3)
-    factor, structure, agreement = None, None, None
+    factor, triangulated, inlier_ratio = None, None, None
     if alignment is not None:
-        agreement = alignment.agreement
+        inlier_ratio = alignment.inlier_ratio
     if tracking == "ok" and alignment is not None:
-        covariance, structure = alignment.covariance, alignment.structure
-        factor = correction(alignment.depth_error, *camera.size)
+        covariance, triangulated = alignment.covariance, alignment.triangulated
+        factor = correction(alignment.smooth_depth_error, *camera.size)
     else:
         covariance = _heuristic(view, errors, tracking, camera, rotation, translation)
     return PairMotion(
-        rotation, translation, covariance, quality, factor, refinement.cost, structure, agreement
+        rotation,
+        translation,
+        covariance,
+        quality,
+        factor,
+        refinement.cost,
+        triangulated,
+        inlier_ratio,
     )
 
 
@@ -172,7 +184,7 @@ def _aligned(
     starts: list[NDArray[np.float64]],
     camera: Camera,
     settings: EstimatorSettings,
-    usual_agreement: float,
+    usual_inlier_ratio: float,
 ) -> Alignment | None:
     size = view.detail.shape[1::-1]
     return align(
@@ -183,8 +195,8 @@ def _aligned(
         starts,
         _resized(raw.residual, size),
         camera.resized(*size),
-        settings.depth_error,
-        usual_agreement,
+        settings.depth_relative_std,
+        usual_inlier_ratio,
     )
 
 
@@ -200,10 +212,10 @@ def _lost(reason: str) -> PairMotion:
 
 
 def _judge_alignment(alignment: Alignment, settings: EstimatorSettings) -> tuple[str, str]:
-    if alignment.unexplained > settings.lost_displacement:
+    if alignment.residual_px > settings.max_residual_px:
         return "lost", (
-            f"the best motion leaves {alignment.unexplained:.2f} pixels unexplained, more than "
-            f"{settings.lost_displacement:g}"
+            f"the best motion leaves a residual of {alignment.residual_px:.2f} pixels, above "
+            f"{settings.max_residual_px:g}"
         )
     return "ok", ""
 
@@ -217,7 +229,7 @@ def _heuristic(
     translation: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     is_static = tracking == "static"
-    # Every fourth row and column: the median does not need more.
+    # Every fourth row and column is enough for the median.
     some = view.depth[::4, ::4]
     return motion_covariance(
         errors.identity_pixel_error if is_static else errors.pixel_error,

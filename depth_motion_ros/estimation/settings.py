@@ -1,228 +1,228 @@
-"""What can be set about the estimator, with the range and unit of every value."""
+"""The settings of the estimator."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.geometry.axes import BODY_FROM_OPTICAL
+from depth_motion_ros.settings import LIVE, Settings, SettingsError, declared, setting
 
 # Largest deviation from a rotation matrix that rounding to six digits in a file explains.
 _ROTATION_TOLERANCE = 1e-4
 
-
-DEPTH_ERROR = 0.3
-"""Relative error of a depth about which nothing is known."""
-DEPTH_ERROR_KEY = "depth_error"
-UNIT_KEY = "unit"
-"""Where weights say it in their metadata: a number in text."""
-
-SCALE_SOURCES = ("constant", "camera_height", "odometry", "auto")
-SILENT, UNIT, HOLD = "silent", "unit", "hold"
+SCALE_SOURCES = ("auto", "odometry", "camera_height", "constant")
+STOP, EXTRAPOLATE = "stop", "extrapolate"
 FLOW, NETWORK = "flow", "network"
 
-
-class SettingsError(ValueError):
-    """A setting is out of its range; the message gives name, value, range and unit."""
-
-
-def _choice(default: str, choices: tuple[str, ...], description: str) -> Any:
-    return field(default=default, metadata={"choices": choices, "description": description})
-
-
-def _number(default: float, low: float, high: float, unit: str, description: str) -> Any:
-    return field(
-        default=default, metadata={"range": (low, high), "unit": unit, "description": description}
-    )
+# Settings that weights know about themselves, by the same keys in their metadata.
+UNIT_KEY, DEPTH_RELATIVE_STD_KEY = "unit", "depth_relative_std"
 
 
 @dataclass(frozen=True, eq=False)
-class EstimatorSettings:
-    """Settings of an ``Estimator``; ``fields()`` of this class carry range, unit and description.
+class EstimatorSettings(Settings):
+    """Settings of an ``Estimator``.
 
-    scale: metres per unit of the network; None = unknown, everything is in the network's unit.
-    unit: metres per unit as the network was taught, which serves while the scale is unknown.
-    refine: align the images to refine the network's motion, and what is smoothly wrong in its
-        depth. It also tells the covariance.
     base_from_camera: (4, 4), pose of the camera's optical frame in base_link; by default the
         camera sits at the base's origin and looks ahead.
-    square_pixels: the pixels of the frames are square, so learned intrinsics have one focal length.
 
     Raises SettingsError at construction for a value out of range.
     """
 
-    scale: float | None = None
-    unit: float = 1.0
     base_from_camera: NDArray[np.float64] = field(default_factory=BODY_FROM_OPTICAL.copy)
-    scale_source: str = _choice(
+    scale_source: str = setting(
         "auto",
-        SCALE_SOURCES,
-        "who knows the metre: the constant scale, the camera's height above the ground, odometry, "
-        "or the first of odometry, height and constant that knows",
+        "source of metric scale; auto = the first of odometry (odom_in), camera_height and the "
+        "constant scale that is known",
+        choices=SCALE_SOURCES,
     )
-    camera_height: float = _number(
+    scale: float = setting(
         0.0,
+        "constant scale: metres per unit of the network; 0 = unknown, and until another source "
+        "knows it, lengths are in the unit of the network's training, as the weights give it",
+        0.0,
+        10_000.0,
+        "m",
+    )
+    unit: float = setting(
+        1.0,
+        "metres per unit of length of the network's training; used while the scale is unknown",
+        1e-6,
+        1e6,
+        "m",
+    )
+    camera_height: float = setting(
+        0.0,
+        "height of the camera above the ground; 0 = unknown, and scale_source camera_height then "
+        "uses the height of the camera above the base",
         0.0,
         1000.0,
         "m",
-        "height of the camera above the ground; 0 = not known, and then scale_source camera_height "
-        "takes it from base_from_camera, with the base on the ground",
     )
-    unknown_scale: str = _choice(
-        UNIT,
-        (UNIT, SILENT),
-        "while no source knows the scale: tell everything in the network's unit, or nothing",
+    publish_unscaled: bool = setting(
+        True,
+        "publish while no source knows the metric scale, in the network's unit of length; false = "
+        "publish nothing until one does",
     )
-    refine: bool = True
+    refine: bool = setting(
+        True,
+        "refine the network's motion and the smooth part of its depth error by aligning the two "
+        "images",
+    )
     # The depth of weights after a short training is off by about so much; a network that measures
     # better says so in its metadata.
-    depth_error: float = _number(
-        DEPTH_ERROR,
+    depth_relative_std: float = setting(
+        0.3,
+        "relative standard deviation of the error of the network's depth over one image; the "
+        "refinement and the covariance of odom depend on it",
         0.0,
         1.0,
-        "dimensionless",
-        "relative standard deviation of the error of the network's depth over one image",
+        changes=LIVE,
     )
-    when_lost: str = _choice(
-        SILENT,
-        (SILENT, HOLD),
-        "while tracking is lost: no motion, or the last one with the covariance of not seeing",
+    on_lost: str = setting(
+        STOP,
+        "odometry while tracking is lost: stop publishing it, or extrapolate the last motion with "
+        "a large covariance",
+        choices=(STOP, EXTRAPOLATE),
     )
-    min_depth: float = _number(1e-3, 0.0, math.inf, "m", "nearer depth is invalid")
-    max_depth: float = _number(100.0, 0.0, math.inf, "m", "farther depth is invalid")
-    max_gap: float = _number(
-        1.0, 0.0, math.inf, "s", "a longer time without frames resets the motion state"
+    min_depth: float = setting(1e-3, "nearer depth is invalid", 0.0, 1000.0, "m", changes=LIVE)
+    max_depth: float = setting(100.0, "farther depth is invalid", 0.01, 1e5, "m", changes=LIVE)
+    max_gap: float = setting(
+        1.0,
+        "a longer time between two processed frames resets the motion state",
+        0.01,
+        3600.0,
+        "s",
+        changes=LIVE,
     )
-    object_motion: str = _choice(
+    object_motion: str = setting(
         FLOW,
-        (FLOW, NETWORK),
-        "what tells the motion of objects: optical flow against the camera's motion and depth, or "
-        "the residual field of the network",
+        "source of object motion: optical flow minus the flow that ego-motion and depth explain, "
+        "or the residual motion field of the network",
+        choices=(FLOW, NETWORK),
+        changes=LIVE,
     )
-    min_flow_speed: float = _number(
-        0.3, 0.0, math.inf, "m/s", "slower object motion counts as static"
+    object_flow_threshold: float = setting(
+        0.3, "slower object motion counts as static", 0.0, 1000.0, "m/s", changes=LIVE
     )
-    # Measured with weights of a short training (docs/odometry.md): at 0.02, up to 6 % of the pixels
-    # of static streets are said to move; at 0.1, up to 1.6 %; at 0.15 less than 1 %.
-    min_flow_ratio: float = _number(
+    # Measured with weights of a short training (research/odometry.md): at 0.02, up to 6 % of the
+    # pixels of static streets count as moving; at 0.1, up to 1.6 %; at 0.15 less than 1 %.
+    object_flow_ratio: float = setting(
         0.15,
-        0.0,
-        math.inf,
-        "1/s",
-        "object motion of the network slower than this share of the depth per second counts as "
+        "with object_motion network: object motion slower than this times the depth counts as "
         "static",
+        0.0,
+        100.0,
+        "1/s",
+        changes=LIVE,
     )
     # Measured at 416x128: 0.0021-0.0022 over 59 pairs of a car at rest (sensor noise), 0.0064 and
     # more over 1,754 pairs of moving cameras, four pairs of identical frames aside.
-    static_error: float = _number(
+    static_error: float = setting(
         0.005,
+        "two images with a smaller mean absolute difference (intensity, 0 to 1) may come from a "
+        "camera at rest; raise it for a noisy camera",
         0.0,
         1.0,
-        "intensity, of 1",
-        "two images that differ by less, on average, may show a camera at rest",
+        changes=LIVE,
     )
-    lost_error: float = _number(
+    max_photometric_error: float = setting(
         0.15,
+        "tracking is lost above this mean photometric error of the warped image (intensity, 0 to "
+        "1)",
         0.0,
         1.0,
-        "intensity, of 1",
-        "a warped image that differs by more, on average, means that tracking is lost",
+        changes=LIVE,
     )
     # Measured on 36 street pairs with stereo depth: 0.34-0.67 with the true motion, 1.11-1.32 with
     # the motion backwards.
-    lost_ratio: float = _number(
+    lost_ratio: float = setting(
         1.1,
+        "tracking is lost above this ratio of the photometric error with the estimated motion to "
+        "that without motion",
         1.0,
-        math.inf,
-        "dimensionless",
-        "tracking is lost when the motion explains the image this much worse than no motion does",
+        1e6,
     )
     # Measured with a weak network at 224x64: 0.35 and more in 715 pairs of neighbours of eleven
     # real and five simulated sequences, at most 0.23 over 119 cuts from one to another and 48
     # jumps by 30 frames.
-    min_likeness: float = _number(
+    min_image_correlation: float = setting(
         0.28,
+        "tracking is lost below this correlation of the details of two images, whatever the "
+        "motion: the view has changed to another place",
         -1.0,
         1.0,
-        "correlation",
-        "tracking is lost where the details of two images correlate less, at any motion tried",
+        changes=LIVE,
     )
-    min_valid: float = _number(
-        0.25, 0.0, 1.0, "share of the image", "less overlap of two frames means tracking is lost"
+    min_valid: float = setting(
+        0.25, "tracking is lost below this overlap of two images, as a share of the image", 0.0, 1.0
     )
     # Measured with 416x128 images of real streets and five simulated scenes: at most 0.26 from
     # frame to frame with exact depth, at least 1.7 across a cut.
-    lost_displacement: float = _number(
+    max_residual_px: float = setting(
         1.0,
+        "tracking is lost when the refined motion leaves a larger residual displacement in the "
+        "image, in pixels of the network's input",
         0.0,
-        math.inf,
-        "pixels",
-        "tracking is lost when the refined motion leaves more image displacement unexplained",
+        1000.0,
+        "px",
+        changes=LIVE,
     )
-    # Measured over 2,025 pairs of 17 scenes, three of them real: where fewer agree (35 pairs), the
-    # median motion is off by 24 to 93 % of the step; where 55 to 65 % as many do as usually, by 5.
-    min_agreement: float = _number(
+    # Measured over 2,025 pairs of 17 scenes, three of them real: below it (35 pairs), the median
+    # motion is off by 24 to 93 % of the translation; from 55 to 65 % of the usual ratio, by 5.
+    min_inlier_ratio: float = setting(
         0.55,
+        "tracking is lost below this inlier ratio of the tracked corners, relative to the usual "
+        "ratio of this camera: something large moves in front of it; 0 = off",
         0.0,
         1.0,
-        "share of the usual share",
-        "tracking is lost when so much fewer corners agree on a motion than usually",
+        changes=LIVE,
     )
     # Measured at 416x128: 0.021 and more in real and simulated scenes, at most 0.003 for noise on
     # a blank or smoothly shaded image.
-    min_texture: float = _number(
+    min_texture: float = setting(
         0.005,
+        "tracking is lost below this mean gradient of an eighth of the image (intensity, 0 to 1, "
+        "per pixel)",
         0.0,
         1.0,
-        "intensity, of 1, per pixel",
-        "tracking is lost where the mean gradient of an eighth of the image is weaker",
+        changes=LIVE,
     )
-    lost_speed: float = _number(
+    lost_speed: float = setting(
         1.0,
+        "standard deviation of the robot's speed while there is no motion estimate; the pose "
+        "covariance grows by it",
         0.0,
-        math.inf,
+        1000.0,
         "m/s",
-        "standard deviation of the unseen speed while there is no motion estimate",
+        changes=LIVE,
     )
-    lost_turn_rate: float = _number(
+    lost_turn_rate: float = setting(
         0.5,
+        "standard deviation of the robot's turn rate while there is no motion estimate",
         0.0,
-        math.inf,
+        100.0,
         "rad/s",
-        "standard deviation of the unseen turn rate while there is no motion estimate",
+        changes=LIVE,
     )
-    square_pixels: bool = True
-    intrinsics_window: int = _number(
-        31, 1, 1000, "frames", "learned intrinsics are the median over this many frames"
+    square_pixels: bool = setting(
+        True,
+        "without camera_info: assume square pixels, so that learned fx and fy become one focal "
+        "length",
+    )
+    intrinsics_window: int = setting(
+        31, "learned intrinsics are the median over this many frames", 1, 1000, "frames"
     )
 
     def __post_init__(self) -> None:
-        for entry in fields(self):
-            value = getattr(self, entry.name)
-            if "choices" in entry.metadata and value not in entry.metadata["choices"]:
-                raise SettingsError(
-                    f"{entry.name} must be one of {', '.join(entry.metadata['choices'])}, "
-                    f"got {value!r}"
-                )
-            if "range" in entry.metadata:
-                low, high = entry.metadata["range"]
-                if not low <= value <= high:
-                    raise SettingsError(
-                        f"{entry.name} must lie in [{low:g}, {high:g}] {entry.metadata['unit']}, "
-                        f"got {value}"
-                    )
+        super().__post_init__()
         if self.min_depth >= self.max_depth:
             raise SettingsError(
-                f"min_depth {self.min_depth} m must be less than max_depth {self.max_depth} m"
-            )
-        if self.scale is not None and not 0 < self.scale < math.inf:
-            raise SettingsError(
-                f"scale must be positive and finite, got {self.scale}; None = not known"
+                f"min_depth is {self.min_depth} m; it must be less than max_depth "
+                f"({self.max_depth} m)"
             )
         object.__setattr__(self, "base_from_camera", _checked_pose(self.base_from_camera))
         if self.scale_source == "camera_height" and self.height <= 0:
@@ -231,9 +231,6 @@ class EstimatorSettings:
                 f"base_from_camera puts the camera {self.height:g} m above the base"
             )
 
-        if not (math.isfinite(self.unit) and self.unit > 0):
-            raise SettingsError(f"unit must be positive and finite, got {self.unit}")
-
     @property
     def height(self) -> float:
         """Metres of the camera above the ground, by camera_height or else above the base."""
@@ -241,21 +238,21 @@ class EstimatorSettings:
 
 
 def unit_of(metadata: Mapping[str, str]) -> float:
-    """Metres per unit of length as weights say it; 1 where they do not, or no number."""
-    try:
-        unit = float(metadata[UNIT_KEY])
-    except (KeyError, ValueError):
-        return 1.0
-    return unit if 0 < unit < math.inf else 1.0
+    """Metres per unit of length as weights state it; the default where they do not."""
+    return _stated(metadata, UNIT_KEY)
 
 
-def depth_error_of(metadata: Mapping[str, str]) -> float:
-    """What weights say about their depth; ``DEPTH_ERROR`` where they do not, or no number."""
+def depth_relative_std_of(metadata: Mapping[str, str]) -> float:
+    """Relative error of depth as weights state it; the default where they do not."""
+    return _stated(metadata, DEPTH_RELATIVE_STD_KEY)
+
+
+def _stated(metadata: Mapping[str, str], name: str) -> float:
+    described = declared(EstimatorSettings)[name]
     try:
-        error = float(metadata[DEPTH_ERROR_KEY])
-    except (KeyError, ValueError):
-        return DEPTH_ERROR
-    return error if 0 < error <= 1 else DEPTH_ERROR
+        return float(described.read(metadata[name]) or described.default)
+    except (KeyError, SettingsError):
+        return float(described.default)
 
 
 def _checked_pose(pose: NDArray[np.float64]) -> NDArray[np.float64]:

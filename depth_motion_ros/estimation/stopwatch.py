@@ -1,4 +1,4 @@
-"""What a piece of work has cost."""
+"""Cost of a piece of work."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from types import TracebackType
 
 @dataclass(frozen=True)
 class Cost:
-    """wall: s by the clock. cpu: s of processor time of the thread that did it: on a busy machine
-    it tells more than the clock."""
+    """Time spent.
+
+    wall: s by the clock.
+    cpu: s of processor time of the thread, which is more reliable on a busy machine.
+    """
 
     wall: float = 0.0
     cpu: float = 0.0

@@ -28,8 +28,8 @@ _STILL = 1e-12
 class RgbdConsistency(NamedTuple):
     """Frame 1 against frame 2 moved onto it; scalars are unweighted.
 
-    rgb_error, ssim_error, depth_error: scalars. maps: the per-pixel errors of which the first two
-    are the means. difference: (B, 1, H, W) abs difference, whatever hides the pixel. warped:
+    rgb_error, ssim_error, depth_difference: scalars. maps: the per-pixel errors of which the first
+    two are the means. difference: (B, 1, H, W) abs difference, whatever hides the pixel. warped:
     (B, 3, H, W) frame 2 sampled at p'. closer: (B, 1, H, W) bool, in view
     and not hidden by something in frame 2. proximity_weight: (B, 1, H, W) in [0, 1], near 1 where
     both depths agree; no gradient.
@@ -37,7 +37,7 @@ class RgbdConsistency(NamedTuple):
 
     rgb_error: torch.Tensor
     ssim_error: torch.Tensor
-    depth_error: torch.Tensor
+    depth_difference: torch.Tensor
     maps: PhotometricMaps
     difference: torch.Tensor
     warped: torch.Tensor
@@ -77,7 +77,7 @@ def rgbd_consistency(
     return RgbdConsistency(
         rgb_error=rgb.mean(),
         ssim_error=ssim.mean(),
-        depth_error=(gap.abs() * visible).mean(),
+        depth_difference=(gap.abs() * visible).mean(),
         maps=PhotometricMaps(rgb, ssim, warp.valid),
         difference=difference,
         warped=warped,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -20,55 +19,43 @@ from depth_motion_ros.losses.consistency import (
 from depth_motion_ros.losses.masks import gate_residual
 from depth_motion_ros.losses.photometric import mean_difference
 from depth_motion_ros.models.network import PairPrediction
+from depth_motion_ros.settings import Settings, SettingsError, setting
 
 # The SSIM loss is (1 - SSIM)/2; the authors halve its mean once more.
 _SSIM_HALF = 0.5
 
 
-class LossWeightsError(ValueError):
-    """A weight that cannot be used; the message names it and its value."""
-
-
-def _weight(default: float, help: str) -> float:
-    return field(default=default, metadata={"help": help, "low": 0.0})
-
-
 @dataclass(frozen=True)
-class LossWeights:
+class LossWeights(Settings, section="losses"):
     """Weight of every term; the defaults are those of Li et al., arXiv 2010.16404.
 
-    Raises LossWeightsError for a weight that is negative or not finite, and where no term is left.
+    Raises SettingsError for a weight that is negative or not finite, and where no term is left.
     """
 
-    rgb: float = _weight(1.0, "abs difference of the warped image")
-    ssim: float = _weight(3.0, "weighted structural dissimilarity of the warped image")
-    depth_consistency: float = _weight(0.0, "abs difference of both depths at the same point")
-    depth_smoothness: float = _weight(1e-3, "edge-aware gradients of the inverse depth")
-    rotation_cycle: float = _weight(1e-3, "turning there and back gives no turn")
-    translation_cycle: float = _weight(5e-2, "moving there and back gives no move")
-    motion_smoothness: float = _weight(1.0, "gradients of the residual motion field")
-    motion_sparsity: float = _weight(0.2, "size of the residual motion field")
-    depth_variance: float = _weight(0.0, "inverse variance of depth; 1e-6 against collapse")
-    factor: float = _weight(2.0, "on every weight")
-    scale_normalization: bool = field(
-        default=False, metadata={"help": "divide depth and translations by the batch's mean depth"}
+    rgb: float = setting(1.0, "absolute difference of the warped image", 0.0)
+    ssim: float = setting(3.0, "weighted structural dissimilarity of the warped image", 0.0)
+    depth_consistency: float = setting(
+        0.0, "absolute difference of the two depths of the same point", 0.0
     )
-    auto_masking: bool = field(
-        default=False, metadata={"help": "leave out pixels that the unwarped image explains"}
+    depth_smoothness: float = setting(1e-3, "edge-aware gradients of the inverse depth", 0.0)
+    rotation_cycle: float = setting(1e-3, "rotation there and back differs from none", 0.0)
+    translation_cycle: float = setting(5e-2, "translation there and back differs from none", 0.0)
+    motion_smoothness: float = setting(1.0, "gradients of the residual motion field", 0.0)
+    motion_sparsity: float = setting(0.2, "size of the residual motion field", 0.0)
+    depth_variance: float = setting(
+        0.0, "inverse variance of depth; 1e-6 prevents its collapse", 0.0
     )
+    factor: float = setting(2.0, "factor on every weight", 0.0)
+    scale_normalization: bool = setting(
+        False, "divide depth and translations by the batch's mean depth"
+    )
+    auto_masking: bool = setting(False, "leave out pixels that the unwarped image explains")
 
     def __post_init__(self) -> None:
-        for entry in fields(self):
-            value = getattr(self, entry.name)
-            if isinstance(value, bool):
-                continue
-            if not math.isfinite(value) or value < 0:
-                raise LossWeightsError(
-                    f"loss weight {entry.name} is {value}; it must be a finite number >= 0"
-                )
+        super().__post_init__()
         if self.factor == 0 or not any(getattr(self, name) for name in TERMS):
-            raise LossWeightsError(
-                f"factor is {self.factor} and the weights are "
+            raise SettingsError(
+                f"losses.factor is {self.factor} and the weights are "
                 f"{[getattr(self, name) for name in TERMS]}: nothing would be learned; "
                 "set factor and at least one weight above 0"
             )
@@ -160,7 +147,7 @@ class Objective:
         found = {
             "rgb": rgbd.rgb_error,
             "ssim": _SSIM_HALF * rgbd.ssim_error,
-            "depth_consistency": rgbd.depth_error,
+            "depth_consistency": rgbd.depth_difference,
         }
         if w.depth_smoothness:
             found["depth_smoothness"] = regularisers.depth_smoothness(both.depth, both.image)

@@ -108,28 +108,5 @@ def mean_difference(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return (a - b).abs().mean(dim=1, keepdim=True)
 
 
-def minimum_reprojection(first: PhotometricMaps, second: PhotometricMaps) -> PhotometricMaps:
-    """Judge each pixel by the neighbour that shows it best.
-
-    first, second: errors of the same frame against two neighbours, say the previous and the next.
-    What is hidden in one is mostly seen in the other, so the smaller error is taken; a pixel that
-    lands outside one image is judged by the other. Source: Monodepth2 (arXiv 1806.01260), section
-    3.2. The loss is the mean of the maps returned.
-    """
-    both = first.valid & second.valid
-    interior = (..., slice(1, -1), slice(1, -1))
-    return PhotometricMaps(
-        rgb=_smaller(first.rgb, second.rgb, both, first.valid),
-        ssim=_smaller(first.ssim, second.ssim, both[interior], first.valid[interior]),
-        valid=first.valid | second.valid,
-    )
-
-
-def _smaller(
-    first: torch.Tensor, second: torch.Tensor, both: torch.Tensor, first_valid: torch.Tensor
-) -> torch.Tensor:
-    return torch.where(both, torch.minimum(first, second), torch.where(first_valid, first, second))
-
-
 def _pool3x3(z: torch.Tensor) -> torch.Tensor:
     return functional.avg_pool2d(z, kernel_size=3, stride=1)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from depth_motion_ros.settings import Settings, SettingsError, setting
+
 SIZE_STEP = 32
-
-
-class ConfigError(ValueError):
-    """A network configuration that cannot be built; the message says which value and why."""
+_LARGEST_SIDE = 4096
 
 
 @dataclass(frozen=True)
@@ -54,37 +53,30 @@ ARCHITECTURES = {
 
 
 @dataclass(frozen=True)
-class NetworkConfig:
+class NetworkConfig(Settings):
     """Which networks, for which image size.
 
-    architecture: a key of ``ARCHITECTURES``.
-    input_width, input_height: pixels, multiples of 32. The weights fit any size; depth is best
-        near the one they were trained at.
+    The weights fit any size; depth is best near the one they were trained at.
 
-    Raises ConfigError for an unknown architecture a size that is no multiple of 32, or
-    32x32.
+    Raises SettingsError for an unknown architecture, a size that is no multiple of 32, or 32x32.
     """
 
-    architecture: str = "lite"
-    input_width: int = 416
-    input_height: int = 128
+    architecture: str = setting(
+        "lite", "network architecture, where no weights file names it", choices=tuple(ARCHITECTURES)
+    )
+    input_width: int = setting(
+        416, "width of the network's input", SIZE_STEP, _LARGEST_SIDE, "px", multiple=SIZE_STEP
+    )
+    input_height: int = setting(
+        128, "height of the network's input", SIZE_STEP, _LARGEST_SIDE, "px", multiple=SIZE_STEP
+    )
     widths: Widths = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.architecture not in ARCHITECTURES:
-            raise ConfigError(
-                f"unknown architecture {self.architecture!r}; known: {', '.join(ARCHITECTURES)}"
-            )
-        for name in ("input_width", "input_height"):
-            value = getattr(self, name)
-            if value < SIZE_STEP or value % SIZE_STEP:
-                raise ConfigError(
-                    f"{name} must be a positive multiple of {SIZE_STEP}, got {value}; "
-                    f"the nearest is {max(SIZE_STEP, round(value / SIZE_STEP) * SIZE_STEP)}"
-                )
+        super().__post_init__()
         if self.input_width == self.input_height == SIZE_STEP:
             # The encoder's last map would be one pixel, which no norm over pixels can take.
-            raise ConfigError(f"{SIZE_STEP}x{SIZE_STEP} pixels are too few; double one side")
+            raise SettingsError(f"{SIZE_STEP}x{SIZE_STEP} pixels are too few; double one side")
         object.__setattr__(self, "widths", ARCHITECTURES[self.architecture])
 
     def sized(self, width: int, height: int) -> NetworkConfig:

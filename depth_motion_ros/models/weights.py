@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from depth_motion_ros.models.config import ConfigError, NetworkConfig
+from depth_motion_ros.models.config import NetworkConfig
 from depth_motion_ros.models.network import DepthMotionNet
 from depth_motion_ros.models.packaged import weights_path
 
@@ -28,7 +28,7 @@ METADATA_KEYS = (
     "licence",
     "recipe",
     "unit",
-    "depth_error",
+    "depth_relative_std",
 )
 REQUIRED_KEYS = ("architecture", "input_width", "input_height")
 # The largest member of the family takes 234 MB in float32.
@@ -61,8 +61,8 @@ class Weights:
     """Tensors by the names of ``DepthMotionNet.state_dict()``, and what is known about them.
 
     metadata: the keys of ``METADATA_KEYS`` (architecture and input size at least), all text.
-    unit is in metres, where the truth of a simulator has taught one; depth_error the relative
-    error of depth that was measured.
+    unit is in metres, if trained on the ground truth of a simulator; depth_relative_std is the
+    measured relative error of depth.
 
     Raises a WeightsError at construction unless the tensors fit the architecture exactly and
     are finite, so a Weights object can always be loaded.
@@ -193,7 +193,7 @@ def _config_of(metadata: dict[str, str]) -> NetworkConfig:
     try:
         width, height = int(metadata["input_width"]), int(metadata["input_height"])
         return NetworkConfig(metadata["architecture"], width, height)
-    except (ConfigError, ValueError) as error:
+    except ValueError as error:
         raise WeightsArchitectureError(f"bad metadata: {error}") from error
 
 

@@ -1,12 +1,15 @@
 """Pixels of image messages and image files as (H, W, 3) uint8 RGB, without ROS.
 
 The encoding names are those of ``sensor_msgs/image_encodings``. What has more than 8 bits keeps
-the upper 8 (value >> 8), so that brightness does not change from frame to frame with the
-content. YUV is BT.601 in the video range (16-235), as cameras send it and cv_bridge reads it.
+the upper 8 of those that the stream uses (see BitDepth), so that brightness does not change from
+frame to frame with the content. YUV is BT.601 in the video range (16-235), as cameras send it and
+cv_bridge reads it.
 """
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
+
+_log = logging.getLogger(__name__)
 
 # OpenCV names a Bayer pattern by the second row's second and third pixel; ROS by the first two
 # rows' first two. rggb is therefore OpenCV's "BG".
@@ -57,6 +62,31 @@ MOST_PIXELS = 100_000_000
 """Of a compressed image: a file of a few bytes can claim a size that fills the memory."""
 
 
+class BitDepth:
+    """How many of their 16 bits the images of one stream use: 8, 10, 12, 14 or 16.
+
+    Sensors of 10, 12 and 14 bits are often sent in 16, right-aligned: of a 10-bit one the upper
+    byte alone would have four levels. The largest value so far tells; the number only grows.
+    """
+
+    def __init__(self, name: str = "16-bit images") -> None:
+        self._name = name
+        self._bits = 0
+
+    def upper_byte(self, values: NDArray[Any]) -> Pixels:
+        """The upper 8 of the bits in use. values: 16 bits, any shape and byte order."""
+        largest = int(values.max(initial=0))
+        bits = next(bits for bits in (8, 10, 12, 14, 16) if largest < 1 << bits)
+        if largest and bits > self._bits:
+            if bits < 16 or self._bits:
+                _log.warning(
+                    "%s: no value is above %d of 65535: taken for %d bits, aligned right",
+                    *(self._name, largest, bits),
+                )
+            self._bits = bits
+        return (values >> ((self._bits or 16) - 8)).astype(np.uint8)
+
+
 class EncodingError(ValueError):
     """Image data that cannot be decoded; the message says what is wrong, with the values.
 
@@ -70,13 +100,20 @@ class EncodingError(ValueError):
 
 
 def decode_image(
-    data: Any, width: int, height: int, step: int, encoding: str, is_bigendian: bool | int = False
+    data: Any,
+    width: int,
+    height: int,
+    step: int,
+    encoding: str,
+    is_bigendian: bool | int = False,
+    bit_depth: BitDepth | None = None,
 ) -> Pixels:
     """RGB pixels of the fields of a ``sensor_msgs/Image``.
 
     data: bytes-like (bytes, memoryview, array.array, ndarray of uint8).
     step: bytes from one row to the next; rows may be padded by any number of bytes.
     is_bigendian: matters for 16-bit encodings only.
+    bit_depth: of the stream that a 16-bit image belongs to; None = all 16 are in use.
 
     Returns (height, width, 3) uint8. For rgb8 it is a view of ``data`` (read-only where that
     is), contiguous when the rows are not padded; every other encoding gives a new array.
@@ -98,21 +135,28 @@ def decode_image(
         return _convert(rows, conversion)
     if encoding in _PACKED_16:
         rows = _rows(data, (height, width, 2), step, encoding)
-        upper = rows[..., :1] if is_bigendian else rows[..., 1:]
-        return _convert(np.ascontiguousarray(upper), _PACKED_16[encoding])
+        if bit_depth is None:
+            upper = np.ascontiguousarray(rows[..., 0 if is_bigendian else 1])
+        else:
+            values = np.ascontiguousarray(rows).view(">u2" if is_bigendian else "<u2")
+            upper = bit_depth.upper_byte(values[..., 0])
+        return _convert(upper, _PACKED_16[encoding])
     raise EncodingError(
         f"unknown image encoding {encoding!r}; known: {', '.join(ENCODINGS)}",
         unknown_encoding=True,
     )
 
 
-def decode_compressed(data: Any, format: str = "") -> Pixels:
+def decode_compressed(
+    data: Any, format: str = "", *, bit_depth: BitDepth | None = None, upright: bool = False
+) -> Pixels:
     """RGB pixels of a JPEG or PNG file, or of the data of a ``sensor_msgs/CompressedImage``.
 
     format: what the message says of its data ("jpeg", "bgr8; png compressed bgr8", ...); used
-    in messages only, since the data itself tells JPEG from PNG. An EXIF orientation is not
-    applied: intrinsics belong to the stored pixels. 16-bit PNG gives its upper 8 bits, an alpha
-    channel is dropped.
+    in messages only, since the data itself tells JPEG from PNG. 16-bit PNG gives its upper 8
+    bits, an alpha channel is dropped.
+    bit_depth: of the stream that a 16-bit PNG belongs to; None = all 16 are in use.
+    upright: apply an EXIF orientation. As a rule intrinsics belong to the stored pixels.
 
     Returns (H, W, 3) uint8. Raises EncodingError for data that is empty, truncated, damaged,
     neither JPEG nor PNG, or of more than ``MOST_PIXELS``.
@@ -140,11 +184,18 @@ def decode_compressed(data: Any, format: str = "") -> Pixels:
             unknown_encoding=len(raw) > 0,
         )
     try:
-        image = cv2.imdecode(buffer, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        image = cv2.imdecode(
+            buffer,
+            cv2.IMREAD_COLOR
+            | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
+            | (0 if bit_depth is None else cv2.IMREAD_ANYDEPTH),
+        )
     except cv2.error as error:
         raise EncodingError(f"the {kind} data{label} is damaged: {error.err}") from error
     if image is None:
         raise EncodingError(f"the {kind} data{label} of {len(raw)} bytes is damaged")
+    if image.dtype == np.uint16 and bit_depth is not None:
+        image = bit_depth.upper_byte(image)
     return _convert(image, cv2.COLOR_BGR2RGB)
 
 
@@ -189,14 +240,32 @@ def _convert(pixels: Any, conversion: int) -> Pixels:
         raise EncodingError(f"cannot convert pixels of shape {pixels.shape}: {error}") from error
 
 
+# In entropy-coded data FF is followed by 0, or by the number of a restart (ITU-T T.81, F.1.2.3).
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+
+
 def _jpeg_is_whole(data: bytes) -> bool:
-    # Neither marker can occur inside entropy-coded data, and a thumbnail's end of image comes
-    # before the last start of scan.
-    return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
+    """Whether its own end is there; behind it phones put a film, cameras a second picture."""
+    at = 2
+    while (found := _MARKER.search(data, at)) is not None:
+        at, marker = found.end(), data[found.start() + 1]
+        if marker == 0xD9:
+            return True
+        if marker not in (0x01, 0xD8):
+            # A segment, a thumbnail in it included, is skipped by its length.
+            at += int.from_bytes(data[at : at + 2], "big")
+    return False
 
 
 def _png_is_whole(data: bytes) -> bool:
-    return data.rfind(b"IEND\xaeB`\x82") > 0
+    """Whether its own last chunk is there, by the lengths of the chunks."""
+    at = 8
+    while at + 12 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        if data[at + 4 : at + 8] == b"IEND":
+            return True
+        at += 12 + length
+    return False
 
 
 def _png_size(data: bytes) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_motion_ros.sources.encodings import EncodingError, decode_compressed
+from depth_motion_ros.sources.encodings import BitDepth, EncodingError, decode_compressed
 from depth_motion_ros.sources.frame import SourceError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -21,7 +21,8 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
     """Sort key under which frame_2 comes before frame_10."""
     parts = re.split(r"(\d+)", name)
-    return tuple((0, int(part)) if part.isdigit() else (1, part) for part in parts)
+    # Not isdigit: ² and ① are digits, but no part of a number.
+    return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in parts)
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -34,10 +35,17 @@ def list_images(folder: Path) -> list[Path]:
     return sorted(images, key=lambda path: natural_key(path.name))
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """(H, W, 3) RGB of a JPEG or PNG file. SourceError names the file and the reason."""
+def read_image(
+    path: Path, *, bit_depth: BitDepth | None = None, upright: bool = False
+) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB of a JPEG or PNG file (see decode_compressed).
+
+    SourceError names the file and the reason.
+    """
     try:
-        return decode_compressed(path.read_bytes(), path.suffix.lower())
+        return decode_compressed(
+            path.read_bytes(), path.suffix.lower(), bit_depth=bit_depth, upright=upright
+        )
     except (OSError, EncodingError) as error:
         raise SourceError(f"{path}: cannot read the image: {error}") from error
 

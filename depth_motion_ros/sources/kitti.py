@@ -77,10 +77,10 @@ class KittiSource(Source):
             yield Frame(stamp, image, self.camera, truth)
 
 
-def open_drive(drive: Path, camera_folder: str) -> KittiSource:
+def open_drive(drive: Path, camera_folder: str, *, rectified: bool | None = None) -> KittiSource:
     """A raw drive: K from calib_cam_to_cam.txt of the day, speed from oxts where it is there.
 
-    Drives ending in _sync are rectified; of those in _extract the distortion is handed on.
+    rectified: None = drives ending in _sync are; of those in _extract the distortion is handed on.
     """
     folder = drive / camera_folder
     images = _images_of(folder / "data")
@@ -93,7 +93,7 @@ def open_drive(drive: Path, camera_folder: str) -> KittiSource:
         (p for p in (drive.parent, drive) if (p / "calib_cam_to_cam.txt").is_file()), drive.parent
     )
     calibration = _read_calibration(path / "calib_cam_to_cam.txt")
-    if drive.name.endswith("_sync"):
+    if drive.name.endswith("_sync") if rectified is None else rectified:
         camera = _camera(calibration, f"P_rect_{number}", f"S_rect_{number}", None, path)
     else:
         camera = _camera(calibration, f"K_{number}", f"S_{number}", f"D_{number}", path)
@@ -173,7 +173,7 @@ def _camera(
         K = calibration[matrix].reshape(3, -1)[:, :3]
         width, height = (int(value) for value in calibration[size])
         coefficients = calibration[distortion] if distortion else np.zeros(0)
-        return Camera(K, width, height, coefficients)
+        return Camera.from_calibration(K, width, height, coefficients)
     except KeyError as error:
         raise SourceError(f"{path}: the calibration has no entry {error}") from error
     except (CameraError, ValueError) as error:

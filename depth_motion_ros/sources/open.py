@@ -35,6 +35,7 @@ def open_source(
     pose: bool = False,
     rate: float | None = None,
     camera: Camera | None = None,
+    rectified: bool | None = None,
     **simulator_options: Any,
 ) -> FrameSource:
     """A source for ``spec``, recognised by what is there (see ``ACCEPTED``).
@@ -42,6 +43,8 @@ def open_source(
     topic, odometry_topic, pose: for bags (see BagSource); others take no notice of them.
     rate: frames per second of what carries no stamps; for videos and sequences it replaces theirs.
     camera: intrinsics for videos, plain image folders and devices, which have none of their own.
+    rectified: the images are rectified already, so that P of their calibration holds (else K,
+        without distortion); None = where the source says so (a topic image_rect, a KITTI _sync).
     simulator_options: go to the simulator; for anything else they are an error.
 
     Raises SourceError saying what was found and what is accepted.
@@ -56,13 +59,15 @@ def open_source(
     if simulator_options:
         names = ", ".join(sorted(simulator_options))
         raise SourceError(f"{text}: the options {names} are for sim:NAME only")
+    if camera is not None and rectified:
+        camera = camera.undistorted()
     if text.startswith("/dev/video"):
         from depth_motion_ros.sources.capture import CaptureSource
 
         return CaptureSource(text, camera=camera)
     path = Path(text).expanduser()
     if path.is_dir():
-        found = _open_folder(path, topic, odometry_topic, pose, rate, camera)
+        found = _open_folder(path, topic, odometry_topic, pose, rate, camera, rectified)
         if found is not None:
             return found
         raise SourceError(f"{path}: {_describe(path)}. Accepted: {ACCEPTED}")
@@ -70,7 +75,9 @@ def open_source(
         raise SourceError(f"{text}: no such file or folder. Accepted: {ACCEPTED}")
     suffix = path.suffix.lower()
     if suffix in BAG_SUFFIXES:
-        return BagSource(path, topic=topic, odometry_topic=odometry_topic, pose=pose)
+        return BagSource(
+            path, topic=topic, odometry_topic=odometry_topic, pose=pose, rectified=rectified
+        )
     if suffix in VIDEO_SUFFIXES:
         return VideoSource(path, rate=rate, camera=camera)
     if suffix in IMAGE_SUFFIXES:
@@ -85,9 +92,10 @@ def _open_folder(
     pose: bool,
     rate: float | None,
     camera: Camera | None,
+    rectified: bool | None,
 ) -> FrameSource | None:
     if is_sequence(path):
-        return SequenceSource(path, rate=rate)
+        return SequenceSource(path, rate=rate, rectified=bool(rectified))
     if is_prepared(path):
         names = [sequence.name for sequence in PreparedDataset(path)]
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
@@ -95,11 +103,13 @@ def _open_folder(
             f"{path}: a prepared data set, not one sequence; give one of its folders: {shown}"
         )
     if is_bag_folder(path) or (path / "metadata.yaml").is_file():
-        return BagSource(path, topic=topic, odometry_topic=odometry_topic, pose=pose)
+        return BagSource(
+            path, topic=topic, odometry_topic=odometry_topic, pose=pose, rectified=rectified
+        )
     absolute = path.absolute()
     drive = find_drive(absolute)
     if drive is not None:
-        return open_drive(*drive)
+        return open_drive(*drive, rectified=rectified)
     sequence = find_odometry_sequence(absolute)
     if sequence is not None:
         return open_odometry_sequence(*sequence)

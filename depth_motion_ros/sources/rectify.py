@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from dataclasses import replace
 
 import cv2
@@ -9,17 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.geometry.camera import Camera, CameraError
+from depth_motion_ros.geometry.lens import EQUIDISTANT, fold
 
 _BORDER_POINTS = 33
 _MAX_ZOOM = 4.0
 _TOLERANCE = 0.25
 """Pixels beyond the outermost centres, where interpolation still shows mostly picture."""
-# Coefficient counts that OpenCV takes, by the names of sensor_msgs/CameraInfo.
-_COUNTS = {
-    "plumb_bob": (4, 5),
-    "rational_polynomial": (4, 5, 8, 12, 14),
-    "equidistant": (4,),
-}
+
+_log = logging.getLogger(__name__)
+
+
+def is_rectified_topic(topic: str) -> bool:
+    """Whether the name of an image topic says that its images are rectified already.
+
+    image_proc's names (image_rect, image_rect_color, image_rect/compressed) and their relatives.
+    """
+    words = re.split(r"[/_]", topic.lower())
+    return any(word in ("rect", "rectified", "undistorted", "undist") for word in words)
 
 
 class Rectifier:
@@ -40,8 +48,8 @@ class Rectifier:
     ) -> tuple[NDArray[np.uint8], Camera]:
         """(rectified image (H, W, 3), its camera). Without distortion both come back as given.
 
-        Raises CameraError where image and camera differ in size, or the number of coefficients
-        does not fit the model.
+        Raises CameraError where image and camera differ in size, or the lens model holds for too
+        little of the image.
         """
         if image.shape[1::-1] != camera.size:
             raise CameraError(
@@ -63,6 +71,7 @@ class Rectifier:
             or not self._camera.same_as(camera)
         ):
             rectified = rectified_camera(camera)
+            _report_fold(camera, rectified)
             self._maps = _maps(camera, rectified)
             self._camera, self._rectified = camera, rectified
         return self._rectified, self._maps
@@ -71,19 +80,19 @@ class Rectifier:
 def rectified_camera(camera: Camera) -> Camera:
     """The pinhole camera that ``Rectifier`` gives for a distorted one.
 
-    Raises CameraError where the number of coefficients does not fit the model.
+    Raises CameraError where the lens model holds for less than a quarter of the image's width.
     """
     if not camera.is_distorted:
         return camera
-    counts = _COUNTS[camera.distortion_model]
-    if camera.distortion.size not in counts:
-        raise CameraError(
-            f"{camera.distortion_model} takes {' or '.join(map(str, counts))} coefficients, "
-            f"got {camera.distortion.size}"
-        )
     low, high = 1.0, _MAX_ZOOM
     if _border_is_inside(camera, low):
         return camera.undistorted()
+    if not _border_is_inside(camera, high):
+        raise CameraError(
+            f"{camera.distortion_model} {camera.distortion.tolist()} does not describe a "
+            f"{camera.width}x{camera.height} image with fx={camera.fx:g}, even of its middle "
+            f"1/{_MAX_ZOOM:g}: calibrate again"
+        )
     # 12 halvings: the zoom is known to a thousandth.
     for _ in range(12):
         middle = (low + high) / 2
@@ -99,7 +108,7 @@ def _zoomed(camera: Camera, zoom: float) -> Camera:
 
 
 def _border_is_inside(camera: Camera, zoom: float) -> bool:
-    """Whether the border of the rectified image shows what the sensor saw."""
+    """Whether the border of the rectified image shows what the sensor saw, and saw only there."""
     pinhole = _zoomed(camera, zoom)
     u = np.linspace(0, camera.width - 1, _BORDER_POINTS)
     v = np.linspace(0, camera.height - 1, _BORDER_POINTS)
@@ -113,6 +122,9 @@ def _border_is_inside(camera: Camera, zoom: float) -> bool:
         ]
     )
     rays = np.linalg.solve(pinhole.K, np.column_stack([border, np.ones(len(border))]).T).T
+    limit, _ = fold(camera.distortion_model, camera.distortion)
+    if np.hypot(rays[:, 0], rays[:, 1]).max() >= limit:
+        return False
     x, y = distort(camera, rays[:, :2]).T
     return bool(
         (x >= -_TOLERANCE).all()
@@ -122,10 +134,26 @@ def _border_is_inside(camera: Camera, zoom: float) -> bool:
     )
 
 
+def _report_fold(camera: Camera, pinhole: Camera) -> None:
+    _, shown = fold(camera.distortion_model, camera.distortion)
+    x = max(camera.cx, camera.width - 1 - camera.cx) / camera.fx
+    y = max(camera.cy, camera.height - 1 - camera.cy) / camera.fy
+    if shown < np.hypot(x, y):
+        _log.warning(
+            "the lens polynomial (%s) folds back %.0f pixels from the principal point, inside the "
+            "image, whose corner is %.0f pixels away: what lies beyond is left out (focal length "
+            "x%.2f). Calibrate again with the pattern in the corners, or as equidistant",
+            camera.distortion_model,
+            shown * camera.fx,
+            np.hypot(x, y) * camera.fx,
+            pinhole.fx / camera.fx,
+        )
+
+
 def distort(camera: Camera, directions: NDArray[np.float64]) -> NDArray[np.float64]:
     """Pixels (N, 2) at which a lens shows the directions (x/z, y/z), (N, 2)."""
     zero = np.zeros(3)
-    if camera.distortion_model == "equidistant":
+    if camera.distortion_model == EQUIDISTANT:
         pixels = cv2.fisheye.distortPoints(directions[:, None], camera.K, camera.distortion)
     else:
         points = np.column_stack([directions, np.ones(len(directions))])
@@ -134,7 +162,7 @@ def distort(camera: Camera, directions: NDArray[np.float64]) -> NDArray[np.float
 
 
 def _maps(camera: Camera, pinhole: Camera) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
-    fisheye = camera.distortion_model == "equidistant"
+    fisheye = camera.distortion_model == EQUIDISTANT
     initialise = cv2.fisheye.initUndistortRectifyMap if fisheye else cv2.initUndistortRectifyMap
     map_1, map_2 = initialise(
         camera.K, camera.distortion, np.eye(3), pinhole.K, camera.size, cv2.CV_16SC2

@@ -23,7 +23,6 @@ from depth_motion_ros.training.data.resident import Plans, ResidentFrames
 from depth_motion_ros.training.graphed import GraphedNet
 from depth_motion_ros.training.guards import Guard, TrainingStoppedError
 from depth_motion_ros.training.health import VITALS, vital_signs
-from depth_motion_ros.training.muon import Muon, convolutions
 from depth_motion_ros.training.panels import panel
 from depth_motion_ros.training.predictions import images_of, map_tensors, predict, rows_of
 from depth_motion_ros.training.recipe import Recipe, check_same_recipe, parse_recipe
@@ -120,18 +119,9 @@ class DepthMotionModule(LightningModule):
         groups: list[dict[str, Any]] = [
             {"params": [scale], "lr": rate * initial} for scale, initial in scales.items()
         ]
-        muon_rate = self.recipe.optimiser.muon_rate
-        forward, transposed = convolutions(self.network) if muon_rate > 0 else ([], [])
-        apart = {id(weight) for weight in (*scales, *forward, *transposed)}
+        apart = {id(scale) for scale in scales}
         groups.append({"params": [p for p in self.network.parameters() if id(p) not in apart]})
-        optimiser: torch.optim.Optimizer
-        if muon_rate > 0:
-            of_muon: dict[str, Any] = {"lr": muon_rate, "muon": True}
-            groups.append({"params": forward, **of_muon})
-            groups.append({"params": transposed, "transposed": True, **of_muon})
-            optimiser = Muon(groups, rate)
-        else:
-            optimiser = _adam(groups, rate)
+        optimiser = _adam(groups, rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self.recipe.rate_factor)
         return {
             "optimizer": optimiser,

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from depth_motion_ros.losses.warped_pair import warp_pair
 from depth_motion_ros.models.network import PairPrediction
-from depth_motion_ros.training.health import warp_pair
 
 ROWS = ("image", "warped", "depth", "residual", "mask")
 

@@ -10,34 +10,22 @@ from pathlib import Path
 import yaml
 
 from depth_motion_ros.losses.objective import LossWeights
-from depth_motion_ros.models.config import ConfigError, NetworkConfig
-from depth_motion_ros.training.options import (
-    RecipeError,
-    check_ranges,
-    from_mapping,
-    option,
-    to_mapping,
-)
+from depth_motion_ros.models.config import SIZE_STEP, NetworkConfig
+from depth_motion_ros.settings import Settings, SettingsError, from_mapping, setting, to_mapping
 
 SHIPPED = Path(__file__).parent / "recipes"
 
 
+class RecipeError(SettingsError):
+    """A training recipe that cannot be used; the message names the key, the value and the fix."""
+
+
 @dataclass(frozen=True)
-class NetworkSection:
-    """Which member of the family, and where its scalars start."""
+class NetworkSection(NetworkConfig, section="network"):
+    """Which member of the family, and the initial values of its scalars."""
 
-    architecture: str = option("lite", "a key of models.config.ARCHITECTURES")
-    input_width: int = option(416, "pixels, a multiple of 32", 32, 4096)
-    input_height: int = option(128, "pixels, a multiple of 32", 32, 4096)
-    rotation_scale: float = option(0.01, "initial value of the learned factor", 0.001, 1.0)
-    translation_scale: float = option(0.01, "initial value of the learned factor", 0.001, 1.0)
-
-    def __post_init__(self) -> None:
-        check_ranges(self, "network")
-        try:
-            self.config()
-        except ConfigError as error:
-            raise RecipeError(f"network: {error}") from error
+    rotation_scale: float = setting(0.01, "initial value of the learned factor", 0.001, 1.0)
+    translation_scale: float = setting(0.01, "initial value of the learned factor", 0.001, 1.0)
 
     def config(self) -> NetworkConfig:
         """The configuration the networks are built from."""
@@ -45,48 +33,54 @@ class NetworkSection:
 
 
 @dataclass(frozen=True)
-class DataSection:
+class DataSection(Settings, section="data"):
     """Which pairs are drawn."""
 
-    batch_size: int = option(16, "pairs in one step, over all devices together", 1, 4096)
-    supervision: str = option(
+    batch_size: int = setting(16, "pairs in one step, over all devices together", 1, 4096)
+    supervision: str = setting(
         "none",
-        "what simulator pairs are judged by: their images alone (none), their exact truth, or both",
+        "supervision of simulated pairs: their images alone (none), exact ground truth, or both",
         choices=("none", "exact", "both"),
     )
-    recorded: str = option(
+    recorded: str = setting(
         "images",
-        "what recorded pairs are judged by: their images, the depth and motion triangulated when "
-        "they were prepared, or both",
+        "supervision of recorded pairs: their images, the depth and motion triangulated by "
+        "prepare, or both",
         choices=("images", "triangulated", "both"),
     )
-    simulated_reuse: int = option(
-        1, "steps that a rendered batch is new for; above 1, pairs are drawn from those kept", 1
+    simulated_reuse: int = setting(
+        1, "steps per rendered batch; above 1, pairs are drawn from the batches kept", 1
     )
-    simulated_kept: int = option(
-        256, "rendered batches kept to draw from, where simulated_reuse is above 1", 1
+    simulated_kept: int = setting(256, "rendered batches kept while simulated_reuse is above 1", 1)
+    simulated_batch: int = setting(
+        0, "pairs rendered at once while simulated_reuse is above 1; 0 = as many as a step uses", 0
     )
-    simulated_batch: int = option(
-        0, "pairs rendered at once, where simulated_reuse is above 1; 0: as many as a step takes", 0
-    )
-    pair_step: str = option(
+    pair_step: str = setting(
         "consecutive",
-        "partner of a frame: the next one, or the first that the image has moved enough for",
+        "second frame of a pair: the next one, or the first with enough image motion",
         choices=("consecutive", "motion"),
     )
-    max_step: int = option(1, "frames between the two of a pair at most", 1, 100)
-    min_motion: float = option(
-        0.01, "pair_step motion: median optical flow wanted, in image widths", 0.0, 1.0
+    max_step: int = setting(1, "largest distance of the two frames of a pair", 1, 100, "frames")
+    min_motion: float = setting(
+        0.01,
+        "with pair_step motion: least median optical flow of a pair",
+        0.0,
+        1.0,
+        "image widths",
     )
-    duplicate_threshold: float = option(
-        0.01, "a pair whose mean abs(I2 - I1) is not above this is dropped; images in [0, 1]", 0, 1
+    duplicate_threshold: float = setting(
+        0.01,
+        "pairs with a mean absolute image difference up to this are dropped",
+        0,
+        1,
+        "of full intensity",
     )
-    known_intrinsics: bool = option(
-        False, "warp with the source's K where it has one; false: always the learned K"
+    known_intrinsics: bool = setting(
+        False, "warp with the source's intrinsics if it has any; false = always the learned ones"
     )
 
     def __post_init__(self) -> None:
-        check_ranges(self, "data")
+        super().__post_init__()
         if self.pair_step == "consecutive" and self.max_step != 1:
             raise RecipeError(
                 f"data.max_step is {self.max_step} but data.pair_step is 'consecutive'; "
@@ -95,75 +89,64 @@ class DataSection:
 
 
 @dataclass(frozen=True)
-class AugmentSection:
+class AugmentSection(Settings, section="augment"):
     """What is changed about a pair, both frames alike."""
 
-    min_crop: float = option(
-        0.75, "smallest crop, a fraction of the width and of the height, drawn apart", 0.1, 1.0
+    min_crop: float = setting(
+        0.75,
+        "smallest crop, a share of the width and, drawn separately, of the height",
+        0.1,
+        1.0,
     )
-    flip: float = option(0.5, "probability of mirroring left and right", 0.0, 1.0)
-    brightness: float = option(0.0, "largest relative change", 0.0, 0.9)
-    contrast: float = option(0.0, "largest relative change", 0.0, 0.9)
-    saturation: float = option(0.0, "largest relative change", 0.0, 1.0)
-    gray: float = option(0.0, "probability of a gray pair", 0.0, 1.0)
-    shade: float = option(
+    flip: float = setting(0.5, "probability of mirroring left and right", 0.0, 1.0)
+    brightness: float = setting(0.0, "largest relative change", 0.0, 0.9)
+    contrast: float = setting(0.0, "largest relative change", 0.0, 0.9)
+    saturation: float = setting(0.0, "largest relative change", 0.0, 1.0)
+    gray: float = setting(0.0, "probability of a gray pair", 0.0, 1.0)
+    shade: float = setting(
         0.0,
-        "darkest false shadow, where depth alone is judged: 0 casts none, 1 would be black",
+        "darkness of false shadows when training depth alone: 0 = none, 1 would be black",
         0.0,
         0.95,
     )
 
-    def __post_init__(self) -> None:
-        check_ranges(self, "augment")
-
 
 @dataclass(frozen=True)
-class OptimiserSection:
-    """Adam, or Muon for the convolutions."""
+class OptimiserSection(Settings, section="optimiser"):
+    """Adam."""
 
-    learning_rate: float = option(2e-4, "after the warm-up", 1e-8, 1.0)
-    warmup_steps: int = option(0, "steps of linear rise to learning_rate", 0)
-    decay_from: float = option(
-        1.0, "fraction of the run after which a cosine takes the rate to a tenth; 1 = never", 0, 1
+    learning_rate: float = setting(2e-4, "learning rate after the warm-up", 1e-8, 1.0)
+    warmup_steps: int = setting(0, "steps of linear rise to learning_rate", 0)
+    decay_from: float = setting(
+        1.0, "share of the run after which a cosine reduces the rate to a tenth; 1 = never", 0, 1
     )
-    muon_rate: float = option(
-        0.0, "rate of Muon for convolutions, warmed up and decayed alike; 0 = Adam for all", 0, 1.0
-    )
-    clip_norm: float = option(10.0, "largest gradient norm", 1e-6)
-    ema_decay: float = option(
+    clip_norm: float = setting(10.0, "largest gradient norm", 1e-6)
+    ema_decay: float = setting(
         0.0, "decay per step of the averaged weights that are validated and saved; 0 = off", 0, 1
     )
 
-    def __post_init__(self) -> None:
-        check_ranges(self, "optimiser")
-
 
 @dataclass(frozen=True)
-class ScheduleSection:
+class ScheduleSection(Settings, section="schedule"):
     """What happens when, in optimiser steps."""
 
-    steps: int = option(100_000, "length of the run", 1)
-    residual_start: int = option(10_000, "residual motion is off until here", 0)
-    residual_full: int = option(20_000, "and fully on from here", 0)
-    norm_noise: float = option(0.5, "final std of the noise in the encoder's norms", 0.0, 1.0)
-    norm_noise_steps: int = option(10_000, "the noise rises with the square until here", 0)
-    depth_frozen: int = option(0, "steps in which motion is learned and depth is left alone", 0)
-    coarse_steps: int = option(0, "steps trained at the coarse size first", 0)
-    coarse_width: int = option(224, "pixels, a multiple of 32", 32, 4096)
-    coarse_height: int = option(64, "pixels, a multiple of 32", 32, 4096)
+    steps: int = setting(100_000, "length of the run", 1)
+    residual_start: int = setting(10_000, "residual motion is off before this step", 0)
+    residual_full: int = setting(20_000, "residual motion is fully on from this step", 0)
+    norm_noise: float = setting(0.5, "final std of the noise in the encoder's norms", 0.0, 1.0)
+    norm_noise_steps: int = setting(10_000, "the noise rises quadratically until this step", 0)
+    depth_frozen: int = setting(0, "first steps, which train motion and keep depth as it is", 0)
+    coarse_steps: int = setting(0, "first steps, which train at the coarse size", 0)
+    coarse_width: int = setting(224, "coarse width", 32, 4096, "px", multiple=SIZE_STEP)
+    coarse_height: int = setting(64, "coarse height", 32, 4096, "px", multiple=SIZE_STEP)
 
     def __post_init__(self) -> None:
-        check_ranges(self, "schedule")
+        super().__post_init__()
         if self.residual_full < self.residual_start:
             raise RecipeError(
                 f"schedule.residual_full ({self.residual_full}) must not come before "
                 f"schedule.residual_start ({self.residual_start})"
             )
-        for name in ("coarse_width", "coarse_height"):
-            if getattr(self, name) % 32:
-                raise RecipeError(
-                    f"schedule.{name} is {getattr(self, name)}; it must be a multiple of 32"
-                )
 
     def residual_gain(self, step: int) -> float:
         """Factor on the residual motion field: 0, then a ramp, then 1."""
@@ -180,21 +163,22 @@ class ScheduleSection:
 
 
 @dataclass(frozen=True)
-class ExactSection:
-    """Weights of the terms that judge rendered pairs with ``supervision: exact``."""
+class ExactSection(Settings, section="exact"):
+    """Weights of the loss terms of exact ground truth (``supervision: exact`` or ``both``)."""
 
-    unit: float = option(
-        10.0, "metres per unit of length of the network, whose inputs should lie near 1", 1e-3, 1e3
+    unit: float = setting(
+        10.0,
+        "metres per unit of length of the network; depths should be near 1",
+        1e-3,
+        1e3,
+        "m",
     )
-    shape: float = option(1.0, "variance of the log depth error: depth up to a factor", 0.0)
-    metric: float = option(0.2, "mean square of the log depth error: depth with its scale", 0.0)
-    rotation: float = option(10.0, "mean angle in rad", 0.0)
-    translation: float = option(10.0, "mean distance in units", 0.0)
-    residual: float = option(10.0, "mean distance in units, moving and static pixels alike", 0.0)
-    focal: float = option(0.1, "mean abs log ratio of focal lengths", 0.0)
-
-    def __post_init__(self) -> None:
-        check_ranges(self, "exact")
+    shape: float = setting(1.0, "variance of the log depth error: depth up to a factor", 0.0)
+    metric: float = setting(0.2, "mean square of the log depth error: depth with its scale", 0.0)
+    rotation: float = setting(10.0, "mean angle in rad", 0.0)
+    translation: float = setting(10.0, "mean distance in units", 0.0)
+    residual: float = setting(10.0, "mean distance in units, moving and static pixels alike", 0.0)
+    focal: float = setting(0.1, "mean absolute log ratio of focal lengths", 0.0)
 
     @property
     def only_motion(self) -> bool:
@@ -208,28 +192,25 @@ class ExactSection:
 
 
 @dataclass(frozen=True)
-class TriangulatedSection:
-    """Weights of the terms that judge recorded pairs by what is triangulated from them."""
+class TriangulatedSection(Settings, section="triangulated"):
+    """Weights of the loss terms of triangulated depth and motion (``recorded: triangulated``)."""
 
-    shape: float = option(1.0, "mean abs log depth error about its median", 0.0)
-    images: float = option(
+    shape: float = setting(1.0, "mean absolute log depth error about its median", 0.0)
+    images: float = setting(
         0.0,
-        "where depth alone is judged: the objective's photometric and smoothness terms, warping by "
-        "the triangulated motion",
+        "when training depth alone: photometric and smoothness terms, warping by the triangulated "
+        "motion",
         0.0,
     )
-    unit: float = option(
+    unit: float = setting(
         0.0,
-        "where depth alone is judged: mean square of the mean log ratio to the depth of the "
-        "weights that the run starts from, which keeps their unit of length",
+        "when training depth alone: mean square of the mean log ratio to the depth of the starting "
+        "weights, which keeps their unit of length",
         0.0,
     )
-    rotation: float = option(10.0, "mean angle in rad", 0.0)
-    translation: float = option(10.0, "mean distance in units, after scaling as depth", 0.0)
-    focal: float = option(0.1, "mean abs log ratio of focal lengths, where they are known", 0.0)
-
-    def __post_init__(self) -> None:
-        check_ranges(self, "triangulated")
+    rotation: float = setting(10.0, "mean angle in rad", 0.0)
+    translation: float = setting(10.0, "mean distance in units, after scaling as depth", 0.0)
+    focal: float = setting(0.1, "mean absolute log ratio of focal lengths, if known", 0.0)
 
     @property
     def only_depth(self) -> bool:
@@ -243,38 +224,32 @@ class TriangulatedSection:
 
 
 @dataclass(frozen=True)
-class GuardSection:
+class GuardSection(Settings, section="guards"):
     """When the run is warned about, and when it is stopped."""
 
-    watch_every: int = option(50, "steps between two looks at the vital signs", 1)
-    patience: int = option(500, "steps a trap must hold before it is reported", 1)
-    grace: int = option(1000, "steps at the start in which no trap is reported", 0)
-    max_skipped: int = option(20, "non-finite steps in a row that stop the run", 1)
-    stop_on_collapse: bool = option(False, "stop, rather than warn, when in a trap")
-
-    def __post_init__(self) -> None:
-        check_ranges(self, "guards")
+    watch_every: int = setting(50, "steps between two checks of the health metrics", 1)
+    patience: int = setting(500, "steps that a bad state must last before it is reported", 1)
+    grace: int = setting(1000, "first steps, in which no bad state is reported", 0)
+    max_skipped: int = setting(20, "this many non-finite steps in a row stop the run", 1)
+    stop_on_collapse: bool = setting(False, "stop the run in a bad state; false = warn only")
 
 
 @dataclass(frozen=True)
-class RecordSection:
+class RecordSection(Settings, section="record"):
     """What the run writes down, in optimiser steps."""
 
-    scalars_every: int = option(10, "steps between two points of a curve", 1)
-    panels_every: int = option(500, "steps between two image panels", 1)
-    validate_every: int = option(2000, "steps between two validations", 1)
-    checkpoint_every: int = option(1000, "steps between two checkpoints", 1)
-    keep_checkpoints: int = option(3, "newest checkpoints kept", 1)
-
-    def __post_init__(self) -> None:
-        check_ranges(self, "record")
+    scalars_every: int = setting(10, "steps between two points of a curve", 1)
+    panels_every: int = setting(500, "steps between two image panels", 1)
+    validate_every: int = setting(2000, "steps between two validations", 1)
+    checkpoint_every: int = setting(1000, "steps between two checkpoints", 1)
+    keep_checkpoints: int = setting(3, "newest checkpoints kept", 1)
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Settings):
     """The whole recipe. Raises RecipeError for anything out of range or contradictory."""
 
-    seed: int = option(1, "of initial weights, order of pairs, augmentation and noise", 0)
+    seed: int = setting(1, "seed of initial weights, order of pairs, augmentation and noise", 0)
     network: NetworkSection = field(default_factory=NetworkSection)
     data: DataSection = field(default_factory=DataSection)
     augment: AugmentSection = field(default_factory=AugmentSection)
@@ -285,9 +260,6 @@ class Recipe:
     triangulated: TriangulatedSection = field(default_factory=TriangulatedSection)
     guards: GuardSection = field(default_factory=GuardSection)
     record: RecordSection = field(default_factory=RecordSection)
-
-    def __post_init__(self) -> None:
-        check_ranges(self, "recipe")
 
     def size_at(self, step: int) -> tuple[int, int]:
         """(width, height) of the images of a step."""

@@ -26,8 +26,7 @@ from depth_motion_ros.training.data.datamodule import PairData, TrainingData
 from depth_motion_ros.training.data.resident import ResidentFrames
 from depth_motion_ros.training.guards import TrainingStoppedError
 from depth_motion_ros.training.module import DepthMotionModule, DepthValidator
-from depth_motion_ros.training.options import RecipeError
-from depth_motion_ros.training.recipe import Recipe
+from depth_motion_ros.training.recipe import Recipe, RecipeError
 from depth_motion_ros.training.report import write_report
 from depth_motion_ros.training.stages import check_architecture, join_motion
 

@@ -12,8 +12,7 @@ from depth_motion_ros.models.network import DepthMotionNet
 from depth_motion_ros.models.weights import Weights, build_network
 from depth_motion_ros.training.data.datamodule import TrainingData
 from depth_motion_ros.training.data.pairs import slots_of
-from depth_motion_ros.training.options import RecipeError
-from depth_motion_ros.training.recipe import Recipe
+from depth_motion_ros.training.recipe import Recipe, RecipeError
 
 # Frames on which two networks' units of length are compared.
 _COMPARED = 64

@@ -121,13 +121,13 @@ def test_pairs_carry_the_depth_that_geometry_tells_of_them() -> None:
 def test_triangulation_is_paid_from_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     now, processor = [0.0], [0.0]
     learner = adapter(Budget(0.5, 10.0, lambda: now[0], lambda: processor[0]))
-    survey = learner._surveyor.depths
+    survey = learner._triangulator.depths
 
     def slow(stamp: float) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         processor[0] += 5.0
         return survey(stamp)
 
-    monkeypatch.setattr(learner._surveyor, "depths", slow)
+    monkeypatch.setattr(learner._triangulator, "depths", slow)
     drive = Drive(learner)
     # One second is saved up; five are spent, so that for eight nothing more is looked at.
     assert [drive.frame() for _ in range(3)] == ["first", "admitted", "budget"]

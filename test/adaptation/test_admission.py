@@ -114,7 +114,7 @@ def test_a_slow_robot_is_held_against_an_older_frame() -> None:
         if isinstance(sight, str):
             continue
         reasons.append(sight.second.stamp - sight.first.stamp)
-        eye.turn_down("displacement", SETTINGS)
+        eye.refuse("displacement", SETTINGS)
     # The first frame serves until twice its age is more than the longest time step, 0.5 s.
     assert reasons == pytest.approx([0.1, 0.2, 0.3])
 
@@ -124,7 +124,7 @@ def test_odometry_adds_up_over_the_frames_in_between() -> None:
     eye.see(scene()[0], 0.0, K, None)
     for i in (1, 2):
         sight = eye.see(scene()[0], 0.1 * i, K, motion(0.05))
-        eye.turn_down("displacement", SETTINGS)
+        eye.refuse("displacement", SETTINGS)
     assert not isinstance(sight, str)
     assert sight.record().displacement == pytest.approx(0.1)
 
@@ -135,7 +135,7 @@ def test_odometry_with_a_gap_is_not_used() -> None:
     for i, heard in enumerate((motion(0.05), None, motion(0.05))):
         sight = eye.see(scene()[0], 0.1 * (i + 1), K, heard)
         if i < 2:
-            eye.turn_down("displacement", AdaptationSettings(max_time_step=2.0))
+            eye.refuse("displacement", AdaptationSettings(max_time_step=2.0))
     assert not isinstance(sight, str)
     assert np.isnan(sight.record().displacement)
 

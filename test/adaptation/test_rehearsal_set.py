@@ -111,7 +111,7 @@ def test_those_that_judge_never_teach() -> None:
 
 def test_one_pair_cannot_do_both() -> None:
     image = torch.zeros((3, 32, 64), dtype=torch.uint8)
-    with pytest.raises(AdaptationError, match="at least 2"):
+    with pytest.raises(AdaptationError, match="2 are needed"):
         split([PairRecord(image, image)])
 
 

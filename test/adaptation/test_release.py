@@ -31,11 +31,11 @@ GOOD = {
     "immutable": 1.0,
     "immutable_running": 1.0,
     "immutable_first": 1.0,
-    "depth_error": 0.3,
-    "depth_error_first": 0.3,
-    "depth_error_live": 0.2,
-    "depth_error_live_running": 0.2,
-    "depth_error_live_first": 0.2,
+    "depth_abs_rel": 0.3,
+    "depth_abs_rel_first": 0.3,
+    "depth_abs_rel_live": 0.2,
+    "depth_abs_rel_live_running": 0.2,
+    "depth_abs_rel_live_first": 0.2,
     "depth_shift": 0.0,
     "scale_shift": 0.0,
     "immutable_depth_shift": 0.0,
@@ -87,7 +87,7 @@ def test_nearer_to_what_was_triangulated_is_worth_a_release() -> None:
     assert verdict.outcome == KEPT
     assert "the depth error falls by" in verdict.reason
     known = [record.depth_1 for record in live]
-    assert verdict.scores["depth_error_live"] == verdict.scores["depth_error_live_running"]
+    assert verdict.scores["depth_abs_rel_live"] == verdict.scores["depth_abs_rel_live_running"]
     assert all(depth is not None for depth in known)
 
 
@@ -119,10 +119,10 @@ def test_weights_that_are_not_finite_are_refused(gate: ReleaseGate) -> None:
         ({"immutable": 1.03}, "loss on immutable pairs"),
         # No worse than the running weights, but they have forgotten already.
         ({"immutable": 1.03, "immutable_running": 1.03}, "loss on immutable pairs"),
-        ({"depth_error": 0.31}, "depth error on them"),
-        ({"depth_error_live": 0.204}, "depth error on held-back live pairs is 0.2040"),
+        ({"depth_abs_rel": 0.31}, "depth error on them"),
+        ({"depth_abs_rel_live": 0.204}, "depth error on held-back live pairs is 0.2040"),
         (
-            {"depth_error_live": 0.205, "depth_error_live_running": 0.205},
+            {"depth_abs_rel_live": 0.205, "depth_abs_rel_live_running": 0.205},
             "depth error on held-back live pairs is 0.2050, more than 0.2040",
         ),
         ({"depth_shift": 0.4}, "median depth of live pairs has changed by the factor 1.492"),
@@ -140,7 +140,7 @@ def test_every_bound_is_kept(changes: dict[str, float], words: str) -> None:
 
 
 def test_without_truth_the_other_bounds_still_hold() -> None:
-    unknown = {name: math.nan for name in GOOD if name.startswith("depth_error")}
+    unknown = {name: math.nan for name in GOOD if name.startswith("depth_abs_rel")}
     assert _harm({**GOOD, **unknown}, settings()) == ""
     assert _harm({**GOOD, **unknown, "immutable": 1.1}, settings())
 
@@ -155,8 +155,8 @@ def test_a_score_says_what_the_truth_says() -> None:
         depth = network.depth_net(image[None].float() / 255)[0].detach()
         scaled = depth * truth.median() / depth.median()
         errors.append(float(((scaled - truth).abs() / truth).mean()))
-    assert found.depth_error == pytest.approx(sum(errors) / 2, rel=1e-4)
-    assert math.isnan(score(network, LIVE[:1])[0].depth_error)
+    assert found.depth_abs_rel == pytest.approx(sum(errors) / 2, rel=1e-4)
+    assert math.isnan(score(network, LIVE[:1])[0].depth_abs_rel)
 
 
 def test_a_score_does_not_depend_on_its_neighbours() -> None:

@@ -6,9 +6,9 @@ from dataclasses import fields
 
 import pytest
 
-from depth_motion_ros.adaptation.errors import AdaptationSettingsError
 from depth_motion_ros.adaptation.settings import AdaptationSettings
-from depth_motion_ros.cli.adaptation_options import settings_of
+from depth_motion_ros.cli.adapt_options import settings_of
+from depth_motion_ros.settings import SettingsError, declared
 
 
 @pytest.mark.parametrize(
@@ -23,20 +23,22 @@ from depth_motion_ros.cli.adaptation_options import settings_of
     ],
 )
 def test_a_value_out_of_range_is_named_with_its_value(name: str, value: object) -> None:
-    with pytest.raises(AdaptationSettingsError, match=name) as caught:
+    with pytest.raises(SettingsError, match=name) as caught:
         AdaptationSettings(**{name: value})  # type: ignore[arg-type]
     assert repr(value) in str(caught.value)
 
 
 def test_times_that_exclude_every_pair_are_refused() -> None:
-    with pytest.raises(AdaptationSettingsError, match="no pair could ever be admitted"):
+    with pytest.raises(SettingsError, match="no pair could ever be admitted"):
         AdaptationSettings(min_time_step=0.4, max_time_step=0.2)
 
 
 def test_every_setting_says_what_it_is() -> None:
-    for entry in fields(AdaptationSettings):
-        assert entry.metadata["description"], entry.name
-        assert "range" in entry.metadata or "choices" in entry.metadata, entry.name
+    settings = declared(AdaptationSettings)
+    assert settings.keys() == {entry.name for entry in fields(AdaptationSettings)}
+    for name, setting in settings.items():
+        assert setting.description, name
+        assert setting.range_text, name
 
 
 def test_the_learning_rate_of_the_literature_is_the_default() -> None:
@@ -49,7 +51,14 @@ def test_settings_are_read_from_a_command_line() -> None:
     assert (found.learning_rate, found.steps_per_pair, found.trainable) == (2e-5, 3, "norms")
 
 
-@pytest.mark.parametrize("word", ["learning_rat=1", "steps_per_pair=1.5", "learning_rate"])
-def test_a_word_that_is_no_setting_is_named(word: str) -> None:
-    with pytest.raises(AdaptationSettingsError, match=word):
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("learning_rat=1", "'learning_rat'; did you mean 'learning_rate'"),
+        ("steps_per_pair=1.5", r"steps_per_pair is '1\.5'; it must be a whole number"),
+        ("learning_rate", "learning_rate is ''; it must be a finite number"),
+    ],
+)
+def test_a_word_that_is_no_setting_is_named(word: str, says: str) -> None:
+    with pytest.raises(SettingsError, match=says):
         settings_of([word])

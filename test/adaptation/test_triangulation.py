@@ -36,7 +36,7 @@ def test_depth_of_a_drive_without_a_network() -> None:
     # Images of 128x64 at a step of 0.1 m: a parallax of a few pixels, known to some tenths.
     assert error(newest, 0.5) < 0.1
     assert torch.isfinite(newest).float().mean() > 0.3
-    assert surveyor.says == "triangulated"
+    assert surveyor.status == "triangulated"
 
 
 def test_a_pair_of_which_the_first_frame_was_surveyed_has_both_depths() -> None:
@@ -76,7 +76,7 @@ def test_without_intrinsics_or_weight_nothing_is_triangulated(
     for i in range(6):
         surveyor.see(scene(0.1 * i, 0.05 * i)[0], 0.1 * i, matrix)
         assert surveyor.depths(-1.0) == (None, None)
-    assert says in surveyor.says
+    assert says in surveyor.status
 
 
 def test_turning_and_standing_tell_no_depth() -> None:

@@ -1,27 +1,31 @@
-"""``depth_motion bench delivery``: what it sums up, and a short one for real."""
+"""The benchmark of delivery: what it sums up, and a short one for real."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from depth_motion_ros.cli.bench_delivery import HEADING, Case, CaseResult, row, verdict
-from depth_motion_ros.cli.main import main
+from benchmarks.delivery import DeliveryCase, DeliveryResult, main, results_table, verdicts
 
 MS = 1_000_000
-CASE = Case((640, 480), compressed=False, reliable=False)
+CASE = DeliveryCase((640, 480), compressed=False, reliable=False)
 
 
-def result(arrived: int, late: float = 3.0, case: Case = CASE) -> CaseResult:
+def result(arrived: int, late: float = 3.0, case: DeliveryCase = CASE) -> DeliveryResult:
     """A hundred images sent at 30 Hz."""
     stamps = [round(index * 1e9 / 30) for index in range(100 - arrived, 100)]
-    return CaseResult(case, 100, stamps, [late] * arrived, arrived * 640 * 480 * 3)
+    return DeliveryResult(case, 100, stamps, [late] * arrived, arrived * 640 * 480 * 3)
 
 
-def test_the_row_fits_the_heading_and_tells_what_came() -> None:
-    assert len(row(result(100))) == len(HEADING)
+def answers(made: DeliveryResult) -> list[bool | None]:
+    return [verdict.good for verdict in verdicts([made])]
+
+
+def test_the_table_tells_what_came() -> None:
+    assert "| 640x480 rgb8 | best effort |  100 |     100 | 30.0 |" in results_table([result(100)])
     said = result(100).summary()
     assert (said["sent"], said["arrived"], said["complete"]) == (100, 100, True)
     assert said["rate_hz"] == pytest.approx(30.0, abs=0.01)
@@ -29,11 +33,12 @@ def test_the_row_fits_the_heading_and_tells_what_came() -> None:
 
 
 def test_one_image_too_few_and_a_late_one_in_ten_are_told() -> None:
-    assert verdict([result(100)]).count(": yes") == 2
-    assert "NO: 640x480 rgb8 best effort" in verdict([result(99)]).splitlines()[0]
+    assert answers(result(100)) == [True, True]
+    [missing, _] = verdicts([result(99)])
+    assert (missing.good, missing.detail) == (False, "640x480 rgb8 best effort")
     late = result(100)
     late.latency_ms[:10] = [12.0] * 10
-    assert "NO: 640x480 rgb8 best effort" in verdict([late]).splitlines()[1]
+    assert answers(late) == [True, False]
     # An image that comes twice does not make up for one that is missing.
     twice = result(99)
     twice.stamps.append(twice.stamps[0])
@@ -41,14 +46,14 @@ def test_one_image_too_few_and_a_late_one_in_ten_are_told() -> None:
 
 
 def test_nothing_at_all_is_no_success() -> None:
-    nothing = CaseResult(CASE, 100)
-    assert len(row(nothing)) == len(HEADING)
-    assert verdict([nothing]).count("NO:") == 2
+    nothing = DeliveryResult(CASE, 100)
+    assert "–" in results_table([nothing])
+    assert answers(nothing) == [False, False]
 
 
 def test_the_coding_of_a_jpeg_is_not_held_against_the_transport() -> None:
-    jpeg = result(100, late=15.0, case=Case((640, 480), compressed=True, reliable=True))
-    assert verdict([jpeg]).count(": yes") == 2
+    jpeg = result(100, late=15.0, case=DeliveryCase((640, 480), compressed=True, reliable=True))
+    assert answers(jpeg) == [True, True]
 
 
 def test_raw_and_compressed_best_effort_and_reliable_for_real(
@@ -58,7 +63,7 @@ def test_raw_and_compressed_best_effort_and_reliable_for_real(
     out = tmp_path / "delivery.json"
     # Large enough that Fast DDS's own shared memory of 512 KB would not hold two of them.
     small = ["--size", "480x320", "--rate", "20", "--frames", "20", "--json", str(out)]
-    assert main(["bench", "delivery", *small]) == 0
+    assert main(small) == 0
     found = json.loads(out.read_text())
     assert [(case["case"], case["quality"]) for case in found["cases"]] == [
         ("480x320 rgb8", "best effort"), ("480x320 rgb8", "reliable"),
@@ -66,6 +71,7 @@ def test_raw_and_compressed_best_effort_and_reliable_for_real(
     ]  # fmt: skip
     for case in found["cases"]:
         assert (case["sent"], case["arrived"]) == (20, 20)
-        assert 0 < case["median_ms"] <= case["p95_ms"] <= case["max_ms"]
+        late = case["latency_ms"]
+        assert 0 < late["p50"] <= late["p95"] <= late["max"]
     assert found["cases"][0]["kilobytes"] == 460.8  # 480 x 320 x 3 bytes
-    assert "every image arrived: yes" in capsys.readouterr().out
+    assert re.search(r"every image arrived +\| +yes", capsys.readouterr().out)

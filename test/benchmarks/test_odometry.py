@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from depth_motion_ros.cli.bench_odometry_moving import static_pixels
-from depth_motion_ros.evaluation.odometry import jitter_of
+from benchmarks.odometry.moving import static_pixels
+from benchmarks.odometry.scoring import jitter_of
 from depth_motion_ros.sources.frame import Frame, GroundTruth
 
 IMAGE = np.zeros((40, 60, 3), np.uint8)

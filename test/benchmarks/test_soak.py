@@ -1,17 +1,18 @@
-"""``depth_motion soak``: what it measures, how it judges, and a short one for real."""
+"""The soak: what it measures, how it judges, and a short one for real."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
-from depth_motion_ros.cli import soak, soak_swaps
-from depth_motion_ros.cli.process_vitals import Vitals, read_vitals
-from depth_motion_ros.cli.soak_report import HEADING, PhaseResult, Verdict, judge, row
-from depth_motion_ros.cli.soak_swaps import Swap
-from depth_motion_ros.cli.soak_table import table
+from benchmarks.process import ProcessStatistics
+from benchmarks.report import Verdict, verdict_table
+from benchmarks.soak import command as soak
+from benchmarks.soak import swaps as soak_swaps
+from benchmarks.soak.report import PhaseResult, judge
+from benchmarks.soak.swaps import Swap
+from benchmarks.soak.tables import progress, results_table
 from depth_motion_ros.models.weights import Weights
 
 MS = 1_000_000
@@ -31,7 +32,7 @@ def result(cycle: int, memory: float = 500e6, late: float = 30.0, **changes: obj
         after={"received": str(100 + SAMPLES), "served": str(100 + len(served)),
                "dropped": str(SAMPLES - len(served)),
                "dropped/busy": str(SAMPLES - len(served))},
-        vitals=[Vitals(int(memory), 19, 23)] * 5,
+        process=[ProcessStatistics(int(memory), 19, 23)] * 5,
     )  # fmt: skip
     for name, value in changes.items():
         setattr(made, name, value)
@@ -51,7 +52,7 @@ def test_a_healthy_run_passes_every_verdict() -> None:
 def test_growth_after_the_warm_up_fails() -> None:
     found = verdicts(
         result(1), result(2),
-        result(3, memory=515e6, late=60.0, vitals=[Vitals(515_000_000, 20, 24)] * 5),
+        result(3, memory=515e6, late=60.0, process=[ProcessStatistics(515_000_000, 20, 24)] * 5),
     )  # fmt: skip
     for name in ("memory flat", "threads flat", "files flat", "latency flat"):
         assert found[name].good is False, name
@@ -98,15 +99,15 @@ def test_a_stamp_that_falls_is_told() -> None:
     assert not verdicts(result(1, backwards=1))["stamps rise"].good
 
 
-def test_the_row_fits_the_heading_and_the_summary_names_the_causes() -> None:
+def test_the_summary_names_the_causes() -> None:
     made = result(2)
-    assert len(row(made)) == len(HEADING)
+    assert progress(made).startswith("cycle 2, steady: 400 in, 300 served, 100 dropped, 7.5 Hz")
     summary = made.summary()
     assert summary["causes"] == {"dropped/busy": 100}
     assert (summary["served"], summary["dropped"]) == (300, 100)
     # 300 depth maps from the first image to the last but none of the dropped: 399 periods.
     assert summary["rate_hz"] == pytest.approx(299 / 39.9, abs=0.01)
-    assert summary["latency_ms"] == {"p50": 30.0, "p90": 30.0, "p99": 30.0}
+    assert summary["latency_ms"] == {"p50": 30.0, "p90": 30.0, "p99": 30.0, "max": 30.0}
 
 
 def swapped(cycle: int, good: bool = True, **changes: object) -> PhaseResult:
@@ -163,19 +164,25 @@ def test_swaps_are_spread_evenly_and_none_is_left_out(swaps: int, phases: int) -
     assert max(shares) - min(shares) <= 1
 
 
+def cells(text: str, name: str) -> list[str]:
+    """Of the row that begins with a name."""
+    [row] = [line for line in text.splitlines() if line.startswith(f"| {name} ")]
+    return [cell.strip() for cell in row.strip("|").split("|")][1:]
+
+
 def test_the_table_is_markdown_with_a_row_for_each_load_and_each_verdict() -> None:
     results = [result(1), result(2), result(3, late=31.0)]
-    text = table(results, judge(results))
-    [row] = [line for line in text.splitlines() if line.startswith("| steady")]
     # 400 in and 100 dropped in each of three cycles; the latency of the second and the last.
-    assert "| 1200 | 900 | 300 (busy 300) | 0 |" in row
-    assert "| 30.0 → 31.0 |" in row
+    steady = cells(results_table(results), "steady")
+    assert steady[:4] == ["1200", "900", "300 (busy 300)", "0"]
+    assert "30.0 → 31.0" in steady
     with_swaps = [swapped(cycle) for cycle in (1, 2, 3)]
-    text = table(with_swaps, judge(with_swaps))
-    assert "| a swap, from request to answer | 6 | 250 | 250 | 250 | 250 |" in text
-    assert "| weights swapped | yes | 6 of 6 swaps" in text
+    text = results_table(with_swaps)
+    assert cells(text, "a swap, from request to answer") == ["6", "250", "250", "250", "250"]
+    answers = verdict_table(judge(with_swaps))
+    assert cells(answers, "weights swapped")[0] == "yes"
     # Every line of a table has as many cells as its head.
-    for block in text.split("\n\n"):
+    for block in (*text.split("\n\n"), answers):
         assert len({line.count("|") for line in block.strip().splitlines()}) == 1
 
 
@@ -186,22 +193,6 @@ def test_the_time_is_split_into_at_least_three_cycles(
     minutes: float, cycles: int, seconds: float
 ) -> None:
     assert soak.schedule(minutes) == (cycles, pytest.approx(seconds))
-
-
-def test_vitals_are_those_of_the_process(tmp_path: Path) -> None:
-    before = read_vitals(os.getpid())
-    assert before is not None
-    assert before.memory > 10e6  # an interpreter with numpy
-    with (tmp_path / "open").open("w"):
-        after = read_vitals(os.getpid())
-    assert after is not None
-    assert after.files == before.files + 1
-    assert after.threads >= 1
-    # A process that has ended but was not waited for has no memory.
-    (tmp_path / "7" / "fd").mkdir(parents=True)
-    (tmp_path / "7" / "status").write_text("Name:\tx\nState:\tZ (zombie)\nThreads:\t1\n")
-    assert read_vitals(7, tmp_path) is None
-    assert read_vitals(8, tmp_path) is None
 
 
 def test_three_loads_for_real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,7 +223,7 @@ def test_three_loads_for_real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     found = {verdict.what: verdict for verdict in judge([heard, unheard])}
     assert found["no missed stamp"].good, found["no missed stamp"].detail
     assert found["stamps rise"].good
-    assert len(lines) == 5  # where, heading, three phases
+    assert len(lines) == 4  # where, three phases
 
 
 def test_weights_that_nobody_names_are_those_that_the_node_takes(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def sequence(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_demo_leaves_what_it_promises(sequence: Path, tmp_path: Path) -> None:
     output = tmp_path / "out put"
     settings = [word for pair in SMALL for word in ("--set", pair)]
-    done = demo("--source", str(sequence), "--output", str(output), *settings)
+    done = demo(str(sequence), "--output", str(output), *settings)
     assert done.returncode == 0, done.stdout + done.stderr
     for name in ("overview.png", "demo.mp4", "summary.json"):
         assert (output / name).stat().st_size > 1000, name
@@ -86,7 +86,7 @@ def _check_transforms(bag: Reader) -> None:
 
 @needs_ros
 def test_a_source_that_cannot_be_opened_ends_the_demo_in_one_line(tmp_path: Path) -> None:
-    done = demo("--source", "/no/such.mp4", "--output", str(tmp_path))
+    done = demo("/no/such.mp4", "--output", str(tmp_path))
     assert done.returncode == 1
     assert "no such file or folder" in done.stderr
     assert "Traceback" not in done.stderr
@@ -95,7 +95,7 @@ def test_a_source_that_cannot_be_opened_ends_the_demo_in_one_line(tmp_path: Path
 def test_a_setting_without_value_is_refused_before_anything_starts(tmp_path: Path) -> None:
     if importlib.util.find_spec("rclpy") is None:
         pytest.skip("without rclpy the demo ends earlier")
-    done = demo("--source", "x.mp4", "--output", str(tmp_path), "--set", "engine")
+    done = demo("x.mp4", "--output", str(tmp_path), "--set", "engine")
     assert done.returncode == 1
     assert done.stderr.strip().endswith("--set 'engine': expected NAME=VALUE")
 

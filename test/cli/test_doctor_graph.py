@@ -20,7 +20,7 @@ def heard(**changes: Any) -> dict[str, Any]:
     return {
         "count": 90, "hz": 30.0, "bytes": 921_600, "age_s": 0.01, "backwards": 0,
         "sizes": ["640x480"], "encodings": ["rgb8"], "frame_ids": ["cam_optical"],
-        "uncalibrated": False, **changes,
+        "uncalibrated": False, "focal": {}, "distorted": False, **changes,
     }  # fmt: skip
 
 
@@ -211,3 +211,39 @@ def test_the_nodes_own_word_comes_with_what_it_counted(report: dict[str, Any]) -
         assert "says: 4 bad messages (bad/short data 4)" in found.what
     report["perception"][0]["diagnostics"] = None
     assert "said nothing on /diagnostics" in only_finding(report).what
+
+
+@pytest.mark.parametrize(
+    ("topic", "focal", "distorted", "level", "text"),
+    [
+        (
+            "/cam/image_rect",
+            {"k": 180.0, "p": 128.2},
+            True,
+            "ok",
+            "fx = 128.2 of P in /camera_info",
+        ),
+        ("/cam/image_rect_color", {"k": 180.0, "p": None}, False, "ok", "fx = 180 of K serves"),
+        ("/cam/image_rect", {"k": 180.0, "p": None}, True, "warning", "K is the raw image's"),
+        ("/left/rectified/image", {"k": 0.0, "p": 99.5}, True, "ok", "fx = 99.5 of P"),
+    ],
+)
+def test_the_intrinsics_of_a_rectified_topic_are_named(
+    report: dict[str, Any],
+    topic: str,
+    focal: dict[str, float | None],
+    distorted: bool,
+    level: str,
+    text: str,
+) -> None:
+    report["perception"][0]["listens"][IMAGE] = topic
+    report["topics"][topic] = report["topics"].pop("/image")
+    report["heard"][topic] = report["heard"].pop("/image")
+    report["heard"]["/camera_info"] |= {
+        "focal": focal, "distorted": distorted, "uncalibrated": focal["k"] == 0,
+    }  # fmt: skip
+    [found] = [
+        finding for finding in check_graph(report) if "rectified, by its name" in finding.what
+    ]
+    assert found.level == level
+    assert text in found.what

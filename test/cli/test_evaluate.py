@@ -66,7 +66,7 @@ def test_the_command_prints_a_table_and_writes_json_and_pictures(
     weights: Path, sequence: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, plots = tmp_path / "new" / "out.json", tmp_path / "plots"
-    code = run("--weights", weights, "--data", sequence, "--json", out, "--plots", plots)
+    code = run("--weights", weights, sequence, "--json", out, "--plots", plots)
     assert code == 0
     metrics = json.loads(out.read_text())["street"]
     for key in DEPTH_KEYS:
@@ -95,16 +95,16 @@ def test_the_command_prints_a_table_and_writes_json_and_pictures(
 
 def test_two_folders_of_one_name_keep_apart(weights: Path, sequence: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
-    assert run("--weights", weights, "--data", sequence, sequence, "--json", out, "--limit", 2) == 0
+    assert run("--weights", weights, sequence, sequence, "--json", out, "--limit", 2) == 0
     assert list(json.loads(out.read_text())) == ["street", str(sequence)]
 
 
 def test_errors_are_one_line(
     weights: Path, sequence: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("--weights", weights, "--data", sequence, "--batch", 0) == 1
+    assert run("--weights", weights, sequence, "--batch", 0) == 1
     assert "batch must be 1 or more, got 0" in capsys.readouterr().err
-    assert run("--weights", weights, "--data", tmp_path / "nowhere") == 1
+    assert run("--weights", weights, tmp_path / "nowhere") == 1
     assert "nowhere" in capsys.readouterr().err
 
 
@@ -112,7 +112,7 @@ def test_the_validator_maps_a_network_to_depth_metrics(
     network: DepthMotionNet, weights: Path, sequence: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.json"
-    run("--weights", weights, "--data", sequence, "--json", out)
+    run("--weights", weights, sequence, "--json", out)
     expected = json.loads(out.read_text())["street"]
     found = depth_validator([str(sequence)])(network)
     for key in ("abs_rel", "rmse_log", "d1"):

@@ -22,15 +22,27 @@ ROOT = Path(__file__).resolve().parents[2]
 def command(monkeypatch: pytest.MonkeyPatch):
     """Installs a command of one's own, whose run is the given function."""
 
-    def install(run, words: str = "boil", module: str = "a_command_for_tests"):
+    def install(run, module: str = "a_command_for_tests"):
         made = types.ModuleType(module)
-        made.HELP = "boil an egg"
         made.add_arguments = lambda parser: parser.add_argument("--minutes", type=int, default=4)
         made.run = run
         monkeypatch.setitem(sys.modules, module, made)
-        monkeypatch.setattr(cli, "commands", lambda: {words: (module, made.HELP)})
+        monkeypatch.setattr(cli, "COMMANDS", {"boil": cli.Command(module, "boil an egg")})
 
     return install
+
+
+def test_a_file_name_that_is_no_utf8_ends_no_command(tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path) + b"/stra\xdfe"
+    os.mkdir(folder)
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    command = [sys.executable, "-m", "depth_motion_ros.cli.main", "prepare", folder]
+    command += ["--out", tmp_path / "set"]
+    run = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert run.returncode == 1
+    assert b"Traceback" not in run.stderr
+    assert b"stra\\udcdfe" in run.stdout + run.stderr
+    assert b"the folder is empty" in run.stderr
 
 
 def test_help_lists_every_command_and_needs_no_ros_or_torch() -> None:
@@ -46,10 +58,17 @@ def test_help_lists_every_command_and_needs_no_ros_or_torch() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    for words, (_, text) in cli.commands().items():
-        assert words in done.stdout
-        assert text in done.stdout
-    assert "demo" in done.stdout
+    for name, command in cli.COMMANDS.items():
+        assert f"  {name} " in done.stdout
+        assert command.help in done.stdout
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_of_the_table_says_what_it_takes(name, capsys) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main([name, "--help"])
+    assert stop.value.code == 0
+    assert f"depth_motion {name}" in capsys.readouterr().out
 
 
 def test_version_is_that_of_the_package_manifest(capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,20 +82,6 @@ def test_version_is_that_of_the_package_manifest(capsys: pytest.CaptureFixture[s
 def test_arguments_reach_the_command_and_its_code_comes_back(command) -> None:
     command(lambda args: args.minutes)
     assert cli.main(["boil", "--minutes", "7"]) == 7
-
-
-def test_a_benchmark_is_called_by_two_words(command) -> None:
-    command(lambda args: 0, words="bench eggs")
-    assert cli.main(["bench", "eggs"]) == 0
-
-
-@pytest.mark.parametrize("argv", [["bench"], ["bench", "ham"]])
-def test_bench_without_a_known_benchmark_names_those_there_are(argv, command, capsys) -> None:
-    command(lambda args: 0, words="bench eggs")
-    with pytest.raises(SystemExit) as stop:
-        cli.main(argv)
-    assert stop.value.code == cli.WRONG_USAGE
-    assert "bench needs one of: eggs" in capsys.readouterr().err
 
 
 def test_an_unknown_command_suggests_the_nearest(command, capsys) -> None:

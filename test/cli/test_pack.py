@@ -20,12 +20,12 @@ def test_packed_weights_take_half_the_space_and_say_what_they_are(
     network = DepthMotionNet(NetworkConfig("lite", 64, 32))
     source, out = tmp_path / "run.safetensors", tmp_path / "packed.safetensors"
     weights_of(network, version="run-10", parent="none", unit="10").to_file(source)
-    given = ["--version", "lite-9", "--licence", "CC0", "--depth-error", "0.2"]
+    given = ["--version", "lite-9", "--licence", "CC0", "--depth-relative-std", "0.2"]
     assert main(["pack", "--weights", str(source), "--out", str(out), *given]) == 0
     packed = Weights.from_file(out)
     assert packed.metadata["version"] == "lite-9"
     assert packed.metadata["licence"] == "CC0"
-    assert packed.metadata["depth_error"] == "0.2"
+    assert packed.metadata["depth_relative_std"] == "0.2"
     assert packed.metadata["parent"] == "none"
     assert packed.metadata["unit"] == "10"
     assert out.stat().st_size < 0.52 * source.stat().st_size

@@ -1,4 +1,4 @@
-"""``depth_motion train`` and ``depth_motion bench train`` as typed."""
+"""``depth_motion train`` as typed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from support.training_helpers import Room, write_sequence
 from depth_motion_ros.cli.main import main
 from depth_motion_ros.cli.training_data import parse_share, simulated_per_step, training_data
 from depth_motion_ros.models.weights import Weights
-from depth_motion_ros.training.options import RecipeError
-from depth_motion_ros.training.recipe import Recipe
+from depth_motion_ros.training.recipe import Recipe, RecipeError
 
 SMALL = [
     "--set=network.input_width=64", "--set=network.input_height=64", "--set=data.batch_size=2",
@@ -27,6 +26,23 @@ def test_words_become_shares_of_the_mixture() -> None:
     assert parse_share("run=x/b").spec == "run=x/b"
     with pytest.raises(RecipeError, match="positive"):
         parse_share("a=0")
+
+
+def test_a_folder_may_be_called_as_a_weight_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spark, Hive and others call folders day=2."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "day=2").mkdir()
+    for spec in ("day=2", str(tmp_path / "day=2")):
+        assert (parse_share(spec).spec, parse_share(spec).weight) == (spec, None)
+        assert (parse_share(f"{spec}=3").spec, parse_share(f"{spec}=3").weight) == (spec, 3.0)
+    (tmp_path / "run=0.5").mkdir()
+    assert parse_share("run=0.5").weight is None
+    (tmp_path / "day").mkdir()  # now it may be either
+    with pytest.raises(RecipeError, match=r"write day=2=1 or \./day/=2"):
+        parse_share("day=2")
+    assert parse_share("./day/=2").weight == 2.0
 
 
 @pytest.mark.parametrize(
@@ -75,18 +91,3 @@ def test_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main([*words, "--set", "data.batchsize=3"]) == 1
     assert "did you mean 'batch_size'" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
-
-
-def test_the_bench_measures_a_full_step_and_its_parts(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "bench.json"
-    words = ["bench", "train", "--steps=3", "--warmup=1", "--json", str(path), *SMALL]
-    assert main(words) == 0
-    result = json.loads(path.read_text())
-    assert len(result["samples_s"]) == 3
-    assert result["pairs_per_second"] == pytest.approx(2 / result["step_s"]["median"])
-    parts = sum(stage["median"] for stage in result["stage_s"].values())
-    # The parts make up the step; a busy machine spreads them.
-    assert 0.3 < parts / result["step_s"]["median"] < 3
-    assert "pairs/s" in capsys.readouterr().out

@@ -313,8 +313,8 @@ def test_a_gpu_that_is_not_served_costs_no_build(fake, start, monkeypatch):
 
 
 def test_a_precision_that_there_is_not(start):
-    with pytest.raises(EngineError, match="no precision 'int8'; use fp16, fp32"):
-        start(precision="int8")
+    with pytest.raises(EngineError, match="no precision 'bf16'; use fp16, fp32"):
+        start(precision="bf16")
 
 
 @pytest.fixture

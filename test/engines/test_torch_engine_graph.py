@@ -232,8 +232,8 @@ def test_weights_that_float16_cannot_use_leave_those_in_use(half):
 
 
 def test_a_precision_that_there_is_not():
-    with pytest.raises(EngineError, match=r"'int8'.*use fp32 or fp16"):
-        TorchEngine(trained_like_weights(), precision="int8", device="cpu")
+    with pytest.raises(EngineError, match=r"'bf16'.*use fp32 or fp16"):
+        TorchEngine(trained_like_weights(), precision="bf16", device="cpu")
 
 
 def test_float16_on_a_cpu_is_refused_with_the_way_out():

@@ -53,7 +53,7 @@ def test_a_start_that_is_wrong_in_its_length_alone_is_not_kept(scene):
     for pair in pairs(scene, 5):
         start = pair.motion.copy()
         start[:3, 3] *= 0.6
-        found = pair.align(start, depth_error=0.2)
+        found = pair.align(start, depth_relative_std=0.2)
         length = np.linalg.norm(found.translation) / np.linalg.norm(pair.motion[:3, 3])
         assert found.is_better
         assert length == pytest.approx(1, abs=0.15)
@@ -78,7 +78,7 @@ def test_a_lopsided_depth_does_not_turn_the_camera(scene):
                             pair.align(
                                 pair.motion,
                                 depth=far_on_the_left(pair.depth, 0.4),
-                                depth_error=error,
+                                depth_relative_std=error,
                             ),
                             pair.motion,
                         )
@@ -99,9 +99,9 @@ def test_smooth_errors_of_depth_are_found_but_for_the_unit():
         start = pair.motion.copy()
         start[:3, 3] *= 3.0
         found = replace(pair, previous_depth=3.0 * pair.previous_depth).align(
-            start, depth=wrong, depth_error=0.3
+            start, depth=wrong, depth_relative_std=0.3
         )
-        right = wrong * correction(found.depth_error, WIDTH, HEIGHT)
+        right = wrong * correction(found.smooth_depth_error, WIDTH, HEIGHT)
         before, after = (
             np.abs(ratio - np.median(ratio)).mean()
             for ratio in (np.log(depth / pair.depth) for depth in (wrong, right))
@@ -223,7 +223,7 @@ def test_the_covariance_tells_the_error(error):
         for pair in pairs(scene, 5):
             depth = blurred_depth(pair.depth, error, rng)
             start = disturbed(pair.motion, 0.3, 0.2, rng)
-            found = pair.align(start, depth=depth, depth_error=error)
+            found = pair.align(start, depth=depth, depth_relative_std=error)
             e = error_of(found, pair.motion)
             nees.append(e @ np.linalg.solve(found.covariance, e))
     # 95 % of the errors should lie within the 95 % ellipsoid: of 25, three or more outside it have
@@ -239,7 +239,9 @@ def test_the_covariance_tells_the_error(error):
 def test_doubtful_depth_makes_a_doubtful_motion():
     pair = pairs("drive", 5)[0]
     start = disturbed(pair.motion, 0.2, 0.1, np.random.default_rng(0))
-    sure, doubtful = (pair.align(start, depth_error=error).covariance for error in (0.0, 0.2))
+    sure, doubtful = (
+        pair.align(start, depth_relative_std=error).covariance for error in (0.0, 0.2)
+    )
     assert np.trace(doubtful[:3, :3]) > 2 * np.trace(sure[:3, :3])
     for covariance in (sure, doubtful):
         np.testing.assert_array_equal(covariance, covariance.T)

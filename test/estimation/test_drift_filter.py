@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from depth_motion_ros.estimation.alignment.search import WANDER
+from benchmarks.odometry.ground_truth_engine import Disturbance, GroundTruthEngine
+from depth_motion_ros.estimation.alignment.search import MEAN_DEPTH_ERROR_SHARE
 from depth_motion_ros.estimation.alignment.triangulated_points import TriangulatedPoints
 from depth_motion_ros.estimation.estimate import Quality
 from depth_motion_ros.estimation.estimator import Estimator, RequestedOutputs
 from depth_motion_ros.estimation.pair import PairMotion
 from depth_motion_ros.estimation.scale.drift_filter import ScaleDriftFilter
 from depth_motion_ros.estimation.settings import EstimatorSettings
-from depth_motion_ros.evaluation.ground_truth_engine import Disturbance, GroundTruthEngine
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.sources.open import open_source
 
@@ -22,7 +22,7 @@ DEPTH_ERROR = 0.3
 STEP = 1.0
 
 
-def structure(unit: float, rng: np.random.Generator) -> TriangulatedPoints:
+def triangulated(unit: float, rng: np.random.Generator) -> TriangulatedPoints:
     """100 points that lie on a grid, 20 m away in all frames, seen in a unit of so many metres."""
     x, y = np.meshgrid(np.arange(20, 400, 20), np.arange(10, 120, 20))
     pixel = np.stack((x.ravel(), y.ravel())).astype(np.float32)
@@ -35,10 +35,10 @@ def structure(unit: float, rng: np.random.Generator) -> TriangulatedPoints:
 
 def pair(unit: float, rng=None, tracking: str = "ok") -> PairMotion:
     """rng: None = nothing was triangulated."""
-    seen = None if rng is None else structure(unit, rng)
+    seen = None if rng is None else triangulated(unit, rng)
     covariance = np.diag([(0.1 / unit) ** 2] * 3 + [1e-6] * 3)
     return PairMotion(
-        np.eye(3), np.array([0, 0, STEP / unit]), covariance, Quality(tracking), structure=seen
+        np.eye(3), np.array([0, 0, STEP / unit]), covariance, Quality(tracking), triangulated=seen
     )
 
 
@@ -54,7 +54,7 @@ def test_a_unit_that_wanders_is_steadied():
     rng = np.random.default_rng(0)
     units = wandering(60, rng)
     steady = ScaleDriftFilter(DEPTH_ERROR)
-    lengths = np.array([steady.steadied(pair(unit, rng)).translation[2] for unit in units])
+    lengths = np.array([steady.filtered(pair(unit, rng)).translation[2] for unit in units])
     raw, after = (np.abs(np.diff(np.log(each))) for each in (STEP / units, lengths))
     # From frame to frame it changed by 5 %; now by what points are exact to, and by the pull back.
     assert np.median(raw) > 0.02
@@ -67,9 +67,9 @@ def test_a_unit_that_wanders_is_steadied():
 def test_the_doubt_about_the_network_may_change():
     rng = np.random.default_rng(0)
     steady = ScaleDriftFilter(DEPTH_ERROR)
-    steady.steadied(pair(1.0, rng))
+    steady.filtered(pair(1.0, rng))
     before = steady.variance
-    steady.doubt(0.1 * DEPTH_ERROR)
+    steady.set_depth_relative_std(0.1 * DEPTH_ERROR)
     assert steady.variance < 0.02 * before
 
 
@@ -77,28 +77,28 @@ def test_after_a_lost_frame_it_is_the_network_s_unit_and_that_is_doubted():
     rng = np.random.default_rng(0)
     steady = ScaleDriftFilter(DEPTH_ERROR)
     for unit in (1.0, 1.0, 1.3, 1.3):
-        steady.steadied(pair(unit, rng))
-        told = steady.doubt_since
+        steady.filtered(pair(unit, rng))
+        told = steady.variance_since
     assert steady.factor == pytest.approx(1.3, rel=0.1)
     # Points told the ratio of two units to a percent or two.
     assert np.sqrt(told) < 0.03
     lost = pair(1.3, rng, "lost")
-    assert steady.steadied(lost) is lost
+    assert steady.filtered(lost) is lost
     assert steady.factor == 1
     # Whoever remembers lengths of before has to know.
-    assert np.sqrt(steady.doubt_since) == pytest.approx(0.2, rel=0.01)
-    steady.steadied(pair(1.0, rng))
-    assert np.sqrt(steady.doubt_since) < 0.1
+    assert np.sqrt(steady.variance_since) == pytest.approx(0.2, rel=0.01)
+    steady.filtered(pair(1.0, rng))
+    assert np.sqrt(steady.variance_since) < 0.1
 
 
 def test_new_weights_are_doubted_in_the_frame_in_which_they_come():
     rng = np.random.default_rng(0)
     steady = ScaleDriftFilter(DEPTH_ERROR)
     for _ in range(4):
-        steady.steadied(pair(1.0, rng))
+        steady.filtered(pair(1.0, rng))
     steady.reset()
-    steady.steadied(pair(1.0, rng))
-    assert np.sqrt(steady.doubt_since) > 0.2
+    steady.filtered(pair(1.0, rng))
+    assert np.sqrt(steady.variance_since) > 0.2
 
 
 def test_it_comes_back_to_a_network_that_means_it():
@@ -108,7 +108,7 @@ def test_it_comes_back_to_a_network_that_means_it():
     # to be an error, and in the end the network's to decide.
     factors = []
     for unit in [1.0] * 5 + [0.9] * 300:
-        steady.steadied(pair(unit, rng))
+        steady.filtered(pair(unit, rng))
         factors.append(steady.factor)
     assert factors[5] == pytest.approx(0.9, abs=0.02)
     assert factors[-1] == pytest.approx(1.0, abs=0.03)
@@ -117,9 +117,9 @@ def test_it_comes_back_to_a_network_that_means_it():
 def test_what_is_told_is_in_the_steady_unit_with_its_covariance():
     rng = np.random.default_rng(0)
     steady = ScaleDriftFilter(DEPTH_ERROR)
-    steady.steadied(pair(1.0, rng))
+    steady.filtered(pair(1.0, rng))
     given = pair(0.8, rng)
-    told = steady.steadied(given)
+    told = steady.filtered(given)
     assert steady.factor == pytest.approx(0.8, abs=0.05)
     np.testing.assert_allclose(told.translation, steady.factor * given.translation)
     # Turns have no unit; sidesteps shrink with it; the length of the step is better known.
@@ -127,7 +127,7 @@ def test_what_is_told_is_in_the_steady_unit_with_its_covariance():
     assert told.covariance[0, 0] == pytest.approx(steady.factor**2 * given.covariance[0, 0])
     along = (steady.factor * given.translation[2]) ** 2
     expected = steady.factor**2 * given.covariance[2, 2]
-    expected += along * (steady.variance - (WANDER * DEPTH_ERROR) ** 2)
+    expected += along * (steady.variance - (MEAN_DEPTH_ERROR_SHARE * DEPTH_ERROR) ** 2)
     assert told.covariance[2, 2] == pytest.approx(expected)
 
 
@@ -152,25 +152,27 @@ def test_a_length_that_is_known_leaves_the_rest_as_uncertain_as_it_was():
 def test_from_frame_to_frame_the_unit_is_better_known_than_in_all():
     rng = np.random.default_rng(0)
     steady = ScaleDriftFilter(DEPTH_ERROR)
-    steady.steadied(pair(1.0, rng))
-    steady.steadied(pair(0.9, rng))
+    steady.filtered(pair(1.0, rng))
+    steady.filtered(pair(0.9, rng))
     assert 0.005**2 <= steady.change_variance < 0.02**2 < steady.variance
     # Where nothing is compared it may have changed by half of what it wanders.
-    steady.steadied(pair(0.9))
-    assert steady.change_variance == pytest.approx((0.5 * WANDER * DEPTH_ERROR) ** 2)
+    steady.filtered(pair(0.9))
+    assert steady.change_variance == pytest.approx(
+        (0.5 * MEAN_DEPTH_ERROR_SHARE * DEPTH_ERROR) ** 2
+    )
 
 
 def test_without_points_it_slowly_becomes_the_network_s_again():
     rng = np.random.default_rng(0)
     steady = ScaleDriftFilter(DEPTH_ERROR)
-    steady.steadied(pair(1.0, rng))
-    steady.steadied(pair(0.8, rng))
+    steady.filtered(pair(1.0, rng))
+    steady.filtered(pair(0.8, rng))
     known = steady.variance
     off = [abs(np.log(steady.factor))]
     for _ in range(50):
-        steady.steadied(pair(0.8))
+        steady.filtered(pair(0.8))
         off.append(abs(np.log(steady.factor)))
-        assert known <= steady.variance <= (WANDER * DEPTH_ERROR) ** 2
+        assert known <= steady.variance <= (MEAN_DEPTH_ERROR_SHARE * DEPTH_ERROR) ** 2
     assert (np.diff(off) <= 0).all()
     assert off[-1] < 0.05 * off[0]
 
@@ -178,42 +180,42 @@ def test_without_points_it_slowly_becomes_the_network_s_again():
 def test_what_the_network_pulls_back_is_known():
     rng = np.random.default_rng(0)
     steady = ScaleDriftFilter(DEPTH_ERROR)
-    steady.steadied(pair(1.0, rng))
+    steady.filtered(pair(1.0, rng))
     assert steady.change == 1.0
     lengths, changes = [], []
     for _ in range(20):
         # The same step of a metre, in a unit that stays 0.8 m.
-        lengths.append(steady.steadied(pair(0.8, rng)).translation[2])
+        lengths.append(steady.filtered(pair(0.8, rng)).translation[2])
         changes.append(steady.change)
     # From frame to frame it is told longer by what is known, but for the noise of the points.
     np.testing.assert_allclose(np.divide(lengths[1:], lengths[:-1]), changes[1:], atol=0.01)
     # In all it became longer by a tenth at least.
     assert np.prod(changes) > 1.1
     # Where nothing is compared, nothing is known of the unit.
-    steady.steadied(pair(0.8))
+    steady.filtered(pair(0.8))
     assert steady.change == 1.0
 
 
 def test_standing_still_forgets_nothing():
     rng = np.random.default_rng(0)
     steady = ScaleDriftFilter(DEPTH_ERROR)
-    steady.steadied(pair(1.0, rng))
-    steady.steadied(pair(0.8, rng))
+    steady.filtered(pair(1.0, rng))
+    steady.filtered(pair(0.8, rng))
     before = steady.factor, steady.variance
     for _ in range(100):
-        steady.steadied(pair(1.1, tracking="static"))
+        steady.filtered(pair(1.1, tracking="static"))
     assert (steady.factor, steady.variance) == before
 
 
 def test_a_frame_without_a_pair_begins_anew():
     rng = np.random.default_rng(0)
     steady = ScaleDriftFilter(DEPTH_ERROR)
-    steady.steadied(pair(1.0, rng))
-    steady.steadied(pair(0.8, rng))
-    assert steady.steadied(None) is None
+    steady.filtered(pair(1.0, rng))
+    steady.filtered(pair(0.8, rng))
+    assert steady.filtered(None) is None
     assert steady.factor == 1.0
     # And is not compared with what was before.
-    steady.steadied(pair(2.0, rng))
+    steady.filtered(pair(2.0, rng))
     assert steady.factor == 1.0
 
 
@@ -254,7 +256,7 @@ def frames():
         return list(itertools.islice(source, 8))
 
 
-SETTINGS = EstimatorSettings(depth_error=DEPTH_ERROR, max_depth=1e5)
+SETTINGS = EstimatorSettings(depth_relative_std=DEPTH_ERROR, max_depth=1e5)
 
 
 def test_depth_and_motion_of_a_video_keep_one_unit(frames):

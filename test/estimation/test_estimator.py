@@ -20,7 +20,6 @@ from depth_motion_ros.engines.interface import EngineError
 from depth_motion_ros.engines.select import create_engine
 from depth_motion_ros.estimation.estimate import Scale
 from depth_motion_ros.estimation.estimator import Estimator, RequestedOutputs
-from depth_motion_ros.estimation.point_cloud import organised_cloud
 from depth_motion_ros.estimation.settings import EstimatorSettings
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.sources.frame import Frame
@@ -52,7 +51,7 @@ def test_five_lines_of_plain_python():
         estimate = estimator.process(Frame(image_index * SECOND // 10, image))
     assert estimate.depth.shape == image.shape[:2]
     assert (estimate.depth[np.isfinite(estimate.depth)] > 0).all()
-    assert organised_cloud(estimate.depth, estimate.camera).shape == image.shape
+    assert (estimate.camera.width, estimate.camera.height) == image.shape[1::-1]
     # Weights that never saw an image: what they say of motion is believed or not, but told.
     assert estimate.quality.tracking in ("ok", "static", "lost")
     assert (estimate.motion is None) == (estimate.quality.tracking == "lost")
@@ -276,16 +275,16 @@ def test_new_weights_see_their_own_depth_of_the_previous_frame():
 
 
 def test_new_weights_may_err_more_or_less():
-    estimator = Estimator(ScriptedEngine(), EstimatorSettings(depth_error=0.2))
+    estimator = Estimator(ScriptedEngine(), EstimatorSettings(depth_relative_std=0.2))
     estimator.process(frame(0.0))
     estimator.use_engine(ScriptedEngine().moving(2))
     estimator.process(frame(0.1, shift=2))
-    assert estimator.settings.depth_error == 0.2
-    estimator.use_engine(ScriptedEngine().moving(2), depth_error=0.4)
+    assert estimator.settings.depth_relative_std == 0.2
+    estimator.use_engine(ScriptedEngine().moving(2), depth_relative_std=0.4)
     # The frame in flight is of the weights before.
-    assert estimator.settings.depth_error == 0.2
+    assert estimator.settings.depth_relative_std == 0.2
     estimator.process(frame(0.2, shift=4))
-    assert estimator.settings.depth_error == 0.4
+    assert estimator.settings.depth_relative_std == 0.4
 
 
 def test_an_engine_of_another_size_starts_anew():

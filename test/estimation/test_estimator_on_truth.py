@@ -62,8 +62,8 @@ def played(frames):
     settings = EstimatorSettings(
         scale=UNIT,
         base_from_camera=mounting,
-        min_flow_speed=0.05,
-        min_flow_ratio=0.02,
+        object_flow_threshold=0.05,
+        object_flow_ratio=0.02,
         refine=False,
         object_motion="network",
     )

@@ -6,26 +6,25 @@ import numpy as np
 import pytest
 
 from depth_motion_ros.estimation.settings import (
-    DEPTH_ERROR,
     EstimatorSettings,
-    SettingsError,
-    depth_error_of,
+    depth_relative_std_of,
 )
+from depth_motion_ros.settings import SettingsError, declared
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"max_gap": -1.0}, r"max_gap must lie in \[0, inf\] s, got -1.0"),
-        ({"max_depth": float("nan")}, "max_depth must lie in .* m, got nan"),
-        ({"intrinsics_window": 0}, r"intrinsics_window must lie in \[1, 1000\] frames, got 0"),
-        ({"min_depth": 5.0, "max_depth": 5.0}, r"min_depth 5.0 m must be less than max_depth"),
+        ({"max_gap": -1.0}, "max_gap is -1.0; it must be a finite number from 0.01 to 3600 s"),
+        ({"max_depth": float("nan")}, "max_depth is nan; it must be a finite number .* m"),
+        ({"intrinsics_window": 0}, "intrinsics_window is 0; .* whole number from 1 to 1000 frames"),
+        ({"min_depth": 5.0, "max_depth": 5.0}, "min_depth is 5.0 m; .* less than max_depth"),
         (
             {"object_motion": "optical"},
-            "object_motion must be one of flow, network, got 'optical'",
+            "object_motion is 'optical'; it must be one of flow, network",
         ),
-        ({"scale": 0.0}, "scale must be positive and finite, got 0.0"),
-        ({"scale": float("inf")}, "scale must be positive"),
+        ({"scale": -1.0}, "scale is -1.0; it must be a finite number from 0 to 10000 m"),
+        ({"scale": float("inf")}, "scale is inf"),
         ({"base_from_camera": np.eye(3)}, "must be a finite 4x4 matrix"),
         ({"base_from_camera": 2 * np.eye(4)}, "no rigid transform"),
         # A mirror: determinant -1.
@@ -37,17 +36,15 @@ def test_a_value_out_of_range_is_refused_with_its_name_and_range(values, message
         EstimatorSettings(**values)
 
 
-def test_every_number_states_range_unit_and_meaning():
-    numbers = [entry for entry in fields(EstimatorSettings) if "range" in entry.metadata]
-    choices = [entry for entry in fields(EstimatorSettings) if "choices" in entry.metadata]
-    # scale, unit, base_from_camera, refine, square_pixels
-    assert len(numbers) + len(choices) == len(fields(EstimatorSettings)) - 5
-    assert all(entry.default in entry.metadata["choices"] for entry in choices)
-    for entry in numbers:
-        low, high = entry.metadata["range"]
-        assert low <= entry.default <= high
-        assert entry.metadata["unit"]
-        assert entry.metadata["description"]
+def test_every_setting_states_what_is_allowed_and_means():
+    settings = declared(EstimatorSettings)
+    assert {entry.name for entry in fields(EstimatorSettings)} - set(settings) == {
+        "base_from_camera"
+    }
+    for name, setting in settings.items():
+        assert setting.check(setting.default) == setting.default
+        assert setting.range_text or isinstance(setting.default, bool), name
+        assert len(setting.description) > 6, name
 
 
 def test_a_pose_typed_with_six_digits_becomes_an_exact_rotation():
@@ -63,7 +60,8 @@ def test_the_default_camera_looks_ahead():
 
 
 def test_weights_may_say_how_wrong_their_depth_is():
-    assert depth_error_of({"depth_error": "0.12"}) == 0.12
+    assert depth_relative_std_of({"depth_relative_std": "0.12"}) == 0.12
     # Without a usable number the cautious default holds.
-    for said in ({}, {"depth_error": "good"}, {"depth_error": "nan"}, {"depth_error": "-1"}):
-        assert depth_error_of(said) == DEPTH_ERROR
+    for said in ("good", "nan", "-1", "0", "1e400"):
+        assert depth_relative_std_of({"depth_relative_std": said}) == 0.3
+    assert depth_relative_std_of({}) == EstimatorSettings().depth_relative_std

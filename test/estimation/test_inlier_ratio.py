@@ -23,13 +23,13 @@ VIEW = FrameView(SEEN, np.full((HEIGHT, WIDTH), DEPTH, np.float32), SEEN)
 
 def moved(share, tracking="ok"):
     step = np.array([0.0, 0.0, 0.2])
-    return PairMotion(np.eye(3), step, 1e-8 * np.eye(6), Quality(tracking), agreement=share)
+    return PairMotion(np.eye(3), step, 1e-8 * np.eye(6), Quality(tracking), inlier_ratio=share)
 
 
 def play(shares, seconds=0.1):
-    agreement = InlierRatio()
+    inlier_ratio = InlierRatio()
     return [
-        agreement.judged(moved(share), round(index * seconds * SECOND), VIEW, CAMERA, LEAST)
+        inlier_ratio.judged(moved(share), round(index * seconds * SECOND), VIEW, CAMERA, LEAST)
         for index, share in enumerate(shares)
     ]
 
@@ -63,8 +63,8 @@ def test_fewer_than_usual_cost_certainty(part, pixels):
 def test_far_fewer_than_usual_are_lost_and_the_reason_is_said():
     pair = play([0.8] * 10 + [0.3])[-1]
     assert pair.quality.tracking == "lost"
-    assert "only 30% of the corners agree on a motion, where usually 80% do" in pair.quality.reason
-    assert pair.structure is None
+    assert "inlier ratio 30%, usually 80%" in pair.quality.reason
+    assert pair.triangulated is None
     assert pair.depth_factor is None
 
 
@@ -89,12 +89,12 @@ def heard(degrees, metres=1.0):
     ],
 )
 def test_where_fewer_agree_another_odometry_is_asked(share, other, least, tracking):
-    agreement = InlierRatio()
-    agreement.judged(moved(0.8), 0, VIEW, CAMERA, least)
-    pair = agreement.judged(moved(share), SECOND // 10, VIEW, CAMERA, least, other)
+    inlier_ratio = InlierRatio()
+    inlier_ratio.judged(moved(0.8), 0, VIEW, CAMERA, least)
+    pair = inlier_ratio.judged(moved(share), SECOND // 10, VIEW, CAMERA, least, other)
     assert pair.quality.tracking == tracking
     if tracking == "lost":
-        assert "30 degrees aside of what the odometry says" in pair.quality.reason
+        assert "differs from the odometry by 30 degrees" in pair.quality.reason
 
 
 def test_what_stays_becomes_usual():
@@ -106,18 +106,18 @@ def test_what_stays_becomes_usual():
 
 
 def test_nothing_is_said_where_nothing_is_known():
-    agreement = InlierRatio()
-    assert agreement.usual == 0
+    inlier_ratio = InlierRatio()
+    assert inlier_ratio.usual == 0
     for pair in (moved(None), moved(0.9, "lost"), moved(None, "static")):
-        assert agreement.judged(pair, SECOND, VIEW, CAMERA, LEAST) is pair
-    assert agreement.usual == 0
+        assert inlier_ratio.judged(pair, SECOND, VIEW, CAMERA, LEAST) is pair
+    assert inlier_ratio.usual == 0
 
 
 def test_a_camera_at_rest_is_at_rest_whatever_passes_by():
-    agreement = InlierRatio()
-    agreement.judged(moved(0.9), 0, VIEW, CAMERA, LEAST)
+    inlier_ratio = InlierRatio()
+    inlier_ratio.judged(moved(0.9), 0, VIEW, CAMERA, LEAST)
     still = moved(0.1, "static")
-    assert agreement.judged(still, SECOND // 10, VIEW, CAMERA, LEAST) is still
+    assert inlier_ratio.judged(still, SECOND // 10, VIEW, CAMERA, LEAST) is still
 
 
 def test_a_lost_motion_goes_on_as_it_went_for_a_while():

@@ -76,11 +76,15 @@ def test_invalid_depth_is_left_out():
     assert errors_for([0, 0, 0], depth=depth).valid_fraction == pytest.approx(0.5, abs=0.02)
 
 
-def judged(photometric, identity, valid=0.9, likeness=1.0, **how):
+def judged(photometric, identity, valid=0.9, image_correlation=1.0, **how):
     return judge(
-        WarpErrors(photometric, identity, valid, 1.0, 1.0, likeness),
+        WarpErrors(photometric, identity, valid, 1.0, 1.0, image_correlation),
         EstimatorSettings(
-            static_error=0.005, lost_error=0.15, lost_ratio=1.1, min_valid=0.25, min_likeness=0.28
+            static_error=0.005,
+            max_photometric_error=0.15,
+            lost_ratio=1.1,
+            min_valid=0.25,
+            min_image_correlation=0.28,
         ),
         **how,
     )
@@ -106,11 +110,11 @@ def test_tracking(photometric, identity, valid, tracking):
 
 
 def test_images_without_common_details_are_lost_however_small_their_difference():
-    verdict, reason = judged(0.02, 0.05, likeness=0.1)
+    verdict, reason = judged(0.02, 0.05, image_correlation=0.1)
     assert verdict == "lost"
     assert "same place" in reason
     # Nothing but noise differs, and the noise of a camera at rest has nothing in common.
-    assert judged(0.003, 0.003, likeness=0.0)[0] == "static"
+    assert judged(0.003, 0.003, image_correlation=0.0)[0] == "static"
 
 
 def test_where_the_images_were_aligned_the_warp_error_is_not_the_motions_fault():
@@ -118,23 +122,23 @@ def test_where_the_images_were_aligned_the_warp_error_is_not_the_motions_fault()
     assert judged(0.08, 0.05, is_aligned=True)[0] == "ok"
 
 
-def likeness(shift, seed=0, step=0.0, light=1.0):
+def image_correlation(shift, seed=0, step=0.0, light=1.0):
     now = (light * wall(shift, seed)).astype(np.uint8)
     return warp_errors(
         now, wall(0), FLAT, np.eye(3), np.array([step, 0, 0]), STILL, CAMERA
-    ).likeness
+    ).image_correlation
 
 
-def test_likeness_tells_another_place_from_the_same_one_elsewhere_in_the_image():
+def test_image_correlation_tells_another_place_from_the_same_one_elsewhere_in_the_image():
     # By the shift, without any motion: 3 pixels of the reduced image, which is half the size.
-    assert likeness(0) == pytest.approx(1.0, abs=1e-3)
-    assert likeness(6) > 0.9
+    assert image_correlation(0) == pytest.approx(1.0, abs=1e-3)
+    assert image_correlation(6) > 0.9
     # By the motion, where the shift is too far: 20 of 128 pixels.
-    assert likeness(20) < 0.5
-    assert likeness(20, step=-20 * STEP) > 0.9
+    assert image_correlation(20) < 0.5
+    assert image_correlation(20, step=-20 * STEP) > 0.9
     # Half as bright, it is the same place; another wall is not.
-    assert likeness(0, light=0.5) > 0.95
-    assert max(likeness(0, seed) for seed in range(1, 6)) < 0.5
+    assert image_correlation(0, light=0.5) > 0.95
+    assert max(image_correlation(0, seed) for seed in range(1, 6)) < 0.5
 
 
 def covariance(**changes):

@@ -18,19 +18,20 @@ from support.estimation_helpers import (
 
 from depth_motion_ros.estimation.estimate import Scale
 from depth_motion_ros.estimation.estimator import Estimator
-from depth_motion_ros.estimation.point_cloud import rays
 from depth_motion_ros.estimation.scale.camera_height import CameraHeightScale, ground
 from depth_motion_ros.estimation.scale.filter import ScaleFilter
 from depth_motion_ros.estimation.scale.odometry import OdometryScale
 from depth_motion_ros.estimation.scale.source import (
-    UNKNOWN,
+    UNKNOWN_SCALE,
     FirstKnown,
     ScaleObservation,
     UnitUntilKnown,
 )
-from depth_motion_ros.estimation.settings import EstimatorSettings, SettingsError, unit_of
+from depth_motion_ros.estimation.settings import EstimatorSettings, unit_of
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.axes import BODY_FROM_OPTICAL
+from depth_motion_ros.geometry.rays import rays
+from depth_motion_ros.settings import SettingsError
 
 # Metres per unit of the network in these tests.
 TRUE = 2.5
@@ -55,7 +56,7 @@ def ahead(metres, scale=TRUE):
 def drive(source, count, noise=0.0, slip=(), seed=0):
     """A straight drive at 1 m/s. slip: frames whose odometry stands still."""
     rng = np.random.default_rng(seed)
-    x, scale = 0.0, UNKNOWN
+    x, scale = 0.0, UNKNOWN_SCALE
     source.add(0, moved())
     for index in range(1, count + 1):
         x += 0.0 if index in slip else 0.1
@@ -73,7 +74,7 @@ def test_a_straight_drive_tells_the_scale():
 
 
 def test_too_few_steps_tell_nothing():
-    assert drive(OdometryScale(BODY_FROM_OPTICAL), 4) == UNKNOWN
+    assert drive(OdometryScale(BODY_FROM_OPTICAL), 4) == UNKNOWN_SCALE
 
 
 def test_slipping_wheels_are_outliers():
@@ -100,7 +101,7 @@ def test_standing_still_tells_nothing_and_forgets_nothing():
 def test_a_unit_that_drifts_is_followed():
     source = OdometryScale(BODY_FROM_OPTICAL)
     source.add(0, moved())
-    scale = UNKNOWN
+    scale = UNKNOWN_SCALE
     for index in range(1, 101):
         source.add(index * PERIOD, moved(0.1 * index))
         # 3 % in a second, 30 % in all.
@@ -178,7 +179,7 @@ def test_a_change_of_unit_that_is_known_need_not_be_learnt():
 def test_odometry_may_come_late():
     source = OdometryScale(BODY_FROM_OPTICAL)
     for index in range(1, 11):
-        assert source.update(seen(index, ahead(0.1))) == UNKNOWN
+        assert source.update(seen(index, ahead(0.1))) == UNKNOWN_SCALE
     for index in range(11):
         source.add(index * PERIOD, moved(0.1 * index))
     assert source.update(
@@ -239,7 +240,7 @@ def test_the_camera_s_height_makes_the_depth_metric():
     depth, _ = floor(1.4 / TRUE)
     scales = [source.update(ScaleObservation(i * PERIOD, depth, CAMERA)) for i in range(5)]
     # One bad frame must not set the scale: the first ones are heard and not told.
-    assert scales[0] == UNKNOWN
+    assert scales[0] == UNKNOWN_SCALE
     assert scales[-1].source == "camera_height"
     assert scales[-1].value == pytest.approx(TRUE, rel=1e-3)
     assert scales[-1].variance >= 0.05**2
@@ -288,8 +289,10 @@ class Saying:
 
 def test_the_first_that_knows_is_believed():
     height, constant = Scale(3.0, "camera_height"), Scale(2.0, "constant")
-    assert FirstKnown([Saying(UNKNOWN), Saying(height), Saying(constant)]).update(None) == height
-    assert FirstKnown([Saying(UNKNOWN)]).update(None) == UNKNOWN
+    assert (
+        FirstKnown([Saying(UNKNOWN_SCALE), Saying(height), Saying(constant)]).update(None) == height
+    )
+    assert FirstKnown([Saying(UNKNOWN_SCALE)]).update(None) == UNKNOWN_SCALE
 
 
 def test_the_estimator_turns_metric_with_odometry_and_stays_so():
@@ -308,17 +311,17 @@ def test_the_estimator_turns_metric_with_odometry_and_stays_so():
 
 def test_silence_until_the_scale_is_known():
     estimator = Estimator(
-        ScriptedEngine().moving(2), EstimatorSettings(unknown_scale="silent", refine=False)
+        ScriptedEngine().moving(2), EstimatorSettings(publish_unscaled=False, refine=False)
     )
     for index in range(12):
         if index >= 3:
             estimator.add_odometry(round(0.1 * index * SECOND), moved(y=TRUE * 2 * STEP * index))
         estimate = estimator.process(frame(0.1 * index, shift=2 * index))
-        assert estimate.is_silent == (estimate.scale.source == "unit")
-        if estimate.is_silent:
+        assert estimate.is_withheld == (estimate.scale.source == "unit")
+        if estimate.is_withheld:
             # A pose in an unknown unit would stay wrong for ever.
             np.testing.assert_array_equal(estimator.pose.pose, np.eye(4))
-    assert not estimate.is_silent
+    assert not estimate.is_withheld
     assert estimator.pose.pose[1, 3] > 0
 
 
@@ -329,7 +332,9 @@ def test_a_height_that_nobody_knows_is_an_error_that_names_the_parameter():
     mount[2, 3] = 0.6
     settings = EstimatorSettings(scale_source="camera_height", base_from_camera=mount)
     assert settings.height == 0.6
-    with pytest.raises(SettingsError, match=r"scale_source must be one of .*, got 'wheels'"):
+    with pytest.raises(
+        SettingsError, match=r"scale_source is 'wheels'; .* one of auto, odometry, "
+    ):
         EstimatorSettings(scale_source="wheels")
 
 
@@ -350,5 +355,5 @@ def test_the_unit_that_weights_were_taught_serves_until_the_scale_is_known():
     assert never.update(seen(0, None)).value == 4.0
     assert unit_of({"unit": "10"}) == 10.0
     assert [unit_of(m) for m in ({}, {"unit": "m"}, {"unit": "-1"}, {"unit": "inf"})] == [1.0] * 4
-    with pytest.raises(SettingsError, match="unit must be positive and finite, got 0"):
+    with pytest.raises(SettingsError, match=r"unit is 0\.0; it must be a finite number from 1e-06"):
         EstimatorSettings(unit=0.0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.epipolar_scenes import CAMERA, NOISE, STRAIGHT, error_of, solved, street, tracks_of
 
-from depth_motion_ros.estimation.alignment.depth_correction import WAVES, correction
+from depth_motion_ros.estimation.alignment.depth_correction import DEPTH_COSINES, correction
 from depth_motion_ros.estimation.alignment.triangulated_points import (
     TriangulatedPoints,
     smooth_error,
@@ -126,20 +126,20 @@ def test_only_what_lies_before_both_cameras_counts():
     # A tenth is infinitely far by the depth map.
     told = np.where(np.arange(depth.size) % 10 == 0, np.inf, depth)
     tracks = tracks_of(pixel, depth, STRAIGHT, rng, told=told)
-    structure = TriangulatedPoints.of(tracks, solved(tracks, STRAIGHT), CAMERA)
-    assert np.isfinite(structure.log_depth).all()
-    assert np.isfinite(structure.log_previous_depth).all()
+    triangulated = TriangulatedPoints.of(tracks, solved(tracks, STRAIGHT), CAMERA)
+    assert np.isfinite(triangulated.log_depth).all()
+    assert np.isfinite(triangulated.log_previous_depth).all()
     # The camera went ahead: all was a metre further away.
-    was = np.exp(structure.log_previous_depth) - np.exp(structure.log_depth)
+    was = np.exp(triangulated.log_previous_depth) - np.exp(triangulated.log_depth)
     assert np.median(was) == pytest.approx(1, abs=0.02)
 
 
 def test_its_points_lie_where_they_are_seen():
-    _, structure = two_pairs()
-    points = structure.points(CAMERA.resized(CAMERA.width // 2, CAMERA.height // 2))
-    np.testing.assert_allclose(points[2], np.exp(structure.log_depth), rtol=1e-5)
+    _, triangulated = two_pairs()
+    points = triangulated.points(CAMERA.resized(CAMERA.width // 2, CAMERA.height // 2))
+    np.testing.assert_allclose(points[2], np.exp(triangulated.log_depth), rtol=1e-5)
     seen = CAMERA.K @ points
-    np.testing.assert_allclose(seen[:2] / seen[2], structure.pixel, atol=1e-2)
+    np.testing.assert_allclose(seen[:2] / seen[2], triangulated.pixel, atol=1e-2)
 
 
 def lopsided(depth, pixel, share):
@@ -178,4 +178,6 @@ def test_without_good_tracks_no_error_is_found():
     far = tracks_of(pixel, np.full_like(depth, 1e7), se3.exp([0, 0, 0, 0, 0.01, 0]), rng, 0.0)
     found = solved(far, se3.exp([0, 0, 1e-3, 0, 0.01, 0]))
     assert not found.good.any()
-    np.testing.assert_array_equal(smooth_error(far, far, found, CAMERA, 0.1), np.zeros(WAVES))
+    np.testing.assert_array_equal(
+        smooth_error(far, far, found, CAMERA, 0.1), np.zeros(DEPTH_COSINES)
+    )

@@ -1,141 +1,99 @@
-"""Fusing the camera with wheels and a gyro, by the parameters that config/ekf.yaml ships."""
+"""What config/ekf.yaml and launch/fusion.launch.py assume of the node is what it publishes."""
 
 from __future__ import annotations
 
-import json
 import runpy
 import sys
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
+import yaml
 
-from depth_motion_ros.cli.main import main
-from depth_motion_ros.evaluation.errors import EvaluationError
-from depth_motion_ros.evaluation.fusion import (
-    FilterSettings,
-    Noise,
-    PlanarFilter,
-    Seen,
-    Sensor,
-    fuse,
-    planar,
-)
-from depth_motion_ros.geometry import se3
+from depth_motion_ros.nodes.perception.parameters import DEPTH_MOTION_PARAMETERS
 from depth_motion_ros.share import config_file
 
-DT = 0.1
-# 1 m/s ahead and 0.3 rad/s to the left: a third of a circle in 7 s.
-TWIST = np.array([1.0, 0, 0, 0, 0, 0.3])
-PATH = [se3.exp(TWIST * DT * index) for index in range(70)]
-EXACT = Noise(radius=0, track=0, slip=0, gyro_bias=0, gyro_noise=0)
-BLIND = [Seen(None, None)] * (len(PATH) - 1)
+# The fifteen fields of robot_localization's state, in the order of its *_config lists.
+FIELDS = (
+    "x", "y", "z", "roll", "pitch", "yaw", "vx", "vy", "vz", "vroll", "vpitch", "vyaw",
+    "ax", "ay", "az",
+)  # fmt: skip
+# Where these stand in the twist of nav_msgs/Odometry, linear before angular.
+TWIST_INDEX = {"vx": 0, "vy": 1, "vz": 2, "vroll": 3, "vpitch": 4, "vyaw": 5}
+DEFAULTS = {parameter.name: parameter.default for parameter in DEPTH_MOTION_PARAMETERS}
 
 
 @pytest.fixture(scope="module")
-def shipped() -> FilterSettings:
-    return FilterSettings.from_file(config_file("ekf.yaml"))
+def ekf() -> dict[str, Any]:
+    document = yaml.safe_load(config_file("ekf.yaml").read_text(encoding="utf-8"))
+    return dict(document["/**"]["ros__parameters"])
 
 
-def camera(std, rng=None):
-    """Velocities with white errors of a standard deviation, and an honest covariance."""
-    errors = np.zeros((len(BLIND), 6)) if rng is None else rng.normal(size=(len(BLIND), 6))
-    return [Seen(TWIST + std * error, max(std, 1e-3) ** 2 * np.eye(6)) for error in errors]
+def fused(ekf: dict[str, Any], sensor: str) -> set[str]:
+    return {name for name, used in zip(FIELDS, ekf[f"{sensor}_config"], strict=True) if used}
 
 
-def test_what_is_shipped_fuses_velocities_of_camera_wheels_and_gyro(shipped):
-    # vx vy vyaw; vx and that nothing moves sideways; vyaw.
-    velocities = {name: sensor.velocities for name, sensor in shipped.sensors.items()}
-    assert velocities == {"odom0": (3, 4, 5), "odom1": (3, 4), "imu0": (5,)}
-    assert np.linalg.eigvalsh(shipped.growth).min() > 0
+def test_the_frames_are_those_of_the_node(ekf: dict[str, Any]) -> None:
+    assert ekf["odom_frame"] == ekf["world_frame"] == DEFAULTS["odom_frame"]
+    assert ekf["base_link_frame"] == DEFAULTS["base_frame"]
 
 
-def test_exact_sensors_follow_the_path(shipped):
-    for use in (("odom0",), ("odom1",), ("odom1", "imu0"), ("odom0", "odom1", "imu0")):
-        errors = fuse(PATH, DT, camera(0.0), shipped, use, EXACT, seed=0)
-        # The first of the velocities comes at the end of the first step: 0.1 m, 0.03 rad.
-        assert errors.position < 0.2
-        assert errors.heading < 3.0
+def test_the_filter_alone_sends_the_transform_by_default(ekf: dict[str, Any]) -> None:
+    assert ekf["publish_tf"] is True
+    assert DEFAULTS["publish_tf"] is False
 
 
-def test_a_silent_camera_leaves_the_others_as_they_are(shipped):
-    others = ("odom1", "imu0")
-    alone = fuse(PATH, DT, BLIND, shipped, others, Noise(), seed=3)
-    assert fuse(PATH, DT, BLIND, shipped, ("odom0", *others), Noise(), seed=3) == alone
+def test_the_camera_is_fused_by_its_velocities_in_the_plane(ekf: dict[str, Any]) -> None:
+    """Its pose is the integral of the same velocities: fused too, it would count twice."""
+    assert ekf["two_d_mode"] is True
+    assert fused(ekf, "odom0") == {"vx", "vy", "vyaw"}
+    assert not ekf["odom0_differential"]
+    assert not ekf["odom0_relative"]
 
 
-def test_a_wild_velocity_is_refused():
-    ekf = PlanarFilter(np.eye(6) * 0.1)
-    sensor = Sensor((3, 4, 5), gate=4.03)
-    sure = 1e-4 * np.eye(3)
-    assert ekf.correct(sensor, np.array([1.0, 0, 0]), sure)
-    ekf.predict(DT)
-    assert not ekf.correct(sensor, np.array([9.0, 0, 0]), sure)
-    assert ekf.state[3] == pytest.approx(1.0, abs=0.01)
+def test_wheels_and_gyro_give_what_they_measure(ekf: dict[str, Any]) -> None:
+    # Wheels do not slide sideways: vy is measured as zero.
+    assert fused(ekf, "odom1") == {"vx", "vy"}
+    assert fused(ekf, "imu0") == {"vyaw"}
+    # The output of the filter must not be one of its inputs.
+    topics = [ekf[sensor] for sensor in ("odom0", "odom1", "imu0")]
+    assert len({*topics, "odometry/filtered"}) == 4
+    assert not any(topic.startswith("/") for topic in topics), "names follow the namespace"
 
 
-def test_errors_stay_inside_what_the_filter_claims(shipped):
-    # White errors of which the covariance knows: nearly all of 20 runs within 95 %.
-    inside = [
-        fuse(
-            PATH, DT, camera(0.05, np.random.default_rng(seed)), shipped, ("odom0",), EXACT, 0
-        ).inside
-        for seed in range(20)
-    ]
-    assert np.mean(inside) > 0.9
+def test_what_is_predicted_grows_in_every_field(ekf: dict[str, Any]) -> None:
+    growth = np.array(ekf["process_noise_covariance"]).reshape(len(FIELDS), len(FIELDS))
+    np.testing.assert_array_equal(growth, growth.T)
+    assert np.linalg.eigvalsh(growth).min() > 0
 
 
-def test_a_pose_in_the_plane():
-    pose = se3.exp([0, 0, 0, 0, 0, 0.5])
-    pose[:3, 3] = 1, 2, 3
-    np.testing.assert_allclose(planar(pose), [1, 2, 0.5])
+def test_a_frame_that_is_missed_is_no_timeout(ekf: dict[str, Any]) -> None:
+    # The node serves 5 Hz on a small computer (docs/performance.md).
+    assert ekf["sensor_timeout"] >= 3 / 5
 
 
-def test_files_that_are_no_parameters_of_a_filter_say_so(tmp_path):
-    wrong = tmp_path / "wrong.yaml"
-    wrong.write_text("a: 1\n", encoding="utf-8")
-    with pytest.raises(EvaluationError, match="no parameters of an ekf_node"):
-        FilterSettings.from_file(wrong)
-    shipped = config_file("ekf.yaml").read_text(encoding="utf-8")
-    wrong.write_text(
-        shipped.replace("odom0_config: [false", "odom0_config: [true"), encoding="utf-8"
-    )
-    with pytest.raises(EvaluationError, match="odom0 fuses poses"):
-        FilterSettings.from_file(wrong)
+def test_each_fused_field_comes_with_a_variance_in_base_link(ekf: dict[str, Any]) -> None:
+    pytest.importorskip("rclpy", reason="needs ROS 2 (a sourced one, or the wheels)")
+    from std_msgs.msg import Header
 
+    from depth_motion_ros.nodes.perception import outputs
+    from depth_motion_ros.nodes.ros import messages
 
-def test_sensors_that_are_equally_good_are_better_together(shipped):
-    """Camera and wheels of 3 % each: together the error is less than that of either."""
-    noise = replace(EXACT, radius=0.03, gyro_noise=0.01)
-
-    def position(use, offset):
-        draws = []
-        for seed in range(12):
-            # As the wheels, the camera is off by a factor, one for a run.
-            factor = 1 + 0.03 * np.random.default_rng(offset + seed).normal()
-            twist = TWIST * [factor, factor, factor, 1, 1, 1]
-            spread = np.diag([0.06**2] * 3 + [0.01**2] * 3)
-            seen = [Seen(twist, spread)] * len(BLIND)
-            draws.append(fuse(PATH, DT, seen, shipped, use, noise, seed).position)
-        return np.sqrt(np.mean(np.square(draws)))
-
-    both, seeing, rolling = (
-        position(use, 100) for use in (("odom0", "odom1"), ("odom0",), ("odom1", "imu0"))
-    )
-    assert both < seeing
-    assert both < rolling
-
-
-def test_on_the_simulator_all_three_are_better_than_camera_or_wheels_alone(tmp_path, capsys):
-    out = tmp_path / "fusion.json"
-    command = ["bench", "fusion", "--limit", "30", "--draws", "6"]
-    assert main([*command, "--json", str(out)]) == 0
-    assert "| all three |" in capsys.readouterr().out
-    rows = json.loads(out.read_text(encoding="utf-8"))["all scenes"]
-    for alone in ("wheels", "wheels, gyro", "camera", "camera, gyro"):
-        assert rows["all three"]["position"] < rows[alone]["position"], alone
+    assert ekf["odom0"] == outputs.ODOM
+    covariance = np.diag([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    message = messages.odometry(
+        Header(frame_id=DEFAULTS["odom_frame"]), DEFAULTS["base_frame"],
+        np.eye(4), np.eye(6), np.arange(6.0), covariance,
+    )  # fmt: skip
+    assert message.child_frame_id == ekf["base_link_frame"]
+    twist = message.twist.twist
+    values = {"vx": twist.linear.x, "vy": twist.linear.y, "vyaw": twist.angular.z}
+    for name in fused(ekf, "odom0"):
+        index = TWIST_INDEX[name]
+        assert values[name] == index
+        assert message.twist.covariance[7 * index] == covariance[index, index]
 
 
 @pytest.fixture

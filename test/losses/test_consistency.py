@@ -64,9 +64,9 @@ def test_depth_error_is_the_gap_where_nothing_hides_it():
     found = _compare(texture(), texture(), _translation(0, 0, 0), plane(DEPTH + 3))
     share = found.closer.double().mean()
     assert share > 0.8
-    assert torch.allclose(found.depth_error, 3 * share)
+    assert torch.allclose(found.depth_difference, 3 * share)
     behind = _compare(texture(), texture(), _translation(0, 0, 0), plane(DEPTH - 3))
-    assert behind.depth_error == 0
+    assert behind.depth_difference == 0
 
 
 def test_proximity_weight_halves_where_the_gap_is_the_usual_one():
@@ -99,7 +99,7 @@ def test_static_pixels_are_left_out_on_request():
 def test_the_other_depth_is_taken_as_given():
     depth_2 = plane(DEPTH + 3).requires_grad_()
     found = _compare(texture(), texture(), _translation(0, 0, 0), depth_2)
-    assert not found.depth_error.requires_grad
+    assert not found.depth_difference.requires_grad
     assert not found.ssim_error.requires_grad
 
 
@@ -115,7 +115,7 @@ def test_image_errors_have_the_gradients_of_finite_differences():
     def errors(pixel_xy, moved_depth):
         warp = Warp(pixel_xy, moved_depth, valid)
         found = rgbd_consistency(image_1, image_2, warp, depth + 1)
-        return found.rgb_error, found.ssim_error, found.depth_error
+        return found.rgb_error, found.ssim_error, found.depth_difference
 
     def errors_at(pixel_xy):
         return errors(pixel_xy, depth)
@@ -123,10 +123,10 @@ def test_image_errors_have_the_gradients_of_finite_differences():
     assert torch.autograd.gradcheck(errors_at, xy.requires_grad_())
     # The trust in a pixel takes depth as given: only the depth error has a slope in it.
     moved = depth.clone().requires_grad_()
-    rgb, ssim, depth_error = errors(xy.detach(), moved)
+    rgb, ssim, depth_difference = errors(xy.detach(), moved)
     assert not rgb.requires_grad
     assert not ssim.requires_grad
-    (slope,) = torch.autograd.grad(depth_error, moved)
+    (slope,) = torch.autograd.grad(depth_difference, moved)
     assert torch.allclose(slope, torch.full_like(slope, -1 / slope.numel()))
 
 

@@ -5,9 +5,10 @@ import pytest
 import torch
 from support.loss_scenes import FOCAL, HEIGHT, WIDTH, K, motion, pair, plane, texture
 
-from depth_motion_ros.losses.objective import TERMS, LossWeights, LossWeightsError, Objective
+from depth_motion_ros.losses.objective import TERMS, LossWeights, Objective
 from depth_motion_ros.models.motion_net import MotionPrediction
 from depth_motion_ros.models.network import PairPrediction
+from depth_motion_ros.settings import SettingsError
 
 # A plane at 8 m, the image moving 2 px to the right while the camera steps by 0.5 m to the left.
 DEPTH, SHIFT = 8.0, 2.0
@@ -293,14 +294,14 @@ def test_the_default_weights_are_the_papers():
 
 @pytest.mark.parametrize("value", [-0.1, math.nan, math.inf])
 def test_a_weight_out_of_range_is_refused_by_name_and_value(value):
-    with pytest.raises(LossWeightsError, match=f"loss weight ssim is {value}"):
+    with pytest.raises(SettingsError, match=f"losses.ssim is {value}"):
         LossWeights(ssim=value)
 
 
 def test_weights_that_teach_nothing_are_refused():
-    with pytest.raises(LossWeightsError, match="nothing would be learned"):
+    with pytest.raises(SettingsError, match="nothing would be learned"):
         _only()
-    with pytest.raises(LossWeightsError, match="factor is 0"):
+    with pytest.raises(SettingsError, match="factor is 0"):
         LossWeights(factor=0)
 
 

@@ -5,10 +5,8 @@ import torch
 from support.loss_scenes import HEIGHT, WIDTH, texture
 
 from depth_motion_ros.losses.photometric import (
-    PhotometricMaps,
     improved_by_warp,
     mean_difference,
-    minimum_reprojection,
     weighted_ssim,
 )
 
@@ -94,28 +92,3 @@ def test_the_comparison_is_made_pixel_by_pixel():
     kept = _improved(texture(), still_left, texture(), shares=(1.0, 0.0))
     assert not kept[..., : WIDTH // 2].any()
     assert kept[..., WIDTH // 2 :].all()
-
-
-def _maps(rgb, valid):
-    rgb = torch.tensor(rgb)[None, None]
-    return PhotometricMaps(rgb, rgb[..., 1:-1, 1:-1] * 10, torch.tensor(valid)[None, None])
-
-
-def test_each_pixel_is_judged_by_the_neighbour_that_shows_it_best():
-    first = _maps([[0.3] * 3, [0.3, 0.1, 0.3], [0.3] * 3], [[True] * 3] * 3)
-    second = _maps([[0.2] * 3] * 3, [[True] * 3] * 3)
-    best = minimum_reprojection(first, second)
-    expected = torch.full((3, 3), 0.2)
-    expected[1, 1] = 0.1
-    assert torch.allclose(best.rgb[0, 0], expected)
-    assert torch.allclose(best.ssim, torch.full((1, 1, 1, 1), 1.0))
-
-
-def test_a_pixel_outside_one_neighbour_is_judged_by_the_other():
-    # Outside its image a warp has error 0, which must not pass for a perfect match.
-    first = _maps([[0.0] * 3] * 3, [[False] * 3] * 3)
-    second = _maps([[0.2] * 3] * 3, [[True] * 3, [True] * 3, [False] * 3])
-    for best in (minimum_reprojection(first, second), minimum_reprojection(second, first)):
-        assert torch.allclose(best.rgb[0, 0, :2], torch.full((2, 3), 0.2))
-        assert torch.allclose(best.ssim, torch.full((1, 1, 1, 1), 2.0))
-        assert torch.equal(best.valid[0, 0], torch.tensor([[True] * 3, [True] * 3, [False] * 3]))

@@ -120,7 +120,7 @@ def test_rgbd_consistency(reference):
     rgbd = _rgbd(reference)
     _assert_agrees(rgbd.rgb_error, reference["rgbd_rgb_error"])
     _assert_agrees(rgbd.ssim_error, reference["rgbd_ssim_error"])
-    _assert_agrees(rgbd.depth_error, reference["rgbd_depth_error"])
+    _assert_agrees(rgbd.depth_difference, reference["rgbd_depth_error"])
     _assert_agrees(rgbd.proximity_weight[:, 0], reference["rgbd_depth_proximity_weight"])
     closer = reference["rgbd_frame1_closer_to_camera"] > 0
     np.testing.assert_array_equal(rgbd.closer[:, 0].numpy(), closer)

@@ -5,10 +5,11 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from depth_motion_ros.models.config import ConfigError, NetworkConfig
+from depth_motion_ros.models.config import NetworkConfig
 from depth_motion_ros.models.motion_net import MINIMAL_SCALE, auto_mask
 from depth_motion_ros.models.network import DepthMotionNet
 from depth_motion_ros.models.norm import RandomizedLayerNorm
+from depth_motion_ros.settings import SettingsError
 
 
 def parameters(module: torch.nn.Module) -> int:
@@ -160,14 +161,17 @@ def test_noise_reaches_every_norm_of_the_encoder() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("huge",), "unknown architecture 'huge'"),
-        (("lite", 400, 128), "input_width must be a positive multiple of 32, got 400"),
-        (("lite", 416, 0), "input_height must be a positive multiple of 32, got 0"),
+        (("huge",), "architecture is 'huge'; it must be one of resnet18, lite"),
+        (
+            ("lite", 400, 128),
+            "input_width is 400; .* a multiple of 32 .*; the nearest is 384",
+        ),
+        (("lite", 416, 0), "input_height is 0; it must be a multiple of 32 from 32 to 4096 px"),
         (("lite", 32, 32), "32x32 pixels are too few"),
     ],
 )
 def test_a_configuration_that_cannot_be_built_is_refused(
     arguments: tuple[object, ...], message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(SettingsError, match=message):
         NetworkConfig(*arguments)  # type: ignore[arg-type]

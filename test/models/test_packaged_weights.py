@@ -13,7 +13,7 @@ from depth_motion_ros.models.packaged import DEFAULT, FREE, weights_path
 from depth_motion_ros.models.weights import METADATA_KEYS, Weights, WeightsFileError, build_network
 
 ROOT = Path(__file__).resolve().parents[2]
-CARD = ROOT / "docs" / "weights.md"
+CARD = ROOT / "docs" / "reference" / "weights.md"
 
 
 @pytest.mark.parametrize("name", [DEFAULT, FREE])

@@ -111,7 +111,7 @@ def test_a_damaged_state_is_told_and_learning_begins_anew(tmp_path: Path) -> Non
     assert bench.delivered == []
     [told] = bench.reported
     assert told.startswith("state refused")
-    assert "learning begins anew" in told
+    assert "learning starts again" in told
 
 
 def test_a_full_disk_costs_the_state_and_not_the_release(
@@ -142,7 +142,7 @@ def test_numbers_rise_over_a_restart_though_the_clock_goes_back(
     assert OrderNumbers(None).next() == 1_000_000
 
 
-def test_a_rollback_delivers_the_weights_before_or_says_that_there_are_none() -> None:
+def test_a_rollback_delivers_earlier_weights_or_says_that_there_are_none() -> None:
     bench = Bench()
     with pytest.raises(AdaptationError, match="nothing was released before 'base'"):
         bench.learning.rollback()
@@ -155,10 +155,10 @@ def test_a_rollback_delivers_the_weights_before_or_says_that_there_are_none() ->
 def test_switched_off_it_goes_on_from_the_first_weights_when_told_to() -> None:
     bench = Bench()
     bench.show(EVERY)
-    bench.learning.go_on()
+    bench.learning.resume()
     assert len(bench.delivered) == 1  # nothing was off
     bench.adapter.off = True
-    bench.learning.go_on()
+    bench.learning.resume()
     assert bench.learning.status.state == "learning"
     assert fingerprint(bench.delivered[-1]) == fingerprint(BASE)
 
@@ -184,7 +184,7 @@ def test_curves_have_losses_counts_and_reasons(tmp_path: Path) -> None:
     found.Reload()
     tags = set(found.Tags()["scalars"])
     assert {"step/loss", "step/live_loss", "step/terms/rgb", "refused/still", "count/released",
-            "judged/held_back", "cpu_fraction"} <= tags  # fmt: skip
+            "candidate/held_back", "cpu_fraction"} <= tags  # fmt: skip
     assert [event.step for event in found.Scalars("step/loss")] == [1, 2, 3]
 
 
@@ -236,7 +236,7 @@ def message(stamp: int) -> Any:
 
 def eye(odometry: CameraOdometry, camera: Camera | None = None) -> ObservationBuilder:
     pairing: Any = SimpleNamespace(camera_for=lambda stamp, width, height: camera)
-    return ObservationBuilder(lambda _: IMAGE, pairing, odometry, True, lambda cause, text: None)
+    return ObservationBuilder(lambda _: IMAGE, pairing, odometry, lambda cause, text: None)
 
 
 def test_the_eye_tells_how_far_the_camera_moved_between_its_images() -> None:

@@ -131,7 +131,7 @@ def test_the_diagnostics_say_what_was_learned_and_what_was_not(
 def test_the_documents_explain_every_value_and_the_policy_grants_every_name(
     node: Node, learner: Learner
 ) -> None:
-    table = read("diagnostics").partition("## adaptation_node")[2]
+    table = read("reference/diagnostics").partition("## adaptation_node")[2]
     learner.wait("state", "learning")
     for name in set(learner.status) - {"level", "message"}:
         assert f"`{name.partition('/')[0]}" in table, name
@@ -197,7 +197,7 @@ def test_perception_outlives_a_killed_learner_and_the_next_one_goes_on(
 
     second = Learner(node, weights, state)
     second.wait_ready()
-    assert "going on after" in second.process.log
+    assert "continuing after" in second.process.log
     serve_until_weights(node, second, before + 1)
     assert perception(node)["bad"] == "0", perception(node)
 

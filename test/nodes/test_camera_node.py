@@ -118,6 +118,21 @@ def test_a_camera_without_a_source_says_what_it_needs(ros: Ros, tmp_path: Path) 
     assert "Traceback" not in missing.log + unset.log
 
 
+def test_a_folder_whose_name_is_no_utf8_is_played(ros: Ros, tmp_path: Path) -> None:
+    """Old disks, zip files; one of its files is damaged and named, too."""
+    folder = os.fsencode(tmp_path) + b"/stra\xdfe"
+    os.mkdir(folder)
+    whole = cv2.imencode(".png", np.zeros((HEIGHT, WIDTH, 3), np.uint8))[1].tobytes()
+    for name, data in ((b"1.png", whole), (b"2.png", whole), (b"\xfc3.png", whole[:-30])):
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(data)
+    camera = ros.start("camera_node", {"source": f"'{os.fsdecode(folder)}'", "rate": 50.0})
+    assert camera.wait() == 1
+    assert "playing ended after 2 frames" in camera.log
+    assert r"stra\udcdfe/\udcfc3.png: cannot read the image" in camera.log
+    assert "Traceback" not in camera.log
+
+
 @pytest.mark.parametrize("name", ["kitti03_db3_jpeg", "kitti03_mcap_raw"])
 def test_a_bag_keeps_its_stamps_and_its_odometry(ros: Ros, name: str) -> None:
     bag = DATA / "bag" / name

@@ -13,8 +13,7 @@ import yaml
 from depth_motion_ros.cli.demo.recording import TOPICS
 from depth_motion_ros.nodes.camera.parameters import CAMERA_PARAMETERS
 from depth_motion_ros.nodes.perception.parameters import DEPTH_MOTION_PARAMETERS
-from depth_motion_ros.nodes.ros.parameters import render_yaml
-from depth_motion_ros.nodes.tools.render_parameters import render_reference
+from depth_motion_ros.nodes.tools.render_parameters import render_reference, render_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "config"
@@ -48,7 +47,7 @@ def test_parameter_files_are_what_the_declarations_render(name: str, table: Any)
 
 
 def test_the_parameter_reference_is_what_the_declarations_render() -> None:
-    written = (ROOT / "docs" / "parameters.md").read_text(encoding="utf-8")
+    written = (ROOT / "docs" / "reference" / "parameters.md").read_text(encoding="utf-8")
     assert written == render_reference(), (
         "run python -m depth_motion_ros.nodes.tools.render_parameters"
     )

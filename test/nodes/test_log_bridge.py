@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 
 import pytest
@@ -44,6 +45,17 @@ def test_records_of_this_package_come_out_with_their_severity_and_others_do_not(
     assert logger.said == [
         ("info", "building 40 %"), ("warning", "built anew"), ("error", "broken"),
     ]  # fmt: skip
+
+
+def test_a_name_that_is_no_utf8_is_logged_in_hexadecimal() -> None:
+    """rclpy's own logger ends with UnicodeEncodeError."""
+    logger = NodeLogger()
+    bridge = LogBridge(logger)
+    try:
+        LOG.warning("%s: broken", os.fsdecode(b"stra\xdfe.png"))
+    finally:
+        bridge.close()
+    assert logger.said == [("warning", r"stra\udcdfe.png: broken")]
 
 
 def test_nothing_of_it_is_left_behind() -> None:

@@ -16,7 +16,12 @@ from depth_motion_ros.estimation.scene_flow.tracking import MovingObject
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.nodes.perception.markers import flow_colours, object_markers
 from depth_motion_ros.nodes.ros import messages
-from depth_motion_ros.nodes.ros.conversions import BadImageError, compressed_to_rgb, image_to_rgb
+from depth_motion_ros.nodes.ros.conversions import (
+    BadImageError,
+    StreamDecoder,
+    compressed_to_rgb,
+    image_to_rgb,
+)
 from depth_motion_ros.nodes.ros.transforms import base_from_optical
 
 HEADER = Header(stamp=messages.stamp_to_message(12_345_678_901), frame_id="eye")
@@ -139,6 +144,30 @@ def test_camera_info_reads_back_as_the_same_camera() -> None:
     for camera in (SKEWED, distorted):
         assert Camera.from_camera_info(messages.camera_info(HEADER, camera)).same_as(camera)
     assert isinstance(messages.camera_info(HEADER, SKEWED), CameraInfo)
+
+
+@pytest.mark.parametrize("model", ["equidistant", "rational_polynomial", "plumb_bob"])
+def test_a_rectified_camera_is_published_as_plumb_bob_with_zeros(model: str) -> None:
+    lens = Camera(SKEWED.K, 64, 48, np.full(4, 0.01), model)
+    info = messages.camera_info(HEADER, lens.undistorted())
+    assert (info.distortion_model, list(info.d)) == ("plumb_bob", [0.0] * 5)
+    ideal = Camera(SKEWED.K, 64, 48, distortion_model="equidistant")
+    info = messages.camera_info(HEADER, ideal)
+    assert (info.distortion_model, list(info.d)) == ("equidistant", [0.0] * 4)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_every_camera_has_bits_of_its_own(bits: int) -> None:
+    """One that sends 16 bits, then another, by its frame_id, that uses fewer."""
+    levels = np.linspace(0, 255, 16).astype(np.uint16)[None].repeat(4, 0)
+    decode = StreamDecoder(image_to_rgb)
+    for sent, frame_id in ((16, "left"), (bits, "right")):
+        stored = (levels << 8 | levels) >> (16 - sent)
+        data = array.array("B", stored.astype("<u2").tobytes())
+        header = Header(frame_id=frame_id)
+        fields = {"height": 4, "width": 16, "step": 32, "encoding": "mono16", "data": data}
+        image = decode(Image(header=header, **fields))
+        np.testing.assert_array_equal(image[..., 0], levels)
 
 
 def test_odometry_keeps_order_and_axes() -> None:

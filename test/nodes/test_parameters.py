@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from depth_motion_ros.estimation.settings import EstimatorSettings
 from depth_motion_ros.nodes.adaptation.parameters import ADAPTATION_PARAMETERS
 from depth_motion_ros.nodes.camera.parameters import CAMERA_PARAMETERS
-from depth_motion_ros.nodes.perception.parameters import DEPTH_MOTION_PARAMETERS
-from depth_motion_ros.nodes.ros.parameters import (
-    Parameter,
-    ParameterError,
-    render_markdown,
-    render_yaml,
+from depth_motion_ros.nodes.perception.parameters import (
+    DEPTH_MOTION_PARAMETERS,
+    ESTIMATOR_PARAMETERS,
 )
+from depth_motion_ros.nodes.tools.render_parameters import render_markdown, render_yaml
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 TABLES = {
@@ -60,47 +56,6 @@ def test_the_table_names_every_parameter_once() -> None:
     assert names == [parameter.name for parameter in DEPTH_MOTION_PARAMETERS]
 
 
-RATE = Parameter("rate", 10.0, "how often", unit="Hz", minimum=0.5, maximum=100.0)
-
-
-@pytest.mark.parametrize("value", [0.5, 100.0, 30])
-def test_bounds_are_allowed_and_whole_numbers_serve_a_double(value: float) -> None:
-    checked = RATE.check(value)
-    assert checked == value
-    assert isinstance(checked, float)
-
-
-@pytest.mark.parametrize(
-    ("value", "reason"),
-    [
-        (0.4, r"rate = 0\.4 Hz: must be 0\.5 … 100 Hz"),
-        (float("nan"), "rate = nan Hz"),
-        (float("inf"), "rate = inf Hz"),
-        ("fast", r"rate must be a double, got 'fast' \(str\)"),
-        (True, r"rate must be a double, got True \(bool\)"),
-        (None, "rate must be a double, got None"),
-    ],
-)
-def test_a_refusal_names_the_value_and_what_is_allowed(value: object, reason: str) -> None:
-    with pytest.raises(ParameterError, match=reason):
-        RATE.check(value)
-
-
-def test_a_choice_is_refused_with_the_choices() -> None:
-    parameter = Parameter("qos", "auto", "which", choices=("auto", "reliable"))
-    with pytest.raises(ParameterError, match=r"'fast': must be one of auto \| reliable"):
-        parameter.check("fast")
-
-
-def test_a_list_has_its_length_and_finite_entries() -> None:
-    parameter = Parameter("xyz", [0.0, 0.0, 0.0], "where", unit="m", length=3)
-    assert parameter.check((1, 2.5, 3)) == [1.0, 2.5, 3.0]
-    with pytest.raises(ParameterError, match="must have 3 numbers, got 2"):
-        parameter.check([1.0, 2.0])
-    with pytest.raises(ParameterError, match="must be finite"):
-        parameter.check([1.0, float("nan"), 2.0])
-
-
 def test_engine_choices_are_those_of_the_engines() -> None:
     from depth_motion_ros.engines import select
 
@@ -109,52 +64,50 @@ def test_engine_choices_are_those_of_the_engines() -> None:
     assert choices["precision"] == select.PRECISIONS
 
 
-# No user can know better values than those measured, or the value is said by other parameters, or
-# by the weights.
-INTERNAL = {"lost_ratio", "min_valid", "intrinsics_window", "base_from_camera", "unit"}
-# 0 leaves these to the weights file.
-OF_THE_WEIGHTS = {"depth_error"}
-RENAMED = {"min_flow_speed": "object_flow_threshold", "min_flow_ratio": "object_flow_ratio"}
-
-
-def test_every_setting_of_the_estimator_is_a_parameter_with_the_same_default_and_meaning() -> None:
-    table = {parameter.name: parameter for parameter in DEPTH_MOTION_PARAMETERS}
-    settings = {field.name: field for field in fields(EstimatorSettings)}
-    assert settings.keys() >= INTERNAL
-    for name, field in settings.items():
-        if name in INTERNAL:
-            continue
-        parameter = table[RENAMED.get(name, name)]
-        # An unknown scale is None there and 0 here: a parameter has one type.
-        default = 0.0 if name in OF_THE_WEIGHTS else field.default or type(parameter.default)(0)
-        assert parameter.default == default, name
-        low, high = field.metadata.get("range", (-math.inf, math.inf))
-        if parameter.minimum is not None:
-            assert low <= parameter.minimum, name
-            assert parameter.maximum <= high, name
-        assert set(parameter.choices) == set(field.metadata.get("choices", ())), name
-
-
 def test_every_parameter_reaches_the_estimator() -> None:
     pytest.importorskip("rclpy", reason="needs ROS 2 (a sourced one, or the wheels)")
     from depth_motion_ros.nodes.perception.pipeline import estimator_settings
 
     defaults = {parameter.name: parameter.default for parameter in DEPTH_MOTION_PARAMETERS}
-    for name, field in {field.name: field for field in fields(EstimatorSettings)}.items():
-        if "range" not in field.metadata or name in INTERNAL:
+    for name in ESTIMATOR_PARAMETERS:
+        default = defaults[name]
+        if isinstance(default, float):
+            # Half the default, and half a metre for the height, is allowed for each of them.
+            value: Any = 0.5 * default or 0.5
+        elif isinstance(default, bool):
+            value = not default
+        else:
             continue
-        # Half the default, and half a metre for the height, is allowed for each of them.
-        value = 0.5 * field.default or 0.5
-        config = {**defaults, RENAMED.get(name, name): value}
-        assert getattr(estimator_settings(config), name) == value
+        assert getattr(estimator_settings({**defaults, name: value}), name) == value
 
 
-def test_what_the_weights_say_about_their_depth_holds_until_a_parameter_says_otherwise() -> None:
+def test_what_the_weights_state_of_their_depth_holds_until_a_parameter_says_otherwise() -> None:
     pytest.importorskip("rclpy", reason="needs ROS 2 (a sourced one, or the wheels)")
     from depth_motion_ros.nodes.perception.pipeline import estimator_settings
 
     config = {parameter.name: parameter.default for parameter in DEPTH_MOTION_PARAMETERS}
-    assert estimator_settings(config).depth_error == EstimatorSettings().depth_error
-    assert estimator_settings(config, depth_error=0.17).depth_error == 0.17
-    stated = {**config, "depth_error": 0.08}
-    assert estimator_settings(stated, depth_error=0.17).depth_error == 0.08
+    assert estimator_settings(config).depth_relative_std == 0.3
+    stated = {"depth_relative_std": "0.17", "unit": "10"}
+    assert estimator_settings(config, stated).depth_relative_std == 0.17
+    assert estimator_settings(config, stated).unit == 10.0
+    config["depth_relative_std"] = 0.08
+    assert estimator_settings(config, stated).depth_relative_std == 0.08
+
+
+def test_a_value_for_a_parameter_that_does_not_exist_is_reported() -> None:
+    rclpy = pytest.importorskip("rclpy", reason="needs ROS 2 (a sourced one, or the wheels)")
+    from depth_motion_ros.nodes.ros.parameters import ParameterServer
+
+    context = rclpy.Context()
+    arguments = ["--ros-args", "-p", "rat:=3.0", "-p", "rate:=20.0", "-p", "use_sim_time:=false"]
+    rclpy.init(args=arguments, context=context)
+    node = rclpy.create_node("misspelled", context=context)
+    said: list[str] = []
+    node.get_logger().warning = said.append
+    try:
+        server = ParameterServer(node, CAMERA_PARAMETERS, lambda: True, lambda _: None)
+        assert server["rate"] == 20.0
+        assert said == ["unknown parameter 'rat'; did you mean 'rate'?"]
+    finally:
+        node.destroy_node()
+        context.shutdown()

@@ -121,8 +121,8 @@ def test_a_delivery_is_used_and_the_replaced_engine_takes_the_next(bench: Bench)
     assert bench.built == ["base+1"]
     assert bench.bad() == {}
     values = bench.deliveries.values()
-    assert values["weights_taken"] == "3"
-    assert (values["weights_parent"], values["weights_before"]) == ("base", "base+2")
+    assert values["weights_accepted"] == "3"
+    assert (values["weights_parent"], values["weights_rollback_target"]) == ("base", "base+2")
     assert values["weights_adapted"] == "true"
 
 

@@ -60,7 +60,7 @@ def test_what_is_delivered_is_used_from_the_next_frame_on(
     learner.publish(message(adapted(base, 1).to_bytes()))
     node.wait_value("weights_version", "first+1")
     assert node.values["weights_parent"] == "first"
-    assert node.values["weights_before"] == "first"
+    assert node.values["weights_rollback_target"] == "first"
     node.serve()
     assert node.received["depth/image"][-1].data != before
     assert "'first+1' (of 'first') from the topic are in use" in node.process.log
@@ -126,7 +126,7 @@ def test_adapted_weights_are_saved_and_begun_with_if_wanted(
     damaged.kill()
 
 
-def test_the_weights_before_come_back_and_stay(node: Node, base: Weights, learner: Any) -> None:
+def test_earlier_weights_come_back_and_stay(node: Node, base: Weights, learner: Any) -> None:
     answer = node.ros.service(Trigger, f"{NODE}/rollback")
     assert answer.success, answer.message
     assert "'first+1' are in use" in answer.message

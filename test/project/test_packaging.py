@@ -24,7 +24,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     """The wheel that `pip install .` would install, built from a copy."""
     copy = tmp_path_factory.mktemp("source")
     ignored = shutil.ignore_patterns("__pycache__")
-    for name in ("depth_motion_ros", "launch", "config", "resource"):
+    for name in ("depth_motion_ros", "benchmarks", "launch", "config", "resource"):
         shutil.copytree(ROOT / name, copy / name, ignore=ignored)
     for name in ("setup.py", "setup.cfg", "package.xml", "LICENSE"):
         shutil.copy(ROOT / name, copy)
@@ -54,6 +54,7 @@ def test_a_wheel_carries_every_module_recipe_and_weights_file(wheel: zipfile.Zip
     }
     assert "depth_motion_ros/py.typed" in files
     assert files <= set(wheel.namelist())
+    assert not [name for name in wheel.namelist() if name.startswith("benchmarks/")]
 
 
 def test_console_scripts_name_functions_that_exist(wheel: zipfile.ZipFile) -> None:
@@ -104,13 +105,13 @@ def lint(folder: Path) -> subprocess.CompletedProcess[str]:
         ("sources/planted.py", "from sensor_msgs.msg import Image", "ROS in nodes"),
         ("adaptation/planted.py", "import lightning", "Lightning"),
         ("engines/planted.py", "import tensorrt", "TensorRT"),
+        ("cli/planted.py", "from benchmarks import report", "Benchmarks"),
     ],
 )
 def test_the_contracts_catch(module: str, line: str, contract: str, tmp_path: Path) -> None:
-    shutil.copytree(
-        ROOT / "depth_motion_ros", tmp_path / "depth_motion_ros",
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )  # fmt: skip
+    for name in ("depth_motion_ros", "benchmarks"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "depth_motion_ros" / module).write_text(line + "\n", encoding="utf-8")
     done = lint(tmp_path)

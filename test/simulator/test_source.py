@@ -122,7 +122,7 @@ def test_unknown_family_names_the_known() -> None:
 
 def test_simulate_writes_a_sequence_that_reads_back(tmp_path: Path) -> None:
     out = tmp_path / "scene"
-    arguments = ["simulate", "--scene", "crowd", "--out", str(out), "--frames", "3"]
+    arguments = ["simulate", "crowd", "--out", str(out), "--frames", "3"]
     arguments += ["--width", "96", "--height", "64", "--image-format", "png"]
     assert main.main(arguments) == 0
     rendered = list(open_simulator("sim:crowd", width=96, height=64, frames=3))

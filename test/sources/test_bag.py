@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -277,3 +278,92 @@ def test_a_real_recording_of_ros1(tmp_path: Path) -> None:
     os.truncate(copy, copy.stat().st_size // 2)
     with pytest.raises(SourceError, match=r"cut\.bag: cannot read this bag"):
         open_source(copy)
+
+
+P = (40.0, 0.0, 30.0, 0.0, 0.0, 41.0, 22.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+
+
+@pytest.mark.parametrize("kind", ["mcap", "bag"])
+@pytest.mark.parametrize(
+    ("topic", "given", "focal"),
+    [
+        ("/cam/image_rect", None, 40),
+        ("/cam/image_rect_color", None, 40),
+        ("/cam/image_raw", None, 50),
+        ("/cam/image_raw", True, 40),
+        ("/cam/image_rect", False, 50),
+    ],
+)
+def test_of_a_rectified_stream_p_holds(
+    tmp_path: Path, kind: str, topic: str, given: bool | None, focal: float
+) -> None:
+    """Beside image_rect lies the raw camera's CameraInfo: rectifying again would bend it."""
+
+    def script(recorder: Recorder) -> None:
+        recorder.info("/cam/camera_info", START, p=P)
+        recorder.image(topic, START + MS, picture(0))
+
+    path = record(tmp_path / "a", kind, script)
+    camera = next(iter(open_source(path, rectified=given))).camera
+    assert camera is not None
+    assert camera.fx == focal
+    assert camera.is_distorted == (focal == 50)
+
+
+def test_a_rectified_stream_without_p_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def script(recorder: Recorder) -> None:
+        for index in range(3):
+            recorder.info("/cam/camera_info", START + 2 * index * MS)
+            recorder.image("/cam/image_rect", START + (2 * index + 1) * MS, picture(0))
+
+    with caplog.at_level(logging.WARNING):
+        camera = next(iter(open_source(record(tmp_path / "a", "mcap", script)))).camera
+    assert camera is not None
+    assert (camera.fx, camera.is_distorted) == (50, False)
+    assert caplog.text.count("P is not given: K serves") == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "match"),
+    [
+        ({"model": ""}, "say which it is, plumb_bob"),
+        ({"k": tuple(np.reshape(K, (3, 3)).T.ravel())}, "K is transposed"),
+        ({"k": (0.8, 0, 0.5, 0, 1.0, 0.5, 0, 0, 1)}, "cannot be pixels of a 64x48 image"),
+        ({"model": "ftheta"}, "unknown distortion model 'ftheta'"),
+    ],
+)
+def test_a_camera_info_that_cannot_be_is_said_once_and_not_used(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    fields: dict[str, Any],
+    match: str,
+) -> None:
+    def script(recorder: Recorder) -> None:
+        for index in range(3):
+            recorder.info("/cam/camera_info", START + 2 * index * MS, **fields)
+            recorder.image("/cam/image", START + (2 * index + 1) * MS, picture(0))
+
+    with caplog.at_level(logging.WARNING):
+        frames = list(open_source(record(tmp_path / "a", "mcap", script)))
+    assert [frame.camera for frame in frames] == [None] * 3
+    assert caplog.text.count(match) == 1
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_the_bits_that_a_sensor_has_are_those_that_are_seen(
+    tmp_path: Path, bits: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    levels = np.linspace(0, 255, 64).astype(np.uint16)[None].repeat(48, 0)
+    stored = (levels << 8 | levels) >> (16 - bits)
+
+    def script(recorder: Recorder) -> None:
+        for index in range(2):
+            recorder.image("/cam/image", START + index * MS, stored, "mono16")
+
+    with caplog.at_level(logging.WARNING):
+        frames = list(open_source(record(tmp_path / "a", "mcap", script)))
+    for frame in frames:
+        np.testing.assert_array_equal(frame.image[..., 0], levels)
+    assert caplog.text.count(f"taken for {bits} bits") == (bits < 16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import logging
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from depth_motion_ros.sources.encodings import (
     ENCODINGS,
+    BitDepth,
     EncodingError,
     decode_compressed,
     decode_image,
@@ -202,10 +204,85 @@ def test_bytes_behind_a_whole_jpeg_do_no_harm() -> None:
     [
         (b"", "jpeg", "0 bytes is neither JPEG nor PNG"),
         (b"\x00\x00\x00\x01\x67", "h264", "neither JPEG nor PNG: it begins with 00 00 00 01"),
-        (b"\xff\xd8\xff\xda\xff\xd9", "jpeg", "damaged"),
+        (b"\xff\xd8\xff\xda\xff\xd9", "jpeg", "truncated"),
         (encoded(".png", SMOOTH), "16UC1; compressedDepth png", "depth image"),
     ],
 )
 def test_what_is_no_picture_is_named(data: bytes, format: str, match: str) -> None:
     with pytest.raises(EncodingError, match=match):
         decode_compressed(data, format)
+
+
+RAMP = np.linspace(0, 255, 64).astype(np.uint16)[None].repeat(8, 0)
+
+
+def in_bits(levels: np.ndarray, bits: int) -> np.ndarray:
+    """8-bit levels as a sensor of so many bits sends them, aligned right in 16."""
+    return ((levels << 8 | levels) >> (16 - bits)).astype(np.uint16)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize(
+    ("encoding", "order"), [("mono16", "<u2"), ("mono16", ">u2"), ("16UC1", "<u2")]
+)
+def test_the_picture_is_in_the_bits_that_the_sensor_has(
+    bits: int, encoding: str, order: str
+) -> None:
+    data = in_bits(RAMP, bits).astype(order).tobytes()
+    image = decode_image(data, 64, 8, 128, encoding, order == ">u2", BitDepth())
+    np.testing.assert_array_equal(image[..., 0], RAMP)
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+def test_a_bayer_sensor_of_few_bits_keeps_its_levels(bits: int) -> None:
+    flat = np.full((8, 8), 200, np.uint16)
+    image = decode_image(
+        in_bits(flat, bits).tobytes(), 8, 8, 16, "bayer_rggb16", bit_depth=BitDepth()
+    )
+    assert (image == 200).all()
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_a_png_of_few_bits_keeps_its_levels(bits: int) -> None:
+    """Thermal cameras, and mono16 through image_transport's PNG."""
+    for stored in (in_bits(RAMP, bits), np.dstack([in_bits(RAMP, bits)] * 3)):
+        image = decode_compressed(encoded(".png", stored), "mono16; png", bit_depth=BitDepth())
+        np.testing.assert_array_equal(image[..., 1], RAMP)
+
+
+def test_brightness_does_not_follow_the_content(caplog: pytest.LogCaptureFixture) -> None:
+    """A dark frame after a bright one has the bits of the stream, not its own."""
+    bit_depth = BitDepth("mono16 of 'left'")
+    for level, expected in ((0, 0), (255, 255), (16, 16), (3, 3)):
+        frame = in_bits(np.full((4, 4), level, np.uint16), 12)
+        with caplog.at_level(logging.WARNING):
+            assert (bit_depth.upper_byte(frame) == expected).all()
+    assert caplog.text.count("mono16 of 'left'") == 1
+    # Once a value needs more bits, there are more.
+    assert bit_depth.upper_byte(np.array([65535], np.uint16)) == 255
+    assert bit_depth.upper_byte(np.array([4095], np.uint16)) == 15
+
+
+def jpeg(quality: int = 95) -> bytes:
+    noise = np.random.default_rng(3).integers(0, 255, (40, 60, 3), dtype=np.uint8)
+    return cv2.imencode(".jpg", noise, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def test_data_behind_the_end_of_a_picture_does_not_count() -> None:
+    """Phones append a film, stereo cameras a second picture; a whole picture is whole."""
+    film = bytes(range(256)) * 20 + b"\xff\xda" + b"x" * 50
+    second_cut = jpeg()[:-40]
+    for tail in (film, second_cut, b"\xff\xda", bytes(4096)):
+        assert decode_compressed(jpeg() + tail, "jpeg").shape == (40, 60, 3)
+        png = encoded(".png", SMOOTH)
+        assert decode_compressed(png + tail, "png").shape == SMOOTH.shape
+
+
+def test_a_picture_without_its_own_end_is_truncated() -> None:
+    gray = np.random.default_rng(1).integers(0, 255, (40, 60), dtype=np.uint8)
+    progressive = cv2.imencode(".jpg", gray, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    restarts = cv2.imencode(".jpg", gray, [cv2.IMWRITE_JPEG_RST_INTERVAL, 1])[1].tobytes()
+    for whole in (jpeg(), progressive, restarts, encoded(".png", SMOOTH)):
+        decode_compressed(whole)
+        with pytest.raises(EncodingError, match="truncated"):
+            decode_compressed(whole[: len(whole) * 2 // 3])

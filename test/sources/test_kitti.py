@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -127,3 +129,71 @@ def test_a_calibration_without_this_camera_is_named(tmp_path: Path) -> None:
     path.write_text(CALIBRATION.replace("P_rect_02", "P_rect_03"))
     with pytest.raises(SourceError, match="no entry 'P_rect_02'"):
         open_source(drive)
+
+
+def test_a_drive_may_be_said_to_be_rectified_or_not(tmp_path: Path) -> None:
+    drive = make_drive(tmp_path / "a", "extract")
+    for path in (drive / "image_02" / "data").iterdir():
+        cv2.imwrite(str(path), np.zeros((37, 124, 3), np.uint8))
+    camera = next(iter(open_source(drive, rectified=True))).camera
+    assert camera is not None
+    assert (camera.fx, camera.is_distorted, camera.size) == (72.15, False, (124, 37))
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda s: (s / "times.txt").unlink(), "times.txt: cannot read"),
+        (lambda s: (s / "calib.txt").unlink(), "no frames in this folder, which holds image_2"),
+        (lambda s: (s / "calib.txt").write_text("Tr: 1 0 0 0 0 1 0 0 0 0 1 0\n"), "no entry 'P2'"),
+        (lambda s: (s / "calib.txt").write_text(f"P2 {P2}\n"), "no entry 'P2'"),
+        (lambda s: (s / "calib.txt").write_text("P2: 7.2e+01 0 3.1e+01\n"), "P2 gives no camera"),
+        (
+            lambda s: (s / "calib.txt").write_text(f"P2: {P2.replace('7.315e+01', '0')}\n"),
+            "P2 gives no camera",
+        ),
+        (
+            lambda s: (s / "calib.txt").write_text("P2: 0.58 0 0.5 0 0 1.9 0.5 0 0 0 1 0\n"),
+            "cannot be pixels of a 124x37 image",
+        ),
+        (
+            lambda s: (s.parents[1] / "poses" / "03.txt").write_text("1 0 0 0 0 1 0 0 0 0 1 0\n"),
+            "1 rows for 3 images",
+        ),
+        # monodepth2's recipe: a JPEG made of every PNG, which then lies beside it
+        (lambda s: write_more(s / "image_2", ".jpg"), "3 stamps for 6 images"),
+    ],
+)
+def test_an_odometry_sequence_that_is_not_whole_is_named(
+    tmp_path: Path, change: Callable[[Path], object], match: str
+) -> None:
+    sequence = make_odometry(tmp_path)
+    change(sequence)
+    with pytest.raises(SourceError, match=match):
+        open_source(sequence)
+
+
+def write_more(folder: Path, suffix: str) -> None:
+    for path in list(folder.iterdir()):
+        cv2.imwrite(str(path.with_suffix(suffix)), np.zeros((37, 124, 3), np.uint8))
+
+
+def test_a_folder_beside_the_images_of_a_drive_is_answered(tmp_path: Path) -> None:
+    drive = make_drive(tmp_path)
+    with pytest.raises(SourceError, match="no frames in this folder, which holds 2011_09_26_drive"):
+        open_source(drive.parent)
+    with pytest.raises(SourceError, match=r"no such folder|no images"):
+        open_source(drive / "oxts")
+
+
+def test_a_drive_without_its_robot_has_no_speed(tmp_path: Path) -> None:
+    drive = make_drive(tmp_path)
+    shutil.rmtree(drive / "oxts")
+    assert [frame.truth for frame in open_source(drive)] == [None, None, None]
+
+
+def test_the_images_of_an_odometry_sequence_alone_are_a_folder(tmp_path: Path) -> None:
+    sequence = make_odometry(tmp_path)
+    (sequence / "calib.txt").unlink()
+    frames = list(open_source(sequence / "image_2"))
+    assert [frame.camera for frame in frames] == [None] * 3

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
 
 from depth_motion_ros.geometry.camera import Camera, CameraError
-from depth_motion_ros.sources.rectify import Rectifier, distort, rectified_camera
+from depth_motion_ros.sources.rectify import (
+    Rectifier,
+    distort,
+    is_rectified_topic,
+    rectified_camera,
+)
 
 WIDTH, HEIGHT = 320, 240
 K = np.array([[200.0, 0, 158], [0, 205, 121], [0, 0, 1]])
@@ -15,6 +22,7 @@ LENSES = {
     "pincushion": ("plumb_bob", [0.2, 0.0, 0.0, 0.0]),
     "rational": ("rational_polynomial", [0.3, 0.05, 1e-4, 2e-4, 0.01, 0.6, 0.1, 0.02]),
     "fisheye": ("equidistant", [-0.02, 0.005, -0.003, 0.001]),
+    "ideal fisheye": ("equidistant", [0.0, 0.0, 0.0, 0.0]),
 }
 
 
@@ -107,6 +115,71 @@ def test_what_does_not_fit_is_named() -> None:
     image = np.zeros((100, WIDTH, 3), np.uint8)
     with pytest.raises(CameraError, match="320x100, the camera is for 320x240"):
         Rectifier()(image, lens("barrel"))
-    camera = Camera(K, WIDTH, HEIGHT, np.array([0.1, 0.2, 0.3]), "equidistant")
     with pytest.raises(CameraError, match="equidistant takes 4 coefficients, got 3"):
-        rectified_camera(camera)
+        Camera(K, WIDTH, HEIGHT, np.array([0.1, 0.2, 0.3]), "equidistant")
+
+
+# Coefficients, focal length, and where the polynomial first folds back (see test_lens.py).
+FOLDED = [
+    ([-0.2, 0.01, 0, 0, 0.0], 240.0, 1.41),
+    ([-0.35, 0.05, 0, 0, 0.0], 330.0, 1.208),
+    ([-0.28, 0.07, 0, 0, -0.0065], 230.0, 2.19),
+    ([0.1, -0.12, 0, 0, 0], 300.0, 1.25),
+]
+
+
+@pytest.mark.parametrize(("d", "focal", "radius"), FOLDED)
+def test_no_pixel_shows_a_ray_beyond_the_fold_of_the_lens(
+    d: list[float], focal: float, radius: float
+) -> None:
+    """Beyond it the polynomial comes back: those pixels would be copies of others."""
+    camera = Camera(
+        np.array([[focal, 0, 319.5], [0, focal, 239.5], [0, 0, 1]]), 640, 480, np.array(d)
+    )
+    rays = rectified_camera(camera).rays()
+    assert np.hypot(rays[..., 0], rays[..., 1]).max() < radius + 0.005
+    # What is shown grows with the angle, all the way to the corner.
+    line = np.linspace(0, 1, 500)[:, None] * rays[0, 0, :2].astype(np.float64)
+    pixels = distort(camera, line)
+    assert (np.diff(np.hypot(*(pixels - [319.5, 239.5]).T)) > 0).all()
+
+
+def test_a_fold_inside_the_image_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    rectify = Rectifier()
+    white = np.full((480, 640, 3), 255, np.uint8)
+    K = np.array([[240.0, 0, 319.5], [0, 240, 239.5], [0, 0, 1]])
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            image, _ = rectify(white, Camera(K, 640, 480, np.array([-0.2, 0.01, 0, 0, 0])))
+    assert image.min() >= 140
+    assert caplog.text.count("folds back 217 pixels from the principal point") == 1
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):  # a lens that holds up to the corners
+        rectify(white, Camera(K, 640, 480, np.array([-0.02, 0.005, -0.003, 0.001]), "equidistant"))
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("d", [[-40.0, 0, 0, 0, 0], [-9.0, 2.0, 0, 0, 0]])
+def test_a_lens_that_describes_next_to_nothing_is_refused(d: list[float]) -> None:
+    with pytest.raises(CameraError, match="does not describe a 320x240 image with fx=200"):
+        rectified_camera(Camera(K, WIDTH, HEIGHT, np.array(d)))
+
+
+@pytest.mark.parametrize(
+    ("topic", "is_rectified"),
+    [
+        ("/cam/image_rect", True),
+        ("/cam/image_rect_color", True),
+        ("/cam/image_rect/compressed", True),
+        ("/left/image_rect_gray", True),
+        ("/camera/rectified/image", True),
+        ("/zed/rgb/image_rect_color", True),
+        ("/cam/image_raw", False),
+        ("/cam/image", False),
+        ("/rectangle/image_raw", False),
+        ("/direct/image_color", False),
+        ("/cam/image_unrectified", False),
+    ],
+)
+def test_the_name_of_a_topic_says_that_it_is_rectified(topic: str, is_rectified: bool) -> None:
+    assert is_rectified_topic(topic) == is_rectified

@@ -16,6 +16,7 @@ import pytest
 
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.sources.frame import Frame, GroundTruth, SourceError
+from depth_motion_ros.sources.open import open_source
 from depth_motion_ros.sources.sequence.reader import SequenceSource, is_sequence
 from depth_motion_ros.sources.sequence.writer import SequenceWriter
 
@@ -87,6 +88,50 @@ def test_distortion_survives(tmp_path: Path) -> None:
     read = SequenceSource(tmp_path / "a").camera
     assert read is not None
     assert read.same_as(camera)
+
+
+def intrinsics_of(folder: Path, **changes: object) -> Path:
+    """A sequence folder whose intrinsics.json somebody wrote by hand."""
+    with SequenceWriter(folder) as writer:
+        writer.write(make_frame(0, truth=False))
+    path = folder / "intrinsics.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    return folder
+
+
+LENS = {"distortion": [-0.3, 0.1, 0.0, 0.0], "distortion_model": "radtan"}
+
+
+def test_a_sequence_may_be_said_to_be_rectified(tmp_path: Path) -> None:
+    folder = intrinsics_of(tmp_path / "a", **LENS)
+    assert SequenceSource(folder).camera.distortion_model == "plumb_bob"
+    assert SequenceSource(folder).camera.is_distorted
+    assert open_source(folder, rectified=True).camera.same_as(CAMERA.undistorted())
+    with_p = intrinsics_of(tmp_path / "b", **LENS, P=[30, 0, 22, 0, 0, 31, 15, 0, 0, 0, 1, 0])
+    assert open_source(with_p, rectified=True).camera.fx == 30
+
+
+def test_an_ideal_fisheye_survives(tmp_path: Path) -> None:
+    camera = Camera(CAMERA.K, 48, 32, distortion_model="equidistant")
+    with SequenceWriter(tmp_path / "a") as writer:
+        writer.write(make_frame(0, truth=False, camera=camera))
+    assert SequenceSource(tmp_path / "a").camera.same_as(camera)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"distortion": [-0.3, 0.1, 0.0, 0.0]}, "say which it is, plumb_bob"),
+        ({"distortion": [0.1] * 4, "distortion_model": "fov"}, "unknown distortion model 'fov'"),
+        ({"K": np.transpose(CAMERA.K).tolist()}, "K is transposed"),
+        ({"K": [[0.6, 0, 0.5], [0, 0.9, 0.5], [0, 0, 1]]}, "cannot be pixels of a 48x32 image"),
+    ],
+)
+def test_intrinsics_that_cannot_be_are_refused(
+    tmp_path: Path, changes: dict[str, object], match: str
+) -> None:
+    with pytest.raises(SourceError, match=match):
+        SequenceSource(intrinsics_of(tmp_path / "a", **changes))
 
 
 def test_a_pose_that_is_unknown_for_one_frame_stays_unknown(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ class Pair:
     motion: NDArray[np.float64]
     camera: Camera
 
-    def align(self, start, *others, depth=None, residual=None, depth_error=0.0, **changes):
+    def align(self, start, *others, depth=None, residual=None, depth_relative_std=0.0, **changes):
         """What ``align`` makes of the pair; others: more starts; changes: image, previous_image."""
         given = {"image": self.image, "previous_image": self.previous_image, **changes}
         return align(
@@ -44,7 +44,7 @@ class Pair:
             [start, *others],
             self.residual if residual is None else residual,
             self.camera,
-            depth_error,
+            depth_relative_std,
         )
 
 

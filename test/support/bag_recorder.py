@@ -80,7 +80,16 @@ class Recorder:
         )
         self.write(topic, stamp + 7 * MS, message)
 
-    def info(self, topic: str, stamp: int, k: tuple[float, ...] = K, **size: int) -> None:
+    def info(
+        self,
+        topic: str,
+        stamp: int,
+        k: tuple[float, ...] = K,
+        d: tuple[float, ...] = (0.1, 0, 0, 0, 0),
+        p: tuple[float, ...] = (0.0,) * 12,
+        model: str = "plumb_bob",
+        **size: int,
+    ) -> None:
         roi = self.message(
             "sensor_msgs/msg/RegionOfInterest",
             x_offset=0,
@@ -89,7 +98,7 @@ class Recorder:
             width=0,
             do_rectify=False,
         )
-        names = {"d": (0.1, 0, 0, 0, 0), "k": k, "r": np.eye(3).ravel(), "p": np.zeros(12)}
+        names = {"d": d, "k": k, "r": np.eye(3).ravel(), "p": p}
         matrices = {
             name.upper() if self.ros1 else name: np.array(values, np.float64)
             for name, values in names.items()
@@ -99,7 +108,7 @@ class Recorder:
             header=self.header(stamp),
             height=size.get("height", 48),
             width=size.get("width", 64),
-            distortion_model="plumb_bob",
+            distortion_model=model,
             binning_x=0,
             binning_y=0,
             roi=roi,

@@ -56,8 +56,8 @@ def tracks_of(
     )
 
 
-def solved(tracks: Tracks, start: NDArray, depth_error: float = 0.1) -> TrackedMotion | None:
-    return solve(tracks, start, np.zeros(6), NO_PRIOR, CAMERA, depth_error)
+def solved(tracks: Tracks, start: NDArray, depth_relative_std: float = 0.1) -> TrackedMotion | None:
+    return solve(tracks, start, np.zeros(6), NO_PRIOR, CAMERA, depth_relative_std)
 
 
 def error_of(found: TrackedMotion, motion: NDArray) -> tuple[float, float, float]:

@@ -46,7 +46,7 @@ def test_masks_are_read_where_there_are_any(tmp_path: Path) -> None:
 def test_distorted_images_are_refused_with_the_fix(tmp_path: Path) -> None:
     path = write_sequence(Room(2, 64, 32), tmp_path / "room")
     intrinsics = json.loads((path / "intrinsics.json").read_text())
-    intrinsics["distortion"] = [-0.3, 0.1, 0.0, 0.0]
+    intrinsics |= {"distortion": [-0.3, 0.1, 0.0, 0.0], "distortion_model": "plumb_bob"}
     (path / "intrinsics.json").write_text(json.dumps(intrinsics))
     with pytest.raises(SourceError, match="depth_motion prepare"):
         SequenceFrames(path)

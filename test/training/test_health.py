@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from support.training_helpers import Room
 
+from depth_motion_ros.losses.warped_pair import warp_pair
 from depth_motion_ros.models.motion_net import MotionPrediction
 from depth_motion_ros.models.network import PairPrediction
-from depth_motion_ros.training.health import VITALS, vital_signs, warp_pair
+from depth_motion_ros.training.health import VITALS, vital_signs
 from depth_motion_ros.training.panels import panel
 
 WIDTH, HEIGHT = 64, 32

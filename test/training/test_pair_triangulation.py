@@ -16,8 +16,7 @@ from depth_motion_ros.geometry.warp import sample, transform_depth
 from depth_motion_ros.losses.objective import LossWeights
 from depth_motion_ros.training.data.augment import CropWindow, whole
 from depth_motion_ros.training.data.pairs import PairDataset, collate
-from depth_motion_ros.training.options import RecipeError
-from depth_motion_ros.training.recipe import Recipe, parse_recipe
+from depth_motion_ros.training.recipe import Recipe, RecipeError, parse_recipe
 from depth_motion_ros.training.triangulation import pairs as pair_triangulation
 from depth_motion_ros.training.triangulation.pairs import PairTriangulation, TriangulatedLabel
 from depth_motion_ros.training.triangulation.supervision import KnownMotionObjective

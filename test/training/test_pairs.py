@@ -17,8 +17,7 @@ from depth_motion_ros.training.data.pairs import (
     find_pairs,
     slots_of,
 )
-from depth_motion_ros.training.options import RecipeError
-from depth_motion_ros.training.recipe import DataSection, Recipe, parse_recipe
+from depth_motion_ros.training.recipe import DataSection, Recipe, RecipeError, parse_recipe
 
 
 class Shifted:

@@ -305,7 +305,7 @@ def test_the_command_takes_a_calibration_file_for_images(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (("image_width: 64\n", ""), "no 'image_width' in this camera file"),
+        (("image_width: 64\n", ""), "no size of the image (image_width and image_height)"),
         (("data: [60", "data: [0"), "focal lengths must be positive"),
         (("image_width: 64", "image_width: [6"), "cannot read this camera file"),
     ],

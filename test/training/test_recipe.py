@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from depth_motion_ros.training.options import RecipeError
-from depth_motion_ros.training.recipe import Recipe, load_recipe, parse_recipe, shipped_recipes
+from depth_motion_ros.settings import SettingsError
+from depth_motion_ros.training.recipe import (
+    Recipe,
+    RecipeError,
+    load_recipe,
+    parse_recipe,
+    shipped_recipes,
+)
 
 
 @pytest.mark.parametrize("name", ["default", "depth", "joint", "li2020", "motion"])
@@ -67,7 +73,7 @@ def test_overrides_change_one_value() -> None:
     assert recipe.losses.auto_masking is True
     with pytest.raises(RecipeError, match=r"section\.key=value"):
         Recipe().overridden(["data.batch_size"])
-    with pytest.raises(RecipeError, match="did you mean 'batch_size'"):
+    with pytest.raises(SettingsError, match="did you mean 'batch_size'"):
         Recipe().overridden(["data.batchsize=4"])
 
 

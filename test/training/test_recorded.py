@@ -16,8 +16,7 @@ from depth_motion_ros.models.motion_net import MotionNet
 from depth_motion_ros.models.weights import Weights, build_network
 from depth_motion_ros.training.data.datamodule import TrainingData
 from depth_motion_ros.training.data.simulated import RenderedPairs
-from depth_motion_ros.training.options import RecipeError
-from depth_motion_ros.training.recipe import Recipe, parse_recipe
+from depth_motion_ros.training.recipe import Recipe, RecipeError, parse_recipe
 from depth_motion_ros.training.report import read_curves
 from depth_motion_ros.training.run import RunOptions, initial_network, train
 

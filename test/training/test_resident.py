@@ -12,8 +12,7 @@ from support.training_helpers import Room
 from depth_motion_ros.training.data.datamodule import TrainingData
 from depth_motion_ros.training.data.pairs import PairDataset, collate
 from depth_motion_ros.training.data.resident import PlanDataset, ResidentFrames, joined_plans
-from depth_motion_ros.training.options import RecipeError
-from depth_motion_ros.training.recipe import Recipe, parse_recipe
+from depth_motion_ros.training.recipe import Recipe, RecipeError, parse_recipe
 from depth_motion_ros.training.report import read_curves
 from depth_motion_ros.training.run import RunOptions, train
 

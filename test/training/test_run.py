@@ -21,8 +21,7 @@ from depth_motion_ros.models.weights import Weights
 from depth_motion_ros.training import module as module_under_test
 from depth_motion_ros.training.data.datamodule import TrainingData
 from depth_motion_ros.training.guards import TrainingStoppedError
-from depth_motion_ros.training.options import RecipeError
-from depth_motion_ros.training.recipe import Recipe, parse_recipe
+from depth_motion_ros.training.recipe import Recipe, RecipeError, parse_recipe
 from depth_motion_ros.training.report import read_curves
 from depth_motion_ros.training.run import RunOptions, train
 

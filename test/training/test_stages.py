@@ -11,8 +11,7 @@ from depth_motion_ros.models.lengths import scale_lengths
 from depth_motion_ros.models.weights import Weights, weights_of
 from depth_motion_ros.training.data.datamodule import TrainingData
 from depth_motion_ros.training.data.simulated import RenderedPairs
-from depth_motion_ros.training.options import RecipeError
-from depth_motion_ros.training.recipe import Recipe, parse_recipe
+from depth_motion_ros.training.recipe import Recipe, RecipeError, parse_recipe
 from depth_motion_ros.training.run import RunOptions, initial_network, train
 from depth_motion_ros.training.stages import join_motion
 

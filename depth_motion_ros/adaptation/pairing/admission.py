@@ -1,7 +1,7 @@
-"""Which pairs of frames may teach: those that show a scene from two places, and nothing else.
+"""Which pairs of frames may be trained on: those that show a scene from two places.
 
-The tests on images alone come first: they are cheap, and they do not believe the network, which is
-at its worst where they are needed.
+The tests on images alone come first: they are cheap, and independent of the network, which is at
+its worst where they are needed.
 """
 
 from __future__ import annotations
@@ -35,27 +35,26 @@ REASONS = (
 )
 """Why a pair was refused, as counted in ``AdaptationStatus.refused``.
 
-first: no frame to pair with. bad_image: not (H, W, 3) uint8, or K that is none. time_step: out of
-range, or time went back. covered: nothing to see, or one colour. still: no more change than noise,
-or odometry says so. exposure: brightness changed. scene_cut: points of the first image are not
-found in the second. rotation: the camera turned and little else. flat: one plane explains all
-motion, as the side of a passing truck does. not_finite: the network said NaN. displacement: too
-little over median depth, or more than can be. valid: most pixels leave the image. warp: the warped
-image fits no better than the unwarped. residual: most of the image seems to move by itself. budget:
-no processor time to look. cooling, off: not learning.
+first: no frame to pair with. bad_image: not (H, W, 3) uint8, or an impossible K. time_step: out of
+range, or time went back. covered: no texture. still: no more change than noise, or by odometry.
+exposure: brightness changed. scene_cut: points of the first image are not found in the second.
+rotation: the camera rotated and hardly moved. flat: one plane explains all motion, as the side of a
+passing truck does. not_finite: the network predicted NaN. displacement: too small relative to the
+median depth, or implausibly large. valid: most pixels leave the image. warp: the warped image fits
+no better than the unwarped. residual: most of the image seems to move by itself. budget: no
+processor time to examine it. cooling, off: not learning.
 """
 
 WORTH_WAITING = ("still", "rotation", "flat", "displacement")
-"""With these the next frame may make a pair with the same first frame, which is kept for that."""
+"""After these reasons the reference is kept: a later frame may make a good pair with it."""
 
-# Motion is measured on so many points: enough for a median, and nothing beside the flow itself.
+# Motion is measured on this many points: enough for a median, and cheap beside the flow.
 _POINTS = 400
 _FIT_ROUNDS = 4
-# Horizontal field of view where intrinsics are not known yet: between a webcam's and a car's.
+# Horizontal field of view while intrinsics are unknown: between a webcam's and a car's.
 _USUAL_VIEW = np.radians(70.0)
 _DARK = 0.02
-# A point is tracked where going there and back by the flow misses it by less: pixels, and share of
-# the way.
+# Tolerance of the forward-backward check: pixels, and share of the flow.
 _ASTRAY, _ASTRAY_SHARE = 0.7, 0.1
 _FEWEST = 12
 
@@ -90,9 +89,13 @@ def view_of(
 
 @dataclass(frozen=True)
 class Parallax:
-    """motion: median length of the flow, in image widths. left: upper quartile of what a turn of
-    the camera leaves of it; structure: of what a homography leaves of it. tracked: share of points
-    from which the flow leads there and back."""
+    """Image motion of a pair, and how much of it is parallax.
+
+    motion: median length of the flow, in image widths.
+    left: upper quartile of the flow that a rotation leaves unexplained, in image widths.
+    structure: upper quartile of the flow that a homography leaves unexplained, in image widths.
+    tracked: share of points that pass the forward-backward check.
+    """
 
     motion: float
     left: float
@@ -153,11 +156,11 @@ def judge_parallax(found: Parallax, settings: AdaptationSettings) -> str:
 def parallax(
     first: NDArray[np.float32], second: NDArray[np.float32], K: NDArray[np.float64] | None
 ) -> Parallax:
-    """How much of the motion between two gray images (H, W) no turn of the camera explains.
+    """How much of the motion between two gray images (H, W) no rotation of the camera explains.
 
     Dense flow (DIS, Kroeger et al. 2016) at strong gradients, and the rotation between the rays
     through both ends that fits best (Kabsch, reweighted towards the L1 norm). Unlike the network it
-    has no habit of seeing translation.
+    is not biased towards translation.
     """
     height, width = first.shape
     there, back = _flow(first, second), _flow(second, first)
@@ -230,7 +233,7 @@ def _unexplained_by_plane(
 ) -> NDArray[np.float32]:
     """(N,) pixels between ``end`` and where the homography of most points carries ``start``.
 
-    A plane that moves, and any turn of the camera whatever its intrinsics, is a homography.
+    A moving plane, and any rotation of the camera with any intrinsics, is a homography.
     """
     homography, _ = cv2.findHomography(start, end, cv2.LMEDS)
     if homography is None:

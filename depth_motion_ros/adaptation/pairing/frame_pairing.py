@@ -1,4 +1,4 @@
-"""From frames to pairs: which earlier frame the newest is held against, and with what camera."""
+"""From frames to pairs: which earlier frame the newest is paired with, and the camera."""
 
 from __future__ import annotations
 
@@ -17,14 +17,19 @@ from depth_motion_ros.estimation.estimate import Motion
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.camera import Camera, CameraError
 
-# Share of the newest belief in the learned intrinsics.
+# Share of the newest prediction in the learned intrinsics.
 _NEW_SHARE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
 class ViewPair:
-    """Two views. K: (3, 3) in their pixels, given or learned; None while neither is known.
-    is_given: K came with the image."""
+    """A pair of views.
+
+    first: the reference.
+    second: the newest frame.
+    K: (3, 3) in their pixels, given or learned; None while unknown.
+    is_given: K came with the image.
+    """
 
     first: AdmissionView
     second: AdmissionView
@@ -32,7 +37,7 @@ class ViewPair:
     is_given: bool
 
     def record(self) -> PairRecord:
-        """The pair as it is kept; K only where it was given."""
+        """The pair for the replay buffer; K only if it was given."""
         K = None
         if self.is_given and self.K is not None:
             K = torch.tensor(self.K, dtype=torch.float32)
@@ -48,10 +53,10 @@ class ViewPair:
 
 
 class FramePairing:
-    """Holds the newest frame against a reference, an earlier one.
+    """Pairs the newest frame with an earlier one, the reference.
 
     width, height: of the network's images. A slow robot shows nothing new from frame to frame: the
-    reference stays until a frame shows it from another place, or is too old.
+    reference stays until a frame shows it from another place, or it is too old.
     """
 
     def __init__(self, width: int, height: int) -> None:
@@ -83,7 +88,7 @@ class FramePairing:
         matrix = self._learned if camera is None else camera.resized(*self._size).K
         return ViewPair(self._reference, self._newest, matrix, camera is not None)
 
-    def turn_down(self, reason: str, settings: AdaptationSettings) -> None:
+    def refuse(self, reason: str, settings: AdaptationSettings) -> None:
         """The newest pair was refused: wait with the same reference, or begin with the newest."""
         reference, newest = self._reference, self._newest
         if reference is None or newest is None:
@@ -100,11 +105,11 @@ class FramePairing:
         self._start_from(self._newest)
 
     def close(self) -> None:
-        """Forget the reference: the next frame begins anew."""
+        """Drop the reference: the next frame becomes it."""
         self._start_from(None)
 
-    def believe(self, K: Tensor) -> None:
-        """The network's newest belief in its intrinsics, (3, 3)."""
+    def add_intrinsics(self, K: Tensor) -> None:
+        """Update the learned intrinsics with the network's newest ones, (3, 3)."""
         newest = K.double().numpy()
         if not np.isfinite(newest).all():
             return

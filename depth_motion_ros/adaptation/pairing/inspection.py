@@ -1,4 +1,4 @@
-"""What the network itself says about a pair, before the pair may teach it."""
+"""The network's own prediction for a pair, checked before the pair is trained on."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from torch import Tensor
 
 from depth_motion_ros.adaptation.pairing.records import PairRecord, batch_of
 from depth_motion_ros.adaptation.settings import AdaptationSettings
-from depth_motion_ros.geometry.rotation import euler_to_matrix
-from depth_motion_ros.geometry.warp import sample, transform_depth
+from depth_motion_ros.losses.warped_pair import mean_where, warp_pair
 from depth_motion_ros.models.network import DepthMotionNet
 
 _SMALLEST = 1e-6
@@ -18,12 +17,15 @@ _SMALLEST = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Inspection:
-    """reason: one of ``admission.REASONS`` against the pair, or empty. feature: (F,) of length 1,
-    the encoder's mean over the first frame. K: (3, 3) that the network believes in.
+    """Result of the check.
 
-    displacement: the camera's translation over median depth. warp_ratio: error of the warped image
-    over that of the unwarped. valid: share of pixels that land inside. active: share that seem to
-    move by themselves.
+    reason: one of ``admission.REASONS`` against the pair, or empty.
+    feature: (F,) of length 1, the encoder's mean over the first frame.
+    K: (3, 3), the predicted intrinsics.
+    displacement: ratio of the camera's translation to the median depth.
+    warp_ratio: ratio of the photometric errors of the warped and the unwarped image.
+    valid: share of pixels that land inside the other image.
+    active: share of pixels that seem to move by themselves.
     """
 
     reason: str
@@ -39,7 +41,7 @@ class Inspection:
 def inspect(
     network: DepthMotionNet, record: PairRecord, settings: AdaptationSettings
 ) -> Inspection:
-    """Predict a pair and hold it against the settings. network: in evaluation mode."""
+    """Predict a pair and compare it with the settings. network: in evaluation mode."""
     seen: list[Tensor] = []
     handle = network.depth_net.encoder.register_forward_hook(
         lambda _module, _inputs, features: seen.append(features[-1])
@@ -51,23 +53,17 @@ def inspect(
         handle.remove()
     feature = torch.nn.functional.normalize(seen[0][0].mean(dim=(1, 2)), dim=0)
     K = torch.where(data.known[:, None, None], data.K, pair.K)
-    motion, depth = pair.motion_12, pair.depth_1
-    translation = motion.translation[:, :, None, None] + motion.residual
-    warp = transform_depth(depth, euler_to_matrix(motion.rotation), translation, K)
-    warped = sample(data.image_2, warp.pixel_xy)
-    inside = warp.valid.expand_as(warped)
-    count = inside.sum().clamp(min=1)
-    warp_error = ((warped - data.image_1).abs() * inside).sum() / count
-    identity = ((data.image_2 - data.image_1).abs() * inside).sum() / count
-    # One pixel at 416, as the trainer's vital signs have it: less cannot be told from noise.
-    shift = motion.residual.norm(dim=1, keepdim=True) * K[:, 0, 0, None, None, None]
-    active = shift / depth.clamp(min=_SMALLEST) > data.image_1.shape[3] / 416
+    warped = warp_pair(data.image_2, pair, K)
+    inside = warped.valid.expand_as(warped.image)
+    warp_error = mean_where(inside, (warped.image - data.image_1).abs())
+    identity = mean_where(inside, (data.image_2 - data.image_1).abs())
+    length = pair.motion_12.translation.norm()
     numbers = torch.stack(
         (
-            motion.translation.norm() / depth.median().clamp(min=_SMALLEST),
+            length / pair.depth_1.median().clamp(min=_SMALLEST),
             warp_error / identity.clamp(min=_SMALLEST),
-            warp.valid.float().mean(),
-            active.float().mean(),
+            warped.valid.float().mean(),
+            warped.active.float().mean(),
         )
     )
     is_finite = bool(torch.isfinite(numbers).all() and torch.isfinite(feature).all())

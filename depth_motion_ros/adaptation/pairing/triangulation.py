@@ -1,8 +1,8 @@
 """Depth of the robot's own frames without a network: triangulated from frames before them.
 
-Where the intrinsics are known, geometry alone (``geometry.two_view``) tells the depth of what is
-textured, does not move, and was seen from another place. It is far more exact than a network that
-has not seen the place, and it is no label: it comes from the same video.
+With known intrinsics, geometry alone (``geometry.two_view``) gives the depth of what is textured,
+static, and was seen from another place. It is far more precise than a network in a new place, and
+needs no labels: it comes from the same video.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from depth_motion_ros.geometry.two_view import NoParallaxError, TwoView, two_vie
 # Partners of a frame, in frames before it: three neighbours of this ladder at a time.
 _LAGS = (1, 2, 3, 5, 8, 12, 16, 24)
 _START = 4
-# A camera that only turned can look to one partner as if it had moved, but not the same to two.
+# After a pure rotation one partner may show parallax by error, but not two the same.
 _AGREEING = 2
-# A step of time longer than this, s, is a gap: what was seen before is another place.
+# A longer step of time, s, is a gap: earlier frames show another place.
 _GAP = 2.0
 
 _TRIANGULATED = "triangulated"
@@ -37,7 +37,12 @@ _NO_INTRINSICS = "not triangulated: the intrinsics are not known (no CameraInfo)
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """gray: (H, W) uint8 at the size that is triangulated in. stamp: s. K: (3, 3) in its pixels."""
+    """A frame for triangulation.
+
+    gray: (H, W) uint8, at the size of triangulation.
+    stamp: s.
+    K: (3, 3) in its pixels.
+    """
 
     gray: NDArray[np.uint8]
     stamp: float
@@ -45,15 +50,15 @@ class _Seen:
 
     @property
     def smooth(self) -> NDArray[np.float32]:
-        """As ``admission.parallax`` takes it."""
+        """As ``admission.parallax`` needs it."""
         return np.divide(cv2.GaussianBlur(self.gray, (3, 3), 0), 255, dtype=np.float32)
 
 
 class FrameTriangulator:
-    """Remembers the last frames in gray, and tells the depth of the newest.
+    """Keeps the last frames in gray, and triangulates the depth of the newest.
 
-    width, height: of the network's images. How far back a partner must lie depends on how fast the
-    robot goes: the lag that knew most pixels of one frame is in the middle for the next.
+    width, height: of the network's images. The best lag of a partner depends on the robot's speed:
+    lags around the best one of the last frame are tried.
     """
 
     def __init__(self, width: int, height: int, settings: AdaptationSettings) -> None:
@@ -61,22 +66,22 @@ class FrameTriangulator:
         self._settings = settings
         self._past: deque[_Seen] = deque(maxlen=_LAGS[-1] + 1)
         self._rung = _START
-        # The frame whose depth was asked for last, by its stamp.
+        # Stamp and depth of the frame triangulated last.
         self._last: tuple[float, Tensor] | None = None
-        self._says = "no frame yet"
+        self._status = "no frame yet"
 
     @property
-    def says(self) -> str:
+    def status(self) -> str:
         """For people: whether depth is triangulated, and if not why."""
-        return self._says
+        return self._status
 
     def see(self, image: NDArray[np.uint8], stamp: float, K: NDArray[np.float64] | None) -> None:
         """Remember a frame: (H, W, 3) uint8 RGB, rectified; K in its pixels, None = unknown."""
         if not self._settings.triangulated or K is None:
-            self._says = _NO_INTRINSICS if self._settings.triangulated else _SWITCHED_OFF
+            self._status = _NO_INTRINSICS if self._settings.triangulated else _SWITCHED_OFF
             self.forget()
             return
-        self._says = _TRIANGULATED
+        self._status = _TRIANGULATED
         height, width = image.shape[:2]
         scale = min(1.0, self._settings.triangulation_width / width)
         size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -88,7 +93,7 @@ class FrameTriangulator:
         self._past.append(seen)
 
     def forget(self) -> None:
-        """Begin anew with the next frame."""
+        """Drop all frames: the next one is the first."""
         self._past.clear()
         self._last = None
 
@@ -110,7 +115,7 @@ class FrameTriangulator:
         middle = min(self._rung, top)
         for rung in range(max(0, middle - 1), min(top, middle + 1) + 1):
             partner = self._past[-1 - _LAGS[rung]]
-            # Noise in the image of a camera that turns can look like depth to what follows.
+            # Noise in the images of a rotating camera can look like depth.
             seen = parallax(newest.smooth, partner.smooth, newest.K)
             if judge_parallax(seen, self._settings):
                 continue
@@ -120,7 +125,7 @@ class FrameTriangulator:
                 continue
             found.append((rung, view))
         if not found:
-            # Too near or too far: nobody knows which, so that all are tried in turn.
+            # Too near or too far, which is unknown: try all lags one after the other.
             self._rung = (self._rung + 1) % len(_LAGS)
             return None
         self._rung = max(found, key=lambda item: int(np.isfinite(item[1].depth).sum()))[0]

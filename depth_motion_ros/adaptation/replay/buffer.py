@@ -1,4 +1,4 @@
-"""The robot's own past, as different from itself as the memory allows."""
+"""The replay buffer: the robot's own past, as diverse as its capacity allows."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ from depth_motion_ros.adaptation.pairing.records import PairRecord
 
 @dataclass(frozen=True, eq=False)
 class ReplayEntry:
-    """A pair in a buffer. feature: (F,) float32 of length 1, what its scene looks like to the
-    network. name: its own, for files; rises with every pair."""
+    """A pair in a buffer.
+
+    record: the pair.
+    feature: (F,) float32 of length 1, the network's description of the scene.
+    name: unique number for files; rises with every pair.
+    """
 
     record: PairRecord
     feature: Tensor
@@ -22,11 +26,10 @@ class ReplayEntry:
 
 
 class ReplayBuffer:
-    """At most ``capacity`` pairs. When one more comes, the most redundant goes: of the two that
-    look most alike, the one that is also closer to the rest.
+    """At most ``capacity`` pairs. A new one replaces the most redundant: of the two most similar
+    pairs, the one that is also closer to the rest.
 
-    A robot that stands in one corridor for an hour therefore keeps one picture of it, and all that
-    it saw before.
+    After an hour in one corridor a robot therefore keeps one picture of it, and all earlier scenes.
     """
 
     def __init__(self, capacity: int) -> None:

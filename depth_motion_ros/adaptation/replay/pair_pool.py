@@ -1,4 +1,4 @@
-"""The pairs that teach and those that judge, and what each step takes of them."""
+"""Training and validation pairs, and the batch of each step."""
 
 from __future__ import annotations
 
@@ -15,77 +15,77 @@ from depth_motion_ros.adaptation.replay.buffer import ReplayBuffer, ReplayEntry
 from depth_motion_ros.adaptation.settings import AdaptationSettings
 from depth_motion_ros.models.network import DepthMotionNet
 
-# The newest pairs, of which each step takes some.
+# Number of newest pairs to draw from.
 _LIVE = 8
 
 
 class PairPool:
-    """Immutable pairs that teach, the robot's own, the newest, and those held back to judge.
+    """Immutable training pairs, the robot's own, the newest, and those held back for validation.
 
-    teaching: immutable pairs; first: the network with the first weights, which says where to hold
-    the depth of these.
+    training: immutable pairs; first: the network with the first weights, whose depth of these pairs
+    is the anchor.
     """
 
     def __init__(
         self,
-        teaching: Sequence[PairRecord],
+        training: Sequence[PairRecord],
         first: DepthMotionNet,
         settings: AdaptationSettings,
         chance: random.Random,
     ) -> None:
         self._settings = settings
         self._chance = chance
-        self._teaching = list(teaching)
-        self._first_depths = [_depths(first, record) for record in self._teaching]
+        self._training = list(training)
+        self._first_depths = [_depths(first, record) for record in self._training]
         self.live: deque[PairRecord] = deque(maxlen=_LIVE)
         self.own = ReplayBuffer(settings.own_capacity)
-        # As diverse as the own pairs: what a robot sees last must not be all that judges.
-        self.judges = ReplayBuffer(settings.held_back_capacity)
+        # As diverse as the own pairs: validation must not depend on the last view alone.
+        self.validation = ReplayBuffer(settings.held_back_capacity)
         self._admitted = 0
 
     @property
     def immutable_count(self) -> int:
-        return len(self._teaching)
+        return len(self._training)
 
     @property
     def held_back(self) -> list[PairRecord]:
-        """The pairs that judge."""
-        return [kept.record for kept in self.judges]
+        """The live validation pairs."""
+        return [kept.record for kept in self.validation]
 
     @property
     def next_is_held_back(self) -> bool:
-        """Whether the next pair will judge."""
+        """Whether the next pair is held back."""
         return (self._admitted + 1) % self._settings.hold_back_every == 0
 
     @property
     def newest_is_held_back(self) -> bool:
-        """Whether the last pair judges."""
+        """Whether the last pair was held back."""
         return self._admitted > 0 and self._admitted % self._settings.hold_back_every == 0
 
     def add(self, record: PairRecord, feature: Tensor) -> None:
-        """Keep an admitted pair: to teach, or to judge."""
+        """Keep an admitted pair, for training or for validation."""
         kept = ReplayEntry(record, feature, self._admitted)
         self._admitted += 1
         if self.newest_is_held_back:
-            self.judges.add(kept)
+            self.validation.add(kept)
             return
         self.live.append(record)
         if self._settings.own_capacity:
             self.own.add(kept)
 
     def batch(self) -> LearnerBatch:
-        """What the next step learns from: the newest pair, and some of all others."""
+        """The batch of the next step: the newest pair, and some of all others."""
         settings, chance = self._settings, self._chance
         newest = list(self.live)
         live = newest[-1:] + [chance.choice(newest) for _ in range(settings.live_per_step - 1)]
         own = [
             chance.choice(self.own).record for _ in range(settings.own_per_step if self.own else 0)
         ]
-        places = [chance.randrange(len(self._teaching)) for _ in range(settings.immutable_per_step)]
+        places = [chance.randrange(len(self._training)) for _ in range(settings.immutable_per_step)]
         return LearnerBatch(
             live,
             own,
-            [self._teaching[place] for place in places],
+            [self._training[place] for place in places],
             [self._first_depths[place] for place in places],
         )
 
@@ -93,16 +93,16 @@ class PairPool:
         """Drop all live pairs, and what was kept after a time: it may be what did the harm."""
         self.live.clear()
         self.own.forget(lambda record: record.stamp > stamp)
-        self.judges.forget(lambda record: record.stamp > stamp)
+        self.validation.forget(lambda record: record.stamp > stamp)
 
     def restore(
-        self, own: Sequence[ReplayEntry], judges: Sequence[ReplayEntry], admitted: int
+        self, own: Sequence[ReplayEntry], validation: Sequence[ReplayEntry], admitted: int
     ) -> None:
-        """Go on with pairs from a saved state."""
+        """Continue with the pairs of a saved state."""
         self.live.clear()
         self.own = ReplayBuffer(self._settings.own_capacity)
-        self.judges = ReplayBuffer(self._settings.held_back_capacity)
-        for buffer, pairs in ((self.own, own), (self.judges, judges)):
+        self.validation = ReplayBuffer(self._settings.held_back_capacity)
+        for buffer, pairs in ((self.own, own), (self.validation, validation)):
             for kept in pairs:
                 buffer.add(kept)
         self._admitted = admitted

@@ -1,4 +1,4 @@
-"""The immutable pairs: what the weights must not forget, and what judges every candidate."""
+"""The rehearsal set: immutable pairs that must not be forgotten, for training and validation."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from depth_motion_ros.simulator.batches import PairSampler, PairSettings
 from depth_motion_ros.sources.frame import Frame, FrameSource
 
 COUNT = 48
-# A recorded pair may skip frames until so much of the image has changed, but no more than these.
+# A recorded pair may skip frames until the image has changed this much, but no more than these.
 _MOTION, _LONGEST_STEP = 0.02, 3
-# Changes with anything that changes what is rendered, so that no old file is taken for it.
+# Increase it with every change of what is rendered, so that no old file is used.
 _CACHE_VERSION = 1
 _PART = 8
 
@@ -152,10 +152,10 @@ def _default_folder() -> Path:
 
 
 def split(records: list[PairRecord]) -> tuple[list[PairRecord], list[PairRecord]]:
-    """Those that teach, and those that judge and never teach: every second one."""
+    """Pairs for training and pairs for validation: every second one."""
     if len(records) < 2:
         raise AdaptationError(
-            f"{len(records)} immutable pairs: at least 2 are needed, one to teach, one to judge"
+            f"{len(records)} immutable pairs: 2 are needed, for training and for validation"
         )
     return list(itertools.islice(records, 0, None, 2)), list(itertools.islice(records, 1, None, 2))
 

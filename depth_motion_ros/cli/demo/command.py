@@ -35,12 +35,10 @@ from depth_motion_ros.cli.demo.recording import (
     TOPICS,
     DemoRecording,
 )
+from depth_motion_ros.cli.demo.scene import render_scene
 from depth_motion_ros.cli.demo.statistics import summarise
 from depth_motion_ros.cli.demo.video import draw_video
 from depth_motion_ros.sources.open import open_source
-from depth_motion_ros.sources.sequence.writer import SequenceWriter
-
-HELP = "run camera and node over DDS; leaves pictures, a video, a bag and a summary"
 
 SCENE = "sim:yard"
 SIMULATED = "sim:"
@@ -59,7 +57,13 @@ MADE = ("overview.png", "demo.mp4", "summary.json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--source", default=SCENE, help="video, folder, bag, sim:NAME, /dev/videoN")
+    parser.add_argument(
+        "source",
+        nargs="?",
+        default=SCENE,
+        metavar="SOURCE",
+        help="video, folder, bag, sim:NAME, /dev/videoN",
+    )
     parser.add_argument("--output", type=Path, default=Path("demo_output"), help="folder to fill")
     parser.add_argument("--seconds", type=float, default=20.0, help="length of the run")
     parser.add_argument("--rate", type=float, default=0.0, help="images a second; 0: the source's")
@@ -106,13 +110,11 @@ def _render(spec: str, folder: Path, seconds: float, rate: float) -> Path:
     """A simulated scene as a sequence folder, with its truth."""
     say = ProgressLine()
     frames = max(2, round(seconds * rate))
-    with (
-        open_source(spec, rate=rate, frames=frames, width=WIDTH, height=HEIGHT) as scene,
-        SequenceWriter(folder, rate=rate) as writer,
-    ):
-        for index, frame in enumerate(scene, 1):
-            writer.write(frame)
-            say.status(f"rendering {spec}: {index} of {frames} frames")
+
+    def tell(count: int) -> None:
+        say.status(f"rendering {spec}: {count} of {frames} frames")
+
+    render_scene(spec, folder, size=(WIDTH, HEIGHT), rate=rate, frames=frames, tell=tell)
     say.line(f"rendered {spec}: {frames} frames in {folder}")
     return folder
 

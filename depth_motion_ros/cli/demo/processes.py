@@ -9,8 +9,7 @@ import random
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,6 @@ from depth_motion_ros.share import transport_environment
 
 STOP_S = 20.0
 LAST_LINES = 15
-START_S = 300.0
-LOOK_S = 0.2
-# Matched is not yet connected: the first messages to a new subscriber may be lost.
-SETTLE_S = 1.5
 
 
 class DemoError(RuntimeError):
@@ -92,49 +87,6 @@ class RecorderProcess(NodeProcess):
             if line.startswith("{") and line.endswith("}"):
                 return dict(json.loads(line))
         return {}
-
-
-class ProcessMonitor(NodeProcess):
-    """nodes/tools/soak_monitor.py: every line of its log is a report."""
-
-    def reports(self) -> list[dict[str, Any]]:
-        text = self.log.read_text(encoding="utf-8", errors="replace")
-        whole = text[: text.rfind("\n") + 1]
-        return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
-
-    def counts(self) -> dict[str, int]:
-        """Messages so far, by topic."""
-        reports = self.reports()
-        return reports[-1]["counts"] if reports else {}
-
-    def diagnostics(self) -> dict[str, str]:
-        """What the node said last."""
-        reports = self.reports()
-        return reports[-1]["diagnostics"] if reports else {}
-
-
-def wait_until(
-    condition: Callable[[], object], processes: Sequence[NodeProcess], what: str
-) -> None:
-    """Raises DemoError where a process fails, or nothing comes of it within five minutes."""
-    end = time.monotonic() + START_S
-    while not condition():
-        for process in processes:
-            process.check()
-        if time.monotonic() > end:
-            tails = "\n".join(process.tail() for process in processes)
-            raise DemoError(f"waited {START_S:.0f} s in vain for {what}:\n{tails}")
-        time.sleep(LOOK_S)
-
-
-def wait_until_active(node: NodeProcess, monitor: ProcessMonitor) -> None:
-    """Until the node is active and said so to this listener, and everything is connected."""
-    wait_until(
-        lambda: monitor.diagnostics().get("state") == "active",
-        (node, monitor),
-        "depth_motion_node to be active",
-    )
-    time.sleep(SETTLE_S)
 
 
 def add_node_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
@@ -48,6 +49,16 @@ def rate(times: list[int]) -> float | None:
     return round((len(times) - 1) * 1e9 / (times[-1] - times[0]), 2)
 
 
+def percentiles(
+    values: Sequence[float], percents: Sequence[int] = (50, 95), digits: int = 2
+) -> dict[str, float]:
+    """``p50`` and so on, and ``max``, rounded; empty without values."""
+    if not len(values):
+        return {}
+    found = {f"p{p}": float(np.percentile(values, p)) for p in percents}
+    return {name: round(value, digits) for name, value in {**found, "max": max(values)}.items()}
+
+
 def latency(recording: DemoRecording, topic: str) -> dict[str, float] | None:
     """Percentiles, in ms, of the time from image to output; None without a pair of the two.
 
@@ -64,8 +75,7 @@ def latency(recording: DemoRecording, topic: str) -> dict[str, float] | None:
     ]
     if not delays:
         return None
-    found = {f"p{p}": round(float(np.percentile(delays, p)), 2) for p in PERCENTILES}
-    return {**found, "max": round(max(delays), 2), "count": len(delays)}
+    return {**percentiles(delays, PERCENTILES), "count": len(delays)}
 
 
 def _stamped_now(images: dict[int, int]) -> bool:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.cli.demo.paths import TrajectoryPair, read_paths
 from depth_motion_ros.cli.demo.recording import DEPTH, FLOW_COLOUR, IMAGE, DemoRecording, pixels
+from depth_motion_ros.cli.video_writer import VideoWriter
 
 Pixels = NDArray[np.uint8]
 
-CODECS = ("libx264", "mpeg4")
-BIT_RATE = 2_500_000
 PANEL_WIDTH = 480
-PER_SECOND = 1000  # presentation times are in ms: frames keep the spacing of their stamps
 WHITE, GRAY, BLUE, GREEN = (255, 255, 255), (160, 160, 160), (31, 119, 180), (44, 160, 44)
 
 
@@ -28,9 +24,8 @@ def draw_video(recording: DemoRecording, path: Path) -> int:
     """Write the video of all frames that have image and depth. Returns their number."""
     near, far = _depth_range(recording)
     paths = read_paths(recording)
-    written, start, last = 0, 0, -1
-    with av.open(str(path), "w") as container:
-        stream: Any = None
+    start: int | None = None
+    with VideoWriter(path) as video:
         for stamp, shown in _moments(recording):
             image = pixels(shown[IMAGE])
             size = (PANEL_WIDTH, _even(PANEL_WIDTH * image.shape[0] / image.shape[1]))
@@ -42,17 +37,9 @@ def draw_video(recording: DemoRecording, path: Path) -> int:
                     np.hstack([_panel(flow, size, "object motion"), _map(paths, stamp, size)]),
                 ]
             )
-            if stream is None:
-                start = stamp
-                stream = _stream(container, canvas.shape)
-            frame = av.VideoFrame.from_ndarray(canvas, format="rgb24")
-            frame.time_base = Fraction(1, PER_SECOND)
-            frame.pts = last = max(last + 1, (stamp - start) * PER_SECOND // 1_000_000_000)
-            container.mux(stream.encode(frame))
-            written += 1
-        if stream is not None:
-            container.mux(stream.encode())
-    return written
+            start = stamp if start is None else start
+            video.add(canvas, (stamp - start) * 1e-9)
+    return video.frames
 
 
 def _moments(recording: DemoRecording) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -73,16 +60,6 @@ def _take_before(
             shown = waiting.pop(earlier)
             if IMAGE in shown and DEPTH in shown:
                 yield earlier, shown
-
-
-def _stream(container: Any, shape: tuple[int, ...]) -> Any:
-    codec = next(name for name in CODECS if name in av.codecs_available)
-    stream = container.add_stream(codec, rate=30)
-    stream.height, stream.width = shape[:2]
-    stream.pix_fmt = "yuv420p"
-    stream.bit_rate = BIT_RATE
-    stream.codec_context.time_base = Fraction(1, PER_SECOND)
-    return stream
 
 
 def _even(value: float) -> int:

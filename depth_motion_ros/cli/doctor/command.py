@@ -18,8 +18,6 @@ from depth_motion_ros.cli.doctor.finding import OK, PROBLEM, Finding, ok, proble
 from depth_motion_ros.cli.doctor.processes import dds_processes, segments_in
 from depth_motion_ros.share import transport_environment
 
-HELP = "check Python, ROS, middleware, GPU, engines, weights, topics; say what to fix"
-
 REPORTER = "depth_motion_ros.nodes.tools.graph_report"
 # Starting rclpy, discovery, and the answers of nodes that are busy.
 REPORT_S = 60.0

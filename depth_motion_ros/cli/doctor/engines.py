@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import os
 import re
 import shutil
@@ -91,9 +90,6 @@ def check_jetson(release: Path = Path("/etc/nv_tegra_release")) -> Finding | Non
 
 def check_tensorrt(
     installed: Callable[[str], str] = metadata.version,
-    has_engine: Callable[[], bool] = lambda: (
-        importlib.util.find_spec("depth_motion_ros.engines.tensorrt.engine") is not None
-    ),
 ) -> Finding:
     """Whether TensorRT is installed; whether it works is for the engine itself to find out."""
     found = []
@@ -103,10 +99,8 @@ def check_tensorrt(
         except metadata.PackageNotFoundError:
             continue
     if not found:
-        return ok("TensorRT is not installed: engine auto takes another runtime")
-    if not has_engine():
-        return ok(f"{', '.join(found)}: there, but this version has no TensorRT engine to use it")
-    return ok(", ".join(found))
+        return ok("TensorRT (experimental) is not installed: engine auto takes another runtime")
+    return ok(f"{', '.join(found)} (experimental)")
 
 
 def check_weights(path: str = "", packaged: Path | None = None) -> tuple[Finding, Weights]:

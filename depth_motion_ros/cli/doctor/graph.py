@@ -7,6 +7,7 @@ from typing import Any
 
 from depth_motion_ros.cli.doctor.finding import Finding, ok, problem, warning
 from depth_motion_ros.sources.encodings import ENCODINGS
+from depth_motion_ros.sources.rectify import is_rectified_topic
 
 IMAGE, COMPRESSED, INFO = (
     f"sensor_msgs/msg/{name}" for name in ("Image", "CompressedImage", "CameraInfo")
@@ -199,6 +200,7 @@ def check_intrinsics(report: Report) -> Iterator[Finding]:
     """Does CameraInfo come, and does it fit the images?"""
     heard = report["heard"]
     for entry in report["perception"]:
+        hears = entry["listens"].get(IMAGE) or entry["listens"].get(COMPRESSED) or ""
         image = heard.get(entry["listens"].get(IMAGE))
         topic = entry["listens"].get(INFO)
         info = heard.get(topic)
@@ -210,7 +212,7 @@ def check_intrinsics(report: Report) -> Iterator[Finding]:
                 "calibrate the camera and publish it; remap it with "
                 "--ros-args -r camera_info:=/cam/camera_info",
             )
-        elif info["uncalibrated"]:
+        elif info["uncalibrated"] and not (is_rectified_topic(hears) and info["focal"]["p"]):
             yield warning(
                 f"{topic} says that the camera is not calibrated (K[0] = 0): the learned "
                 "intrinsics serve",
@@ -222,6 +224,22 @@ def check_intrinsics(report: Report) -> Iterator[Finding]:
                 "binning or roi say so): it would not be used, the learned intrinsics serve",
                 "publish the CameraInfo of the size that the camera sends",
             )
+        elif is_rectified_topic(hears):
+            yield _of_rectified(hears, topic, info)
+
+
+def _of_rectified(image: str, topic: str, info: Report) -> Finding:
+    """Which intrinsics serve for images that are rectified already."""
+    k, p = info["focal"]["k"], info["focal"]["p"]
+    if p is not None:
+        return ok(f"{image} is rectified, by its name: fx = {p:.6g} of P in {topic} serves")
+    text = f"{image} is rectified, by its name, but P in {topic} is not set: fx = {k:.6g} of K"
+    if not info["distorted"]:
+        return ok(f"{text} serves, which is the same without distortion")
+    return warning(
+        f"{text} serves, and K is the raw image's",
+        "calibrate with camera_calibration, which writes P; or listen to the raw image",
+    )
 
 
 def check_diagnostics(report: Report) -> Iterator[Finding]:
@@ -244,4 +262,4 @@ def check_diagnostics(report: Report) -> Iterator[Finding]:
             yield ok(text)
         else:
             finding = warning if said["level"] == 1 else problem
-            yield finding(text, "docs/diagnostics.md explains each value")
+            yield finding(text, "docs/reference/diagnostics.md explains each value")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -37,18 +36,9 @@ class OnnxRuntimeEngine(GraphEngine):
 
     runtime, title = "onnxruntime", "ONNX Runtime"
 
-    def __init__(
-        self,
-        weights: Weights,
-        *,
-        input_size: tuple[int, int] | None = None,
-        threads: int | None = None,
-        cache_folder: Path | None = None,
-    ) -> None:
-        """As ``GraphEngine``. Raises EngineError where onnxruntime is missing, too."""
+    def _import_runtime(self) -> str:
         self._module = import_onnxruntime()
-        self.version = self._module.__version__
-        super().__init__(weights, input_size=input_size, threads=threads, cache_folder=cache_folder)
+        return str(self._module.__version__)
 
     def _new_session(self, template: onnx.ModelProto, weights: Weights, threads: int) -> _Session:
         options = session_options(self._module, threads)

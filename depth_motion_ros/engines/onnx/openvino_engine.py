@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -27,22 +26,13 @@ _cores_lock = threading.Lock()
 
 
 class OpenVinoEngine(GraphEngine):
-    """OpenVINO: two thirds of ONNX Runtime's time on x86 (docs/performance.md)."""
+    """OpenVINO: two thirds of ONNX Runtime's time on x86 (docs/reference/benchmarks.md)."""
 
     runtime, title = "openvino", "OpenVINO"
 
-    def __init__(
-        self,
-        weights: Weights,
-        *,
-        input_size: tuple[int, int] | None = None,
-        threads: int | None = None,
-        cache_folder: Path | None = None,
-    ) -> None:
-        """As ``GraphEngine``. Raises EngineError where openvino is missing, too."""
+    def _import_runtime(self) -> str:
         self._core = process_core()
-        self.version = str(import_openvino().__version__).split("-")[0]
-        super().__init__(weights, input_size=input_size, threads=threads, cache_folder=cache_folder)
+        return str(import_openvino().__version__).split("-")[0]
 
     def _new_session(self, template: onnx.ModelProto, weights: Weights, threads: int) -> Any:
         model = onnx_graph.filled(template, weights)

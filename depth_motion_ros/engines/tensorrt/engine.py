@@ -1,4 +1,4 @@
-"""The GPU engine: TensorRT in float16 or float32."""
+"""TensorRT in float16 or float32. Experimental: it has built engines, and none has run yet."""
 
 from __future__ import annotations
 
@@ -15,14 +15,8 @@ from numpy.typing import NDArray
 from depth_motion_ros.engines import private_files
 from depth_motion_ros.engines.comparison import Comparison
 from depth_motion_ros.engines.cuda_device import cuda_device
-from depth_motion_ros.engines.inputs import check_architecture, check_step, engine_config
-from depth_motion_ros.engines.interface import (
-    Engine,
-    EngineDescription,
-    EngineError,
-    RawMotion,
-    RawPrediction,
-)
+from depth_motion_ros.engines.interface import EngineError, RawMotion, RawPrediction
+from depth_motion_ros.engines.network_engine import NetworkEngine
 from depth_motion_ros.engines.onnx import cache as onnx_cache
 from depth_motion_ros.engines.onnx import graph as onnx_graph
 from depth_motion_ros.engines.onnx.precision import to_fp16
@@ -50,7 +44,7 @@ PRECISIONS = ("fp16", "fp32")
 _LOG_EVERY_S = 5.0
 
 
-class TensorRTEngine(Engine):
+class TensorRTEngine(NetworkEngine):
     """``tensorrt`` or ``tensorrt_rtx``. Every set of weights is compared with PyTorch before use.
 
     The first two real frames are compared too, which makes that one step slower.
@@ -86,10 +80,11 @@ class TensorRTEngine(Engine):
             raise EngineError(
                 f"the tensorrt engine has no precision {precision!r}; use {', '.join(PRECISIONS)}"
             )
-        self._config = engine_config(weights, input_size)
+        super().__init__(weights, input_size)
         self._gpu = cuda_device(device)
         self._tensorrt = find_tensorrt()
         check_serves(self._tensorrt, self._gpu)
+        self.runtime, self.version = self._tensorrt.name, self._tensorrt.version
         self._precision = "fp16" if precision == "auto" else precision
         self._folder = cache_folder or private_files.default_folder()
         oracle = partial(
@@ -98,14 +93,14 @@ class TensorRTEngine(Engine):
             input_size=self.input_size,
             graph=False,
         )
-        self._comparison = Comparison(
+        self._comparison: Comparison = Comparison(
             oracle, self._tensorrt.name, self._precision, self.input_size, pair
         )
         self._progress = progress
         self._template = onnx_cache.template(self._config, self._folder)
         self._refits = True
         self._session = self._prepare(weights)
-        self._version = weights.version
+        self._weights_version = weights.version
 
     def _prepare(self, weights: Weights) -> TensorRTSession:
         """A session with these weights that gives what PyTorch gives."""
@@ -199,41 +194,20 @@ class TensorRTEngine(Engine):
         return self._comparison.figures
 
     @property
-    def input_size(self) -> tuple[int, int]:
-        return self._config.input_width, self._config.input_height
+    def _device_name(self) -> str:
+        return self._gpu.name
 
-    def step(
+    def _pair(
         self,
-        previous_image: NDArray[np.uint8] | None,
-        previous_depth: NDArray[np.float32] | None,
+        previous_image: NDArray[np.uint8],
+        previous_depth: NDArray[np.float32],
         image: NDArray[np.uint8],
     ) -> RawPrediction:
-        check_step(self.input_size, previous_image, previous_depth, image)
-        if previous_image is None or previous_depth is None:
-            # One graph for every frame: the first pays for a motion that nobody reads.
-            ones = np.ones(image.shape[:2], np.float32)
-            return RawPrediction(_prediction(self._session, image, ones, image).depth, None)
-        got = _prediction(self._session, previous_image, previous_depth, image)
-        self._comparison.confirm(got, previous_image, previous_depth, image)
-        return got
+        return _prediction(self._session, previous_image, previous_depth, image)
 
-    def load(self, weights: Weights) -> None:
-        check_architecture(weights, self._config)
+    def _replace(self, weights: Weights) -> None:
         before, self._session = self._session, self._prepare(weights)
-        self._version = weights.version
         before.close()
-
-    def describe(self) -> EngineDescription:
-        return EngineDescription(
-            runtime=self._tensorrt.name,
-            runtime_version=self._tensorrt.version,
-            device=self._gpu.name,
-            precision=self._precision,
-            architecture=self._config.architecture,
-            input_width=self._config.input_width,
-            input_height=self._config.input_height,
-            weights_version=self._version,
-        )
 
     def close(self) -> None:
         self._session.close()
@@ -249,7 +223,7 @@ class LoggedProgress:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + _LOG_EVERY_S
-            _LOG.info("building the TensorRT engine: %.0f %%", 100 * done)
+            _LOG.info("building the TensorRT engine (experimental): %.0f %%", 100 * done)
 
 
 def _prediction(

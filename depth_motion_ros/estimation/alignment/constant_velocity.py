@@ -1,4 +1,4 @@
-"""Where the camera will be if it goes on as it went."""
+"""Constant-velocity model of the camera."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from depth_motion_ros.geometry import se3
 
 
 class ConstantVelocity:
-    """The camera's velocity, in network units and rad/s, at the last frame.
+    """The camera's velocity at the last frame, in network units and rad/s.
 
-    While a motion is lost, the one before goes on.
+    While tracking is lost, the last velocity stays.
     """
 
     def __init__(self) -> None:
@@ -23,16 +23,18 @@ class ConstantVelocity:
         self._stamp = self._seen = 0
 
     def expected(self, since: int, until: int) -> NDArray[np.float64] | None:
-        """(4, 4) the motion between two stamps (ns), the first that of the last frame; None = it is
-        not known."""
+        """(4, 4) predicted motion between two stamps (ns), the first of them the last frame's.
+
+        None = unknown.
+        """
         if self._velocity is None or self._stamp != since:
             return None
         return se3.exp(self._velocity * (until - since) * 1e-9)
 
     def note(self, since: int, until: int, pair: PairMotion, patience: float) -> None:
-        """The motion between two frames, as it was seen or lost.
+        """Record the motion between two frames, which may be lost.
 
-        patience: s, for which a velocity is believed that is not seen any more.
+        patience: s, for which the last velocity stays while tracking is lost.
         """
         if pair.quality.tracking != "lost":
             step = se3.transform(pair.rotation, pair.translation)

@@ -12,16 +12,16 @@ from depth_motion_ros.estimation.alignment.gauss_newton import median
 from depth_motion_ros.estimation.alignment.template import Floats, Template, TemplateView
 from depth_motion_ros.geometry.camera import Camera
 
-# Errors of neighbours are alike: so many say as much as one; and some are far off (Student's t).
-_ALIKE, _FREEDOM = np.float32(5), np.float32(4)
-# Cosines along x and y by which smooth errors of depth are described.
-_WAVES = 4, 3
-WAVES = _WAVES[0] * _WAVES[1] - 1
-"""How many there are. The constant is not among them: the images do not show the unit of length."""
+# Number of neighbours whose errors are correlated; Student's t allows for outliers.
+_CORRELATED_POINTS, _STUDENT_T_DOF = np.float32(5), np.float32(4)
+# Number of cosines along x and y that describe smooth errors of depth.
+_COSINES_XY = 4, 3
+DEPTH_COSINES = _COSINES_XY[0] * _COSINES_XY[1] - 1
+"""Number of cosines, without the constant: the images do not show the unit of length."""
 
 
 def waves(template: Template) -> Floats:
-    """(WAVES, N) smooth functions over the image; their squares add up to about 1."""
+    """(DEPTH_COSINES, N) smooth functions over the image; their squares add up to about 1."""
     width, height = template.camera.size
     return _maps(width, height).take(template.y * width + template.x, axis=1)
 
@@ -31,7 +31,7 @@ def depth_jacobian(
 ) -> Floats:
     """(N,) d residual / d ln(depth): nearer things move more between the images.
 
-    inverse_depth: (N,) at which the points were looked at.
+    inverse_depth: (N,), of the points as projected.
     """
     k = (template.camera.K @ motion[:3, 3]).astype(np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -42,28 +42,31 @@ def depth_jacobian(
 
 
 def smooth_part(
-    error: Floats, variance: Floats, index: NDArray[np.intp], camera: Camera, depth_error: float
+    error: Floats,
+    variance: Floats,
+    index: NDArray[np.intp],
+    camera: Camera,
+    depth_relative_std: float,
 ) -> NDArray[np.float64]:
-    """(WAVES,) the smooth part of an error that is known at some pixels; 0 if that is noise.
+    """(DEPTH_COSINES,) the smooth part of an error that some pixels show; 0 if that is noise.
 
-    error, variance: (N,), index: (N,) flat pixel. depth_error: standard deviation of the smooth
-    part.
+    error, variance: (N,), index: (N,) flat pixel. depth_relative_std: of the smooth part.
     """
     shapes = _maps(*camera.size).take(index, axis=1)
     rest = np.float32(1.4826 * median(np.abs(error))) ** 2
-    weight = 1 / (_ALIKE * (variance + rest + error * error / _FREEDOM))
+    weight = 1 / (_CORRELATED_POINTS * (variance + rest + error * error / _STUDENT_T_DOF))
     H = ((shapes * weight) @ shapes.T).astype(np.float64)
-    H[np.diag_indices(WAVES)] += depth_error**-2
+    H[np.diag_indices(DEPTH_COSINES)] += depth_relative_std**-2
     b = (shapes @ (weight * error)).astype(np.float64)
     found = np.linalg.solve(H, b)
-    # As much is gained on mere noise, by so many unknowns.
-    return found if b @ found > WAVES else np.zeros(WAVES)
+    # Noise alone gains as much with this many unknowns.
+    return found if b @ found > DEPTH_COSINES else np.zeros(DEPTH_COSINES)
 
 
 def correction(error: NDArray[np.float64], width: int, height: int) -> Floats:
     """(height, width) factor that takes the smooth error out of a depth map.
 
-    error: (WAVES,), d ln(depth) by the waves.
+    error: (DEPTH_COSINES,), coefficients of ln(depth).
     """
     # Smooth as it is, an eighth of the size shows all of it.
     small = max(2, width // 8), max(2, height // 8)
@@ -73,11 +76,11 @@ def correction(error: NDArray[np.float64], width: int, height: int) -> Floats:
 
 @functools.lru_cache(maxsize=16)
 def _maps(width: int, height: int) -> Floats:
-    """(WAVES, height · width): products of cosines along x and y, but for the constant."""
-    along, across = _WAVES
+    """(DEPTH_COSINES, height · width): products of cosines along x and y, but for the constant."""
+    along, across = _COSINES_XY
     x, y = _cosines(along, width), _cosines(across, height)
     products = (x[:, None, None, :] * y[None, :, :, None]).reshape(along * across, -1)[1:]
-    return np.asarray(products * np.float32(WAVES**-0.5), np.float32)
+    return np.asarray(products * np.float32(DEPTH_COSINES**-0.5), np.float32)
 
 
 def _cosines(count: int, length: int) -> Floats:

@@ -1,4 +1,4 @@
-"""The motion that tracked corners obey, whatever their depth."""
+"""Motion from tracked corners by the epipolar constraint and their depth."""
 
 from __future__ import annotations
 
@@ -15,50 +15,52 @@ from depth_motion_ros.geometry.camera import Camera
 
 Doubles = NDArray[np.float64]
 
-# At most; and pixels (root mean square over the tracks), a step shorter than which is the last.
-# Three will do where all is static; what is large and moves by itself is let go step by step.
-_ITERATIONS, _ENOUGH = 8, 0.02
-# Fewer tracks, a smaller share of the corners looked for, or tracks so many pixels off their
-# epipolar lines show no motion.
-_FEWEST, _LEAST_SHARE, _MAX_SPREAD = 60, 0.2, 0.5
-# Pixels: of tracks before anything is known of them, and at best.
-_FIRST_SPREAD, _MIN_SPREAD = 0.15, 0.06
-# Pixels.
-_NO_PARALLAX = np.float32(1e-6)
-# Degrees of freedom of Student's t.
-_FREEDOM = 4.0
-# Errors of a depth map are alike over so many neighbouring corners, which together say about the
-# motion what one of them does. As if they were independent, a smooth error turned the camera: by
-# 0.02 degrees a frame on a street, with depth wrong by 30 %.
-_ALIKE = 144.0
-# Pixels of parallax in the middle, below which depth is believed after all. What hardly moves would
-# else be explained by any motion: a robot that stops, or one that people pass, seemed to travel.
-# And steps in which depth is believed at most, before the parallax is known.
-_PARALLAX, _TIED = 0.7, 3
-# ln(depth) may be this wrong; more is a wrong track.
-_MOST = 2.0
-# Windows of neighbouring tracks overlap, and what biases one biases the next.
-_CORRELATED = 10.0
-_DAMPING = 1e-6
-# The network's motion, from which a prior is made, is much less certain than what tracks show.
-_PRIOR = 0.05
-# Standard deviations off the epipolar line, beyond which a track is wrong.
-_OUTLIER = 3.0
-# A track agrees with a motion within so many pixels, however small the spread, with an error of
-# ln(depth) that is not unusual.
-_NEAR, _USUAL_ERROR = 0.5, 0.6
+# Three iterations suffice in a static scene; a large moving object is rejected over several. The
+# update that counts as converged is a root mean square over the tracks.
+_MAX_ITERATIONS, _CONVERGED_STEP_PX = 8, 0.02
+# With fewer tracks, a smaller share of the corners, or a larger distance from the epipolar lines
+# there is no motion.
+_MIN_TRACKS, _MIN_TRACKED_SHARE, _MAX_TRACK_STD_PX = 60, 0.2, 0.5
+# Of tracks: assumed at first, and at best.
+_INITIAL_TRACK_STD_PX, _MIN_TRACK_STD_PX = 0.15, 0.06
+_MIN_PARALLAX_PX = np.float32(1e-6)
+_STUDENT_T_DOF = 4.0
+# Number of neighbouring corners with correlated errors of the depth map. Taken as independent, a
+# smooth error rotated the camera: by 0.02 degrees a frame on a street, with depth wrong by 30 %.
+_CORRELATED_DEPTHS = 144.0
+# Median parallax below which depth is trusted after all: otherwise any motion explains small
+# displacements, and a robot that stops, or that people pass, seemed to travel. And the iterations
+# that trust depth at most, before the parallax is known.
+_DEPTH_TRUST_PARALLAX_PX, _MAX_DEPTH_TRUST_ITERATIONS = 0.7, 3
+# A track with a larger error of ln(depth) is wrong.
+_MAX_LOG_DEPTH_ERROR = 2.0
+# Windows of neighbouring tracks overlap and share their bias.
+_CORRELATED_TRACKS = 10.0
+_DAMPING_RATIO = 1e-6
+# The prior comes from the network's motion, which is much less certain than tracks.
+_PRIOR_WEIGHT = 0.05
+# A track farther from its epipolar line is wrong.
+_OUTLIER_STDS = 3.0
+# A track is an inlier of a motion within this distance, however small the spread, and with an error
+# of ln(depth) up to the usual one.
+_INLIER_DISTANCE_PX, _USUAL_LOG_DEPTH_ERROR = 0.5, 0.6
 
 
 @dataclass(frozen=True, eq=False)
 class TrackedMotion:
-    """motion: (4, 4), in the unit of the depth map. information: (6, 6), translation before
-    rotation, of e in motion · exp(e). last_step: (6,). spread: pixels off the epipolar lines, a
-    robust standard deviation. loss: negative logarithm of the likelihood, as by ``loss_of``.
+    """The motion of N tracks.
 
-    error: (N,) of ln(inverse depth) by the depth map, of every track: what the two images say less
-    what the map says. variance: (N,) of it, by the noise of tracking alone. good: (N,) bool.
-    agreement: share of the corners looked for that were found where the motion, and some depth that
-    is not quite the map's, let expect.
+    motion: (4, 4), in the unit of the depth map.
+    information: (6, 6), translation before rotation, of e in motion · exp(e).
+    last_step: (6,), the last update.
+    spread: pixels, robust standard deviation of the distance from the epipolar lines.
+    depth_variance: of ln(depth), as assumed of every track.
+    length_variance: of ln(length of the translation).
+    loss: negative log-likelihood, as by ``loss_of``.
+    error: (N,) of ln(inverse depth) of the depth map: triangulated less stated.
+    variance: (N,) of ``error``, by the noise of tracking alone.
+    good: (N,) bool, inliers whose depth is triangulated.
+    inlier_ratio: share of the corners that are inliers of the motion, at a depth near the map's.
     """
 
     motion: Doubles
@@ -71,12 +73,19 @@ class TrackedMotion:
     error: Floats
     variance: Floats
     good: NDArray[np.bool_]
-    agreement: float
+    inlier_ratio: float
 
 
 class _Seen(NamedTuple):
-    """Of each track, by its motion and depth: u, v (pixels), 1/w; the displacement by ln(inverse
-    depth): its length and unit direction."""
+    """The projection of each track.
+
+    u: (N,) column in pixels.
+    v: (N,) row in pixels.
+    over_w: (N,) 1 / depth in the previous camera.
+    pull: (N,) pixels of displacement per unit of ln(inverse depth).
+    x: (N,) unit direction of that displacement along x.
+    y: (N,) unit direction of that displacement along y.
+    """
 
     u: Floats
     v: Floats
@@ -92,70 +101,75 @@ def solve(
     offset: Doubles,
     prior: Doubles,
     camera: Camera,
-    depth_error: float,
+    depth_relative_std: float,
 ) -> TrackedMotion | None:
     """Gauss-Newton on the reprojection of the tracks over motion and each one's depth.
 
-    Each track's depth is an unknown of its own with the depth map's as prior, and is eliminated
-    (Schur complement): across its epipolar line a track says all it knows, along it only as much
-    as its depth is known. With parallax the epipolar constraint rules, without it depth does.
-    The length of the step is what the tracks' depths say in the middle.
+    Each track's depth is an unknown with the depth map's as prior, and is eliminated (Schur
+    complement): across its epipolar line a track has full weight, along it only as much as its
+    depth is known. With parallax the epipolar constraint dominates, without it depth does. The
+    length of the translation is the median over the tracks' depths.
 
-    start: (4, 4). offset: (6,) from the motion expected to the start. prior: (6,) inverse variances
-    of what was expected; it decides only what no track shows. None where the tracks show no motion.
+    start: (4, 4). offset: (6,) from the expected motion to the start. prior: (6,) inverse variances
+    of the expected motion, decisive only where no track shows anything. None where the tracks show
+    no motion.
     """
     count = tracks.inverse_depth.size
-    if count < max(_FEWEST, _LEAST_SHARE * tracks.tried):
+    if count < max(_MIN_TRACKS, _MIN_TRACKED_SHARE * tracks.tried):
         return None
     K = camera.K
     motion, error = start, np.zeros(count, np.float32)
     step, H = np.zeros(6), np.eye(6)
-    spread = _FIRST_SPREAD
-    depth_variance, prior = np.float32(depth_error**2), _PRIOR * prior
+    spread = _INITIAL_TRACK_STD_PX
+    depth_variance, prior = np.float32(depth_relative_std**2), _PRIOR_WEIGHT * prior
     J, tied = np.empty((6, 2 * count), np.float32), True
-    for iteration in range(_ITERATIONS):
+    for iteration in range(_MAX_ITERATIONS):
         rho = tracks.inverse_depth * np.exp(error)
         seen = _look(tracks, rho, motion, K)
         du, dv = tracks.target[0] - seen.u, tracks.target[1] - seen.v
         across = seen.x * dv - seen.y * du
         along = seen.x * du + seen.y * dv + seen.pull * error
         if iteration:
-            spread = max(_MIN_SPREAD, 1.4826 * median(np.abs(across)))
+            spread = max(_MIN_TRACK_STD_PX, 1.4826 * median(np.abs(across)))
         noise = np.float32(spread**2)
         if not tied:
-            depth_variance = _doubt(depth_error, median(seen.pull))
+            depth_variance = _doubt(depth_relative_std, median(seen.pull))
         total = noise + depth_variance * seen.pull**2
         weight = _student(across**2 / noise + along**2 / total, tracks.weight)
         _jacobian(tracks, rho, seen, (K @ motion[:3, :3]).astype(np.float32), J)
         weights = np.concatenate((weight / noise, weight / total))
         weighted = J * weights
-        H = (weighted @ J.T).astype(np.float64) / _CORRELATED
-        b = (weighted @ np.concatenate((across, along))).astype(np.float64) / _CORRELATED
-        H[np.diag_indices(6)] = H.diagonal() * (1 + _DAMPING) + prior
+        H = (weighted @ J.T).astype(np.float64) / _CORRELATED_TRACKS
+        b = (weighted @ np.concatenate((across, along))).astype(np.float64) / _CORRELATED_TRACKS
+        H[np.diag_indices(6)] = H.diagonal() * (1 + _DAMPING_RATIO) + prior
         step = np.linalg.solve(H, b - prior * offset)
         offset = offset + step
         motion = moved(motion, step)
         moved_by = step.astype(np.float32) @ J
         across -= moved_by[:count]
         along -= moved_by[count:]
-        error = np.clip(depth_variance * seen.pull * along / total, -_MOST, _MOST)
-        is_short = iteration > 0 and moved_by @ moved_by < 2 * count * _ENOUGH**2
+        error = np.clip(
+            depth_variance * seen.pull * along / total, -_MAX_LOG_DEPTH_ERROR, _MAX_LOG_DEPTH_ERROR
+        )
+        is_short = iteration > 0 and moved_by @ moved_by < 2 * count * _CONVERGED_STEP_PX**2
         if is_short and not tied:
             break
-        tied = tied and not is_short and iteration + 1 < _TIED
-    if spread > _MAX_SPREAD:
+        tied = tied and not is_short and iteration + 1 < _MAX_DEPTH_TRUST_ITERATIONS
+    if spread > _MAX_TRACK_STD_PX:
         return None
     loss = _loss(across**2 / noise + along**2 / total, tracks.weight)
     with np.errstate(divide="ignore", invalid="ignore"):
         shown, variance = along / seen.pull, noise / seen.pull**2
     known = seen.pull > spread
     longer, length_variance = _middle(
-        shown[known], variance[known] + depth_error**2, tracks.weight[known]
+        shown[known], variance[known] + depth_relative_std**2, tracks.weight[known]
     )
     motion = motion.copy()
     motion[:3, 3] *= np.exp(longer)
     shown -= np.float32(longer)
-    good = known & (np.abs(shown) < _MOST) & (np.abs(across) < _OUTLIER * spread)
+    good = (
+        known & (np.abs(shown) < _MAX_LOG_DEPTH_ERROR) & (np.abs(across) < _OUTLIER_STDS * spread)
+    )
     return TrackedMotion(
         motion=motion,
         information=H,
@@ -167,22 +181,22 @@ def solve(
         error=shown,
         variance=variance,
         good=good,
-        agreement=_agree(across, along - np.float32(longer) * seen.pull, seen.pull, spread)
+        inlier_ratio=_agree(across, along - np.float32(longer) * seen.pull, seen.pull, spread)
         / tracks.tried,
     )
 
 
 def _agree(across: Floats, along: Floats, pull: Floats, spread: float) -> int:
-    """How many tracks lie where the motion and a depth that is not quite the map's have them."""
-    left = np.maximum(np.abs(along) - np.float32(_USUAL_ERROR) * pull, 0)
-    near = max(_NEAR, _OUTLIER * spread)
+    """Number of inliers: tracks near their projection by the motion, at a depth near the map's."""
+    left = np.maximum(np.abs(along) - np.float32(_USUAL_LOG_DEPTH_ERROR) * pull, 0)
+    near = max(_INLIER_DISTANCE_PX, _OUTLIER_STDS * spread)
     return int(np.count_nonzero(across**2 + left**2 < near**2))
 
 
 def loss_of(tracks: Tracks, motion: Doubles, camera: Camera, like: TrackedMotion) -> float:
-    """Negative logarithm of the likelihood of a motion, with the depths of the map.
+    """Negative log-likelihood of a motion, with the depths of the map.
 
-    like: by its spread, and with depth as uncertain as there.
+    like: gives the spread and the variance of depth.
     """
     seen = _look(tracks, tracks.inverse_depth, motion, camera.K)
     du, dv = tracks.target[0] - seen.u, tracks.target[1] - seen.v
@@ -192,13 +206,13 @@ def loss_of(tracks: Tracks, motion: Doubles, camera: Camera, like: TrackedMotion
     return _loss(across**2 / noise + along**2 / total, tracks.weight)
 
 
-def _doubt(depth_error: float, parallax: float) -> np.float32:
-    """Variance of ln(depth) that a track has about the motion.
+def _doubt(depth_relative_std: float, parallax: float) -> np.float32:
+    """Variance of ln(depth) with which a track counts for the motion.
 
-    parallax: pixels, of the tracks in the middle.
+    parallax: pixels, the median over the tracks.
     """
-    share = parallax**4 / (parallax**4 + _PARALLAX**4)
-    return np.float32((1 + (_ALIKE - 1) * share) * depth_error**2)
+    share = parallax**4 / (parallax**4 + _DEPTH_TRUST_PARALLAX_PX**4)
+    return np.float32((1 + (_CORRELATED_DEPTHS - 1) * share) * depth_relative_std**2)
 
 
 def _look(tracks: Tracks, inverse_depth: Floats, motion: Doubles, K: Doubles) -> _Seen:
@@ -211,15 +225,15 @@ def _look(tracks: Tracks, inverse_depth: Floats, motion: Doubles, K: Doubles) ->
     near = inverse_depth * over_w
     du, dv = (k[0] - u * k[2]) * near, (k[1] - v * k[2]) * near
     pull = np.sqrt(du * du + dv * dv)
-    # Where there is no parallax any direction will do.
-    none = pull < _NO_PARALLAX
-    pull[none] = _NO_PARALLAX
-    du[none], dv[none] = _NO_PARALLAX, 0
+    # Without parallax any direction will do.
+    none = pull < _MIN_PARALLAX_PX
+    pull[none] = _MIN_PARALLAX_PX
+    du[none], dv[none] = _MIN_PARALLAX_PX, 0
     return _Seen(u, v, over_w, pull, du / pull, dv / pull)
 
 
 def _jacobian(tracks: Tracks, inverse_depth: Floats, seen: _Seen, KR: Floats, J: Floats) -> None:
-    """J: (6, 2N), of the displacements across all epipolar lines, then along them."""
+    """Fill J, (6, 2N): displacements across all epipolar lines, then along them."""
     count = inverse_depth.size
     au = (KR[0][:, None] - seen.u * KR[2][:, None]) * seen.over_w
     av = (KR[1][:, None] - seen.v * KR[2][:, None]) * seen.over_w
@@ -235,24 +249,24 @@ def _jacobian(tracks: Tracks, inverse_depth: Floats, seen: _Seen, KR: Floats, J:
 
 
 def _student(squared: Floats, weight: Floats) -> Floats:
-    """Of two numbers each, whose normalised squares add up to ``squared``."""
-    freedom = np.float32(_FREEDOM)
+    """Weights of residual pairs, whose normalised squares add up to ``squared``."""
+    freedom = np.float32(_STUDENT_T_DOF)
     return weight * (freedom + 2) / (freedom + squared)
 
 
 def _loss(squared: Floats, weight: Floats) -> float:
-    """Of Student's t, for tracks that share their errors with neighbours."""
-    terms = np.log1p(squared * np.float32(1 / _FREEDOM))
-    return 0.5 * (_FREEDOM + 2) / _CORRELATED * float(weight @ terms)
+    """Of Student's t, for tracks whose errors are correlated with their neighbours'."""
+    terms = np.log1p(squared * np.float32(1 / _STUDENT_T_DOF))
+    return 0.5 * (_STUDENT_T_DOF + 2) / _CORRELATED_TRACKS * float(weight @ terms)
 
 
 def _middle(values: Floats, variance: Floats, weight: Floats) -> tuple[float, float]:
-    """Mean by Student's t, from the median on, and its variance; of no values 0, unknown."""
+    """Mean by Student's t, from the median on, and its variance; without values 0 and infinite."""
     if not values.size:
         return 0.0, np.inf
     middle, total = median(values), 0.0
     for _ in range(3):
-        w = weight / (np.float32(_FREEDOM) * variance + (values - np.float32(middle)) ** 2)
+        w = weight / (np.float32(_STUDENT_T_DOF) * variance + (values - np.float32(middle)) ** 2)
         total = max(float(w.sum()), 1e-12)
         middle = float(w @ values) / total
-    return middle, _CORRELATED / (total * (_FREEDOM + 1))
+    return middle, _CORRELATED_TRACKS / (total * (_STUDENT_T_DOF + 1))

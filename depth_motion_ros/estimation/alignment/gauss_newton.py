@@ -1,4 +1,4 @@
-"""Small things that every step of a search for a motion needs, at a fraction of the usual cost."""
+"""Small helpers of iterative motion estimation, faster than the general ones."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ Doubles = NDArray[np.float64]
 
 
 def moved(motion: Doubles, step: Doubles) -> Doubles:
-    """motion · exp(step) to second order in the turn, at a fifth of the cost; a small error is made
-    good by the next step."""
+    """motion · exp(step) to second order in the rotation, at a fifth of the cost; the next step
+    corrects the small error."""
     x, y, z = step[3:]
     W = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
     moved = motion.copy()
@@ -26,7 +26,7 @@ def rotation_of(motion: Doubles) -> Doubles:
 
 
 def angle_of(motion: Doubles) -> float:
-    """Radians by which a (4, 4) motion turns."""
+    """Angle of the rotation of a (4, 4) motion, radians."""
     return float(np.arccos(np.clip(0.5 * (np.trace(motion[:3, :3]) - 1), -1, 1)))
 
 

@@ -1,4 +1,4 @@
-"""The motion between two images, sought from level to level, and what was found of it."""
+"""The search for the motion between two images, from level to level, and its result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.estimation.alignment.depth_correction import (
-    WAVES,
+    DEPTH_COSINES,
     correction,
     depth_jacobian,
     waves,
@@ -33,104 +33,102 @@ from depth_motion_ros.geometry.camera import Camera
 
 Doubles = NDArray[np.float64]
 
-WANDER = 0.4
-"""Share of what depth is off by, by which the mean of an image's depth wanders."""
+MEAN_DEPTH_ERROR_SHARE = 0.4
+"""Standard deviation of the mean of a depth map, as a share of its relative error."""
 
-# Degrees of freedom of Student's t: its heavy tails are what moves, glitters or is occluded.
-_FREEDOM = 4.0
-# Intensity, of 255: no camera is better than its quantisation.
-_MIN_SPREAD = 1.0
-# Residuals of neighbours are not independent (interpolation, aliasing, shading): so many points
-# say as much as one.
-_CORRELATED = 5.0
-# What is left of depth's error when its smooth part is found is still alike over many neighbours:
-# so many times as uncertain as if it were each point's own.
-_SHARED = 3.0
-# Where the search ends before it converges, what the last step was may come so many times again.
-_STEPS_LEFT = 1.0
-# Share of what remains unexplained, as image displacement, that all points may have in common:
-# interpolation, aliasing and edges; and a wrong minimum, which leaves much unexplained.
-_COMMON = 0.2
-# Where fewer corners are looked for, how many were found says nothing.
-_MANY_CORNERS = 120
-# Tracked corners are off together by this share of how far each is off its epipolar line.
-_TRACKED_COMMON = 0.25
-# Pixels by which the principal point is unknown, after a good calibration and the crop: so much the
-# direction of travel is turned.
-_CALIBRATION = 1.0
-# Fewer points, or less certain ones, are left out of the robust spread.
-MIN_POINTS = 50
-_MIN_WEIGHT = 0.2
-# A point this much behind the previous frame's surface, by ratio, was hidden then.
-_HIDDEN_RATIO = 1.15
-# What the start is worth during the search, as a standard deviation: a share of itself, and a part
-# that it always has, in rad and in units of the median depth. It matters only where the image shows
-# nothing.
-_START_SHARE = 0.5
-_START_TURN, _START_STEP = 0.02, 0.02
-# Keeps the equations solvable where nothing is seen of a direction.
-_DAMPING = 1e-6
+# Student's t: its heavy tails stand for what moves, glitters or is occluded.
+_STUDENT_T_DOF = 4.0
+# Of 255: no camera is better than its quantisation.
+_MIN_RESIDUAL_STD_GREY = 1.0
+# Number of neighbours whose residuals are correlated (interpolation, aliasing, shading).
+_CORRELATED_POINTS = 5.0
+# The rest of depth's error, without its smooth part, is still correlated over many neighbours: its
+# standard deviation is taken this many times as large.
+_SHARED_DEPTH_ERROR_FACTOR = 3.0
+# Where the search ends before it converges: updates like the last one that may still be missing.
+_REMAINING_STEPS = 1.0
+# Share of the residual displacement that may be common to all points: interpolation, aliasing and
+# edges; and a wrong minimum, which leaves a large residual.
+_COMMON_RESIDUAL_SHARE = 0.2
+# With fewer corners the inlier ratio is not known.
+_MIN_CORNERS_FOR_RATIO = 120
+# Common error of all tracked corners, as a share of their distance from the epipolar lines.
+_COMMON_TRACK_ERROR_SHARE = 0.25
+# Error of the principal point after a good calibration and the crop: it rotates the direction of
+# translation.
+_PRINCIPAL_POINT_STD_PX = 1.0
+# Fewest points of a robust standard deviation, and the least weight of each.
+MIN_POINT_COUNT = 50
+_MIN_POINT_WEIGHT = 0.2
+# A point behind the previous frame's surface by this ratio was occluded there.
+_OCCLUSION_DEPTH_RATIO = 1.15
+# Standard deviation of the start during the search: a share of its own size, and a constant part in
+# rad and in median depths. It matters only where the image shows nothing.
+_START_STD_SHARE = 0.5
+_START_ROTATION_STD_RAD, _START_TRANSLATION_STD_DEPTHS = 0.02, 0.02
+# Keeps the equations solvable in directions that the images do not show.
+_DAMPING_RATIO = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
     """The refined motion of a pair, in the convention and unit of ``RawMotion``.
 
-    rotation (3, 3), translation (3,): points of the current camera to the previous one's axes.
+    rotation: (3, 3), from the current camera's axes to the previous one's.
+    translation: (3,), position of the current camera in the previous one's axes.
     covariance: (6, 6), translation before rotation, of e in motion · exp(e).
-    unexplained: pixels; the residual as image displacement, a robust standard deviation.
-    points: pixels used at the finest level. iterations: of all levels.
-    is_better: whether this is another motion than the start; none that is clearly better may have
-        been found.
-    depth_error: (WAVES,) the smooth error of depth that was found, for ``correction``.
-    structure: the points that were followed and their depth, if corners were.
-    agreement: share of the corners looked for that obey this motion; None = there are few corners.
+    residual_px: robust standard deviation of the residual, as image displacement.
+    points: number of pixels used at the finest level.
+    iterations: of all levels.
+    is_better: False if no motion clearly better than the start was found, and this is the start.
+    smooth_depth_error: (DEPTH_COSINES,) the smooth error of depth found, for ``correction``.
+    triangulated: the tracked corners with their triangulated depth; None without tracking.
+    inlier_ratio: share of the corners that are inliers of this motion; None = too few corners.
     """
 
     rotation: Doubles
     translation: Doubles
     covariance: Doubles
-    unexplained: float
+    residual_px: float
     points: int
     iterations: int
     is_better: bool
-    depth_error: Doubles
-    structure: TriangulatedPoints | None = None
-    agreement: float | None = None
+    smooth_depth_error: Doubles
+    triangulated: TriangulatedPoints | None = None
+    inlier_ratio: float | None = None
 
 
 class AlignmentSearch:
-    """The motion sought, from level to level, with the light and the smooth error of depth."""
+    """Estimates the motion, gain and bias of brightness, and the smooth error of depth."""
 
-    def __init__(self, start: Doubles, inverse_depth: float, depth_error: float) -> None:
-        """start: (4, 4). inverse_depth: typical of the scene, > 0. depth_error: > 0."""
+    def __init__(self, start: Doubles, inverse_depth: float, depth_relative_std: float) -> None:
+        """start: (4, 4). inverse_depth: typical of the scene, > 0. depth_relative_std: > 0."""
         self._start = self._motion = start
         length = float(np.linalg.norm(start[:3, 3]))
-        turn = _START_TURN + _START_SHARE * angle_of(start)
-        step = _START_STEP / inverse_depth + _START_SHARE * length
-        # Of the motion, gain and bias (nothing is known of them), and the waves.
+        turn = _START_ROTATION_STD_RAD + _START_STD_SHARE * angle_of(start)
+        step = _START_TRANSLATION_STD_DEPTHS / inverse_depth + _START_STD_SHARE * length
+        # Of the motion, gain and bias (unknown), and the cosines of depth.
         self._prior = np.array(
-            [step**-2] * 3 + [turn**-2] * 3 + [0.0] * 2 + [depth_error**-2] * WAVES
+            [step**-2] * 3 + [turn**-2] * 3 + [0.0] * 2 + [depth_relative_std**-2] * DEPTH_COSINES
         )
-        # How far each of them has come from where the prior has it: motion = start · exp(offset),
-        # to first order.
-        self._offset = np.zeros(8 + WAVES)
+        # Distance of each from the prior's mean: motion = start · exp(offset), to first order.
+        self._offset = np.zeros(8 + DEPTH_COSINES)
         self._information = np.diag(self._prior)
-        self._shapes = np.empty((WAVES, 0), np.float32)
-        self._spread = _MIN_SPREAD
+        self._shapes = np.empty((DEPTH_COSINES, 0), np.float32)
+        self._spread = _MIN_RESIDUAL_STD_GREY
         self._iterations = 0
         self._last_step = np.zeros(6)
-        self.typical, self.depth_error = inverse_depth, depth_error
-        self.agreement: float | None = None
+        self.typical, self.depth_relative_std = inverse_depth, depth_relative_std
+        self.inlier_ratio: float | None = None
 
     def agrees_better(self, other: AlignmentSearch) -> bool:
-        """More corners agree on its motion than on that of another search."""
-        return (self.agreement or 0.0) > (other.agreement or 0.0)
+        """Whether its inlier ratio is higher than that of another search."""
+        return (self.inlier_ratio or 0.0) > (other.inlier_ratio or 0.0)
 
     def was_seen(self, template: Template, previous_depth: Floats) -> Floats:
-        """(N,) 0 where the previous frame shows something nearer than the point, else 1.
+        """(N,) 0 where something nearer occludes the point in the previous frame, else 1.
 
-        The two depth maps need not agree on the unit of length.
+        The two depth maps may have different units of length.
         """
         at = look(template, template.inverse_depth, self._motion)
         size = template.camera.size
@@ -142,29 +140,29 @@ class AlignmentSearch:
         with np.errstate(divide="ignore", invalid="ignore"):
             behind = at.ratio / (there * template.inverse_depth)
         usual = median(behind[at.valid]) if at.valid.any() else np.nan
-        # Where depth is unknown this is NaN, and nothing hides.
-        hidden = at.valid & (behind > _HIDDEN_RATIO * usual)
+        # Where depth is unknown this is NaN, and nothing occludes.
+        hidden = at.valid & (behind > _OCCLUSION_DEPTH_RATIO * usual)
         return np.asarray(~hidden, np.float32)
 
     def descend(
         self, template: Template, previous: Floats, seen: Floats, most: int, enough: float
     ) -> None:
-        """At most ``most`` steps at one level, until one is shorter than ``enough`` pixels.
+        """At most ``most`` updates at one level, until one is smaller than ``enough`` pixels.
 
-        seen: (N,) weights before robust ones.
+        seen: (N,) weights, without the robust ones.
         """
         focal = 0.5 * (template.camera.fx + template.camera.fy)
         reach = np.array([focal * self.typical] * 3 + [focal] * 3)
         self._shapes = shapes = waves(template)
-        J = np.empty((8 + WAVES, template.x.size), np.float32)
+        J = np.empty((8 + DEPTH_COSINES, template.x.size), np.float32)
         J[:8] = template.jacobian
-        surely = seen > _MIN_WEIGHT
+        surely = seen > _MIN_POINT_WEIGHT
         for _ in range(most):
             inverse_depth = self._corrected(template)
             at = look(template, inverse_depth, self._motion)
             difference = self._difference(template, previous, at)
             counts = at.valid & surely
-            if np.count_nonzero(counts) < MIN_POINTS:
+            if np.count_nonzero(counts) < MIN_POINT_COUNT:
                 return
             self._spread = _robust_spread(difference[counts])
             pull = depth_jacobian(template, inverse_depth, at, self._motion)
@@ -182,37 +180,37 @@ class AlignmentSearch:
         weight: Floats,
         camera: Camera,
     ) -> Alignment | None:
-        """From here on by corners, at full size; None where they show no motion."""
+        """Continue with tracked corners at full size; None where they show no motion."""
         better_depth = inverse_depth / correction(self._offset[8:], *camera.size)
         tracks = follow(grey, previous, better_depth, weight, self._motion, camera)
         offset, prior = self._offset[:6], self._prior[:6]
-        found = solve(tracks, self._motion, offset, prior, camera, self.depth_error)
-        if tracks.tried >= _MANY_CORNERS:
-            self.agreement = 0.0 if found is None else found.agreement
+        found = solve(tracks, self._motion, offset, prior, camera, self.depth_relative_std)
+        if tracks.tried >= _MIN_CORNERS_FOR_RATIO:
+            self.inlier_ratio = 0.0 if found is None else found.inlier_ratio
         if found is None:
             return None
-        as_told = replace(tracks, inverse_depth=inverse_depth.ravel()[tracks.index])
-        of_start = loss_of(as_told, self._start, camera, found)
+        with_map_depth = replace(tracks, inverse_depth=inverse_depth.ravel()[tracks.index])
+        of_start = loss_of(with_map_depth, self._start, camera, found)
         self._information, self._last_step = found.information, found.last_step
         gain = of_start - found.loss + _gain_in_length(self._start, found)
-        # As much is gained on mere noise, by so many unknowns.
+        # Noise alone gains as much with this many unknowns.
         is_better = gain > 0.5 * self._last_step.size
         self._motion = found.motion if is_better else self._start
         return Alignment(
             rotation_of(self._motion),
             self._motion[:3, 3].copy(),
-            self._covariance(_TRACKED_COMMON * found.spread, camera),
+            self._covariance(_COMMON_TRACK_ERROR_SHARE * found.spread, camera),
             found.spread,
             tracks.inverse_depth.size,
             self._iterations,
             is_better,
-            -smooth_error(as_told, tracks, found, camera, self.depth_error),
+            -smooth_error(with_map_depth, tracks, found, camera, self.depth_relative_std),
             TriangulatedPoints.of(tracks, found, camera),
-            self.agreement,
+            self.inlier_ratio,
         )
 
     def result(self, template: Template, previous: Floats, seen: Floats) -> Alignment | None:
-        """The start, where the motion found does not explain the finest level clearly better."""
+        """The motion found, or the start if the motion is not clearly better."""
         inverse_depth = self._corrected(template)
         at = look(template, inverse_depth, self._motion)
         before = look(template, template.inverse_depth, self._start)
@@ -220,33 +218,33 @@ class AlignmentSearch:
         of_start = self._difference(template, previous, before)
         both = seen * (at.valid & before.valid)
         gain = self._loss(of_start, both) - self._loss(difference, both)
-        # As much is gained on mere noise, by so many unknowns.
-        is_better = gain > 0.5 * _CORRELATED * len(self._offset)
+        # Noise alone gains as much with this many unknowns.
+        is_better = gain > 0.5 * _CORRELATED_POINTS * len(self._offset)
         if not is_better:
             self._motion, at, difference = self._start, before, of_start
-        surely = at.valid & (seen > _MIN_WEIGHT)
-        if np.count_nonzero(surely) < MIN_POINTS:
+        surely = at.valid & (seen > _MIN_POINT_WEIGHT)
+        if np.count_nonzero(surely) < MIN_POINT_COUNT:
             return None
-        unexplained = _robust_spread(difference[surely]) / gradient_of(template)
+        residual_px = _robust_spread(difference[surely]) / gradient_of(template)
         return Alignment(
             rotation_of(self._motion),
             self._motion[:3, 3].copy(),
-            self._covariance(_COMMON * unexplained, template.camera),
-            unexplained,
+            self._covariance(_COMMON_RESIDUAL_SHARE * residual_px, template.camera),
+            residual_px,
             template.x.size,
             self._iterations,
             is_better,
-            self._offset[8:].copy() if is_better else np.zeros(WAVES),
-            agreement=self.agreement,
+            self._offset[8:].copy() if is_better else np.zeros(DEPTH_COSINES),
+            inlier_ratio=self.inlier_ratio,
         )
 
     def _covariance(self, common: float, camera: Camera) -> Doubles:
-        """What the last step's information leaves open, smooth errors of depth included; a
-        displacement that all points share (pixels); how far depth's mean may have wandered, along
-        the step; and an error of the intrinsics, across it."""
+        """Covariance by the last information matrix, smooth errors of depth included; plus a
+        displacement common to all points (``common``, pixels); plus the error of the mean depth,
+        along the translation; plus an error of the intrinsics, across it."""
         covariance = np.linalg.inv(self._information)[:6, :6]
-        # Still moving when the steps were spent: as many lie ahead.
-        left = _STEPS_LEFT * self._last_step
+        # Not converged: as much may be missing.
+        left = _REMAINING_STEPS * self._last_step
         covariance += np.outer(left, left)
         focal = 0.5 * (camera.fx + camera.fy)
         turn = common / focal
@@ -254,9 +252,9 @@ class AlignmentSearch:
         # Motion · exp(e): in the axes of this camera.
         step = self._motion[:3, :3].T @ self._motion[:3, 3]
         along = np.outer(step, step)
-        covariance[:3, :3] += (WANDER * self.depth_error) ** 2 * along
+        covariance[:3, :3] += (MEAN_DEPTH_ERROR_SHARE * self.depth_relative_std) ** 2 * along
         across = np.trace(along) * np.eye(3) - along
-        covariance[:3, :3] += (_CALIBRATION / focal) ** 2 * across
+        covariance[:3, :3] += (_PRINCIPAL_POINT_STD_PX / focal) ** 2 * across
         return np.asarray(0.5 * (covariance + covariance.T), np.float64)
 
     def _corrected(self, template: Template) -> Floats:
@@ -270,24 +268,28 @@ class AlignmentSearch:
 
     def _weight(self, difference: Floats, pull: Floats, seen: Floats) -> Floats:
         """Information by Student's t, less where depth moves the point along the gradient."""
-        by_depth = np.float32(_SHARED * self.depth_error) * pull
+        by_depth = np.float32(_SHARED_DEPTH_ERROR_FACTOR * self.depth_relative_std) * pull
         variance = np.float32(self._spread**2) + by_depth * by_depth
-        freedom = np.float32(_FREEDOM)
+        freedom = np.float32(_STUDENT_T_DOF)
         return seen * (freedom + 1) / (freedom * variance + difference * difference)
 
     def _loss(self, difference: Floats, seen: Floats) -> float:
-        """Negative logarithm of the likelihood, of points that are independent."""
+        """Negative log-likelihood, for independent points."""
         ratio = difference * np.float32(1 / self._spread)
-        return 0.5 * (_FREEDOM + 1) * float(seen @ np.log1p(ratio * ratio / np.float32(_FREEDOM)))
+        return (
+            0.5
+            * (_STUDENT_T_DOF + 1)
+            * float(seen @ np.log1p(ratio * ratio / np.float32(_STUDENT_T_DOF)))
+        )
 
     def _step(self, J: Floats, difference: Floats, weight: Floats) -> Doubles:
-        """One step; (6,) what it changed of the motion."""
+        """One update; returns its (6,) change of the motion."""
         weighted = J * weight
-        H = (weighted @ J.T).astype(np.float64) / _CORRELATED
-        b = (weighted @ difference).astype(np.float64) / _CORRELATED
+        H = (weighted @ J.T).astype(np.float64) / _CORRELATED_POINTS
+        b = (weighted @ difference).astype(np.float64) / _CORRELATED_POINTS
         every = np.arange(len(H))
-        H[every, every] = H[every, every] * (1 + _DAMPING) + _DAMPING + self._prior
-        # The motion goes against the step, all others with it.
+        H[every, every] = H[every, every] * (1 + _DAMPING_RATIO) + _DAMPING_RATIO + self._prior
+        # The motion is updated against the sign of the step, all others with it.
         b[:6] += self._prior[:6] * self._offset[:6]
         b[6:] -= self._prior[6:] * self._offset[6:]
         step = np.linalg.solve(H, b)
@@ -300,9 +302,9 @@ class AlignmentSearch:
 
 
 def _gain_in_length(start: Doubles, found: TrackedMotion) -> float:
-    """Negative logarithm of the likelihood of the start's length, by the depths of the tracks.
+    """Negative log-likelihood of the length of the start's translation, by the tracks' depths.
 
-    Their reprojection hardly shows it: each of them has a depth of its own there.
+    Reprojection hardly shows it, since each track has its own depth there.
     """
     before, after = (np.linalg.norm(motion[:3, 3]) for motion in (start, found.motion))
     if before == 0 or after == 0:
@@ -312,4 +314,4 @@ def _gain_in_length(start: Doubles, found: TrackedMotion) -> float:
 
 def _robust_spread(difference: Floats) -> float:
     """Standard deviation, by the median absolute deviation, of intensities."""
-    return max(_MIN_SPREAD, 1.4826 * median(np.abs(difference)))
+    return max(_MIN_RESIDUAL_STD_GREY, 1.4826 * median(np.abs(difference)))

@@ -9,25 +9,28 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_motion_ros.estimation.point_cloud import rays
 from depth_motion_ros.geometry.camera import Camera
+from depth_motion_ros.geometry.rays import rays
 
 Floats = NDArray[np.float32]
 
-# Intensity per pixel, of 255. Weaker gradients are sensor noise and say nothing.
-_MIN_GRADIENT = 1.5
-# A neighbour this much nearer, by ratio, is another surface.
-_EDGE_RATIO = 1.15
-_NEIGHBOURS = np.ones((3, 3), np.uint8)
+# Of 255. Weaker gradients are sensor noise.
+_MIN_GRADIENT_GREY_PER_PX = 1.5
+# A neighbour nearer by this ratio is another surface.
+_EDGE_DEPTH_RATIO = 1.15
+_NEIGHBOUR_KERNEL = np.ones((3, 3), np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
 class Template:
     """N chosen pixels of the current frame.
 
-    rays: (3, N) directions at z = 1. inverse_depth: (N,), 1 / unit of length; 0 = infinitely far.
-    intensity: (N,) in [0, 255]. weight: (N,) in [0, 1], how surely the pixel is static.
-    x, y: (N,) int, pixel of the level's image.
+    rays: (3, N) directions at z = 1.
+    inverse_depth: (N,), 1 / unit of length; 0 = infinitely far.
+    intensity: (N,) in [0, 255].
+    weight: (N,) in [0, 1], 1 = surely static.
+    x: (N,) int, column in the level's image.
+    y: (N,) int, row in the level's image.
     gradient: (2, N) intensity per pixel in x and y.
     jacobian: (8, N), d intensity by translation (3), rotation (3), gain and bias.
     camera: of the level.
@@ -49,8 +52,8 @@ def make_template(
 ) -> Template:
     """The strongest gradient of every ``cell`` x ``cell`` pixels, where depth is known.
 
-    grey in [0, 255], inverse_depth and weight: (H, W) at the camera's size. One pixel a cell
-    spreads the points over the image, which is what tells a turn from a sidestep.
+    grey in [0, 255], inverse_depth and weight: (H, W) at the camera's size. One pixel per
+    cell spreads the points over the image, which separates rotation from sideways translation.
 
     jacobian is that of I(pi(exp(xi) X)) at xi = 0 (inverse compositional: Baker and Matthews,
     Lucas-Kanade 20 Years On, 2004), written with inverse depth, so that the sky counts.
@@ -61,7 +64,7 @@ def make_template(
     # False for NaN too.
     strength[~((inverse_depth >= 0) & (weight > 0))] = 0
     index = _strongest(strength, cell)
-    index = index[strength.ravel()[index] > _MIN_GRADIENT**2]
+    index = index[strength.ravel()[index] > _MIN_GRADIENT_GREY_PER_PX**2]
     gx, gy, rho, intensity, weight = (
         values.ravel()[index] for values in (gx, gy, inverse_depth, grey, weight)
     )
@@ -87,8 +90,13 @@ def make_template(
 
 
 class TemplateView(NamedTuple):
-    """Where the template's points lie in another image: u, v (N,) pixels, 0 where not valid;
-    ratio (N,) their depth there over their depth here; valid (N,) bool, inside the image."""
+    """Where the template's points lie in another image.
+
+    u: (N,) column in pixels, 0 where not valid.
+    v: (N,) row in pixels, 0 where not valid.
+    ratio: (N,) depth in the other camera over depth in this one.
+    valid: (N,) bool, inside the image.
+    """
 
     u: Floats
     v: Floats
@@ -124,13 +132,13 @@ def gradient_of(template: Template) -> float:
 def edges_to_the_foreground(inverse_depth: Floats) -> Floats:
     """Give the background pixels that touch a nearer surface that surface's depth.
 
-    An edge in the image belongs to what is in front and moves with it, but its gradient reaches
+    An edge in the image belongs to the nearer surface and moves with it, but its gradient reaches
     one pixel into the background. NaN stays NaN.
     """
-    # OpenCV does not say what it makes of NaN.
+    # OpenCV does not define the result for NaN.
     known = np.where(np.isnan(inverse_depth), np.float32(0), inverse_depth)
-    nearest = np.asarray(cv2.dilate(known, _NEIGHBOURS), np.float32)
-    return np.where(nearest > _EDGE_RATIO * inverse_depth, nearest, inverse_depth)
+    nearest = np.asarray(cv2.dilate(known, _NEIGHBOUR_KERNEL), np.float32)
+    return np.where(nearest > _EDGE_DEPTH_RATIO * inverse_depth, nearest, inverse_depth)
 
 
 def _strongest(strength: Floats, cell: int) -> NDArray[np.intp]:

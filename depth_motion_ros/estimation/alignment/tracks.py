@@ -1,4 +1,4 @@
-"""Corners of a frame, followed into the frame before it."""
+"""Corners of a frame, tracked into the previous frame."""
 
 from __future__ import annotations
 
@@ -9,31 +9,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.estimation.alignment.template import Floats
-from depth_motion_ros.estimation.point_cloud import rays
 from depth_motion_ros.geometry.camera import Camera
+from depth_motion_ros.geometry.rays import rays
 
-# Pixels of a cell, of which the best corner counts: some hundreds, spread over the image.
-_CELL = 9
-# Pixels: neighbourhood by which a corner is judged, and window that is followed.
-_BLOCK, _WINDOW = 5, 11
-_SURROUNDINGS = 21
-# Least eigenvalue of the gradients' covariance, of cv2.cornerMinEigenVal. Less is noise.
-_MIN_CORNER = 1e-5
-_CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 6, 0.02)
-# Pixels by which a corner may miss itself, followed there and back.
-_MAX_RETURN = 0.3
-# Pixels of the border, in which no whole window fits.
-_BORDER = 5
-_NOWHERE = -1e3
+# Side of a cell with one corner: some hundreds of corners, spread over the image.
+_CELL_PX = 9
+# Neighbourhood of the corner measure, and tracked window.
+_CORNER_BLOCK_PX, _WINDOW_PX = 5, 11
+_MEAN_WINDOW_PX = 21
+# Of cv2.cornerMinEigenVal. Less is noise.
+_MIN_CORNER_STRENGTH = 1e-5
+_TRACKING_CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 6, 0.02)
+# Tolerance of the forward-backward check.
+_MAX_RETURN_ERROR_PX = 0.3
+# Border in which no whole window fits.
+_BORDER_PX = 5
+_OUTSIDE_PX = -1e3
 
 
 @dataclass(frozen=True, eq=False)
 class Tracks:
-    """N corners that were found again.
+    """N tracked corners.
 
-    pixel, target: (2, N) x and y in this frame and in the previous one. index: (N,) flat, of the
-    pixel. rays: (3, N) directions at z = 1. inverse_depth: (N,) >= 0, what the depth map says.
-    weight: (N,) in [0, 1], how surely the corner is static. tried: corners looked for.
+    pixel: (2, N) x and y in this frame.
+    target: (2, N) x and y in the previous frame.
+    index: (N,) flat index of the pixel.
+    rays: (3, N) directions at z = 1.
+    inverse_depth: (N,) >= 0, by the depth map.
+    weight: (N,) in [0, 1], 1 = surely static.
+    tried: number of corners, tracked or not.
     """
 
     pixel: Floats
@@ -53,11 +57,10 @@ def follow(
     motion: NDArray[np.float64],
     camera: Camera,
 ) -> Tracks:
-    """Pyramidal Lucas and Kanade, there and back, from where depth and motion have each pixel.
+    """Lucas and Kanade, forward and backward, from the position that depth and motion predict.
 
-    The previous image is first warped by depth and motion: what is nearer there is larger, and so
-    windows are compared that look alike, few pixels apart. Wrong depth costs nothing, for it is
-    known where the warp took each pixel from.
+    The previous image is first warped by depth and motion, so that the compared windows have the
+    same size and are few pixels apart. Wrong depth does no harm, since the warp is known.
 
     grey, previous: (H, W) of the camera's size. inverse_depth, weight: (H, W). motion: (4, 4),
     points of this camera to the previous one's axes.
@@ -75,7 +78,7 @@ def follow(
     width, height = camera.size
     index = pixel[:, 1].astype(np.intp) * width + pixel[:, 0].astype(np.intp)
     rho = inverse_depth.ravel()[index]
-    good = found & returned & (((back - pixel) ** 2).sum(axis=1) < _MAX_RETURN**2)
+    good = found & returned & (((back - pixel) ** 2).sum(axis=1) < _MAX_RETURN_ERROR_PX**2)
     good &= ((target > 1) & (target < np.array((width - 2, height - 2)))).all(axis=1)
     # False for NaN too.
     good &= rho >= 0
@@ -100,22 +103,24 @@ def _none() -> Tracks:
 
 
 def _corners(grey: NDArray[np.uint8]) -> Floats:
-    """(N, 2) the best corner of every cell, if it is one."""
-    strength = np.asarray(cv2.cornerMinEigenVal(grey, _BLOCK))
-    strength[:_BORDER] = strength[-_BORDER:] = 0
-    strength[:, :_BORDER] = strength[:, -_BORDER:] = 0
-    rows, columns = (length // _CELL for length in grey.shape)
-    cells = strength[: rows * _CELL, : columns * _CELL].reshape(rows, _CELL, columns, _CELL)
-    flat = cells.transpose(0, 2, 1, 3).reshape(rows, columns, _CELL * _CELL)
+    """(N, 2) the best corner of every cell that has one."""
+    strength = np.asarray(cv2.cornerMinEigenVal(grey, _CORNER_BLOCK_PX))
+    strength[:_BORDER_PX] = strength[-_BORDER_PX:] = 0
+    strength[:, :_BORDER_PX] = strength[:, -_BORDER_PX:] = 0
+    rows, columns = (length // _CELL_PX for length in grey.shape)
+    cells = strength[: rows * _CELL_PX, : columns * _CELL_PX].reshape(
+        rows, _CELL_PX, columns, _CELL_PX
+    )
+    flat = cells.transpose(0, 2, 1, 3).reshape(rows, columns, _CELL_PX * _CELL_PX)
     best = flat.argmax(axis=2)
-    y = np.arange(rows)[:, None] * _CELL + best // _CELL
-    x = np.arange(columns)[None, :] * _CELL + best % _CELL
-    chosen = strength[y, x] > _MIN_CORNER
+    y = np.arange(rows)[:, None] * _CELL_PX + best // _CELL_PX
+    x = np.arange(columns)[None, :] * _CELL_PX + best % _CELL_PX
+    chosen = strength[y, x] > _MIN_CORNER_STRENGTH
     return np.stack((x[chosen], y[chosen]), axis=1).astype(np.float32)
 
 
 def _warp(inverse_depth: Floats, motion: NDArray[np.float64], camera: Camera) -> Floats:
-    """(H, W, 2) where each pixel lies in the previous image; far outside where it does not."""
+    """(H, W, 2) position of each pixel in the previous image; far outside if it has none."""
     turned, moved = camera.K @ motion[:3, :3], camera.K @ motion[:3, 3]
     ray_x, ray_y = rays(camera)
     # x, y and inverse depth to homogeneous pixels: the constant is the ray's z = 1.
@@ -126,13 +131,13 @@ def _warp(inverse_depth: Floats, motion: NDArray[np.float64], camera: Camera) ->
         x /= w
         y /= w
     outside = ~(w > 0)
-    x[outside] = y[outside] = _NOWHERE
+    x[outside] = y[outside] = _OUTSIDE_PX
     return np.asarray(cv2.merge((x, y)), np.float32)
 
 
 def _detail(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Without the mean of the surroundings, which exposure changes."""
-    mean = cv2.blur(grey, (_SURROUNDINGS, _SURROUNDINGS))
+    """The image minus its local mean, which changes with exposure."""
+    mean = cv2.blur(grey, (_MEAN_WINDOW_PX, _MEAN_WINDOW_PX))
     return np.asarray(cv2.addWeighted(grey, 1.0, mean, -1.0, 128.0), np.uint8)
 
 
@@ -140,6 +145,12 @@ def _step(
     first: NDArray[np.uint8], second: NDArray[np.uint8], points: Floats
 ) -> tuple[Floats, NDArray[np.bool_]]:
     moved, found, _ = cv2.calcOpticalFlowPyrLK(  # type: ignore[call-overload]
-        first, second, points, None, winSize=(_WINDOW, _WINDOW), maxLevel=0, criteria=_CRITERIA
+        first,
+        second,
+        points,
+        None,
+        winSize=(_WINDOW_PX, _WINDOW_PX),
+        maxLevel=0,
+        criteria=_TRACKING_CRITERIA,
     )
     return np.asarray(moved, np.float32), found[:, 0] > 0

@@ -1,4 +1,4 @@
-"""Depth of single points by two frames, and what it says about the unit of length of the next."""
+"""Points triangulated by two frames, and the change of unit that they show in the next pair."""
 
 from __future__ import annotations
 
@@ -7,32 +7,34 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_motion_ros.estimation.alignment.depth_correction import WAVES, smooth_part
+from depth_motion_ros.estimation.alignment.depth_correction import DEPTH_COSINES, smooth_part
 from depth_motion_ros.estimation.alignment.epipolar import TrackedMotion
 from depth_motion_ros.estimation.alignment.gauss_newton import median
 from depth_motion_ros.estimation.alignment.template import Floats
 from depth_motion_ros.estimation.alignment.tracks import Tracks
 from depth_motion_ros.geometry.camera import Camera
 
-# Fewer points in common do not compare two units.
-_FEWEST = 20
-# Relative standard deviation of a depth at best: a point of one frame is up to half a pixel
-# beside that of the other.
-_MIN_ERROR = 0.02
-# A depth that is less certain, relative, was not triangulated: while the camera hardly moves, its
-# logarithm would have a bias.
-_MAX_ERROR = 0.25
-# Ratios of neighbours share their errors: so many say as much as one; and none says more than this.
-_CORRELATED, _MIN_VARIANCE = 5.0, 0.005**2
-_FREEDOM = 4.0
+# Fewest common points that compare two units.
+_MIN_SHARED_POINTS = 20
+# Of a depth at best: a point of one frame is up to half a pixel beside that of the other.
+_MIN_DEPTH_RELATIVE_STD = 0.02
+# A less certain depth does not count as triangulated: while the camera hardly moves, its logarithm
+# would have a bias.
+_MAX_DEPTH_RELATIVE_STD = 0.25
+# Number of neighbouring ratios with correlated errors, and the least variance of their mean.
+_CORRELATED_RATIOS, _MIN_LOG_RATIO_VARIANCE = 5.0, 0.005**2
+_STUDENT_T_DOF = 4.0
 
 
 @dataclass(frozen=True, eq=False)
 class TriangulatedPoints:
-    """N points seen in two frames, in the unit of the second one's depth map.
+    """N points triangulated by two frames, in the unit of the second one's depth map.
 
-    pixel, previous_pixel: (2, N) x and y in the second frame and in the first. log_depth,
-    log_previous_depth: (N,) ln of the depth along the optical axis of each. variance: (N,) of both.
+    pixel: (2, N) x and y in the second frame.
+    previous_pixel: (2, N) x and y in the first frame.
+    log_depth: (N,) ln of the depth in the second frame.
+    log_previous_depth: (N,) ln of the depth in the first frame.
+    variance: (N,) of both logarithms.
     size: width and height of the images.
     """
 
@@ -45,8 +47,10 @@ class TriangulatedPoints:
 
     @classmethod
     def of(cls, tracks: Tracks, found: TrackedMotion, camera: Camera) -> TriangulatedPoints:
-        """The good tracks that lie in front of both cameras, not infinitely far."""
-        good = found.good & (tracks.inverse_depth > 0) & (found.variance < _MAX_ERROR**2)
+        """The good tracks in front of both cameras, at finite depth."""
+        good = (
+            found.good & (tracks.inverse_depth > 0) & (found.variance < _MAX_DEPTH_RELATIVE_STD**2)
+        )
         inverse = tracks.inverse_depth[good] * np.exp(found.error[good])
         row = found.motion[2].astype(np.float32)
         before = row[:3] @ tracks.rays[:, good] / inverse + row[3]
@@ -69,45 +73,53 @@ class TriangulatedPoints:
         return np.stack((x, y, depth))
 
     def unit_after(self, before: TriangulatedPoints) -> tuple[float, float] | None:
-        """(ln of the factor that brings this one to the unit of the one before, its variance).
+        """(ln of the factor from this one's unit to that of the one before, its variance).
 
-        before: its second frame is this one's first. None where they share too few points.
+        before: its second frame is this one's first. None with too few common points.
         """
         if self.size != before.size:
             return None
         width, height = self.size
-        # Numbers of points; -1 is none. Were a neighbouring pixel as good, the lower one of two
-        # would mostly lie nearer, and the unit shrink by 0.1 to 0.4 % a frame.
+        # Indices of points; -1 is none. Neighbouring pixels do not match: the lower one of two is
+        # mostly nearer, and the unit would shrink by 0.1 to 0.4 % a frame.
         number = np.full((height, width), -1, np.intp)
         x, y = np.rint(before.pixel).astype(np.intp)
         number[y, x] = np.arange(x.size)
         x, y = np.rint(self.previous_pixel).astype(np.intp)
         which = number[y, x]
         shared = np.flatnonzero(which >= 0)
-        if shared.size < _FEWEST:
+        if shared.size < _MIN_SHARED_POINTS:
             return None
         which = which[shared]
         ratio = before.log_depth[which] - self.log_previous_depth[shared]
-        variance = before.variance[which] + self.variance[shared] + np.float32(_MIN_ERROR**2)
+        variance = (
+            before.variance[which] + self.variance[shared] + np.float32(_MIN_DEPTH_RELATIVE_STD**2)
+        )
         middle = median(ratio)
         for _ in range(3):
             off = ratio - np.float32(middle)
-            weight = (_FREEDOM + 1) / (_FREEDOM * variance + off * off)
+            weight = (_STUDENT_T_DOF + 1) / (_STUDENT_T_DOF * variance + off * off)
             middle = float(weight @ ratio) / float(weight.sum())
-        return middle, _CORRELATED / float(weight.sum()) + _MIN_VARIANCE
+        return middle, _CORRELATED_RATIOS / float(weight.sum()) + _MIN_LOG_RATIO_VARIANCE
 
 
 def smooth_error(
-    as_told: Tracks, tracks: Tracks, found: TrackedMotion, camera: Camera, depth_error: float
+    with_map_depth: Tracks,
+    tracks: Tracks,
+    found: TrackedMotion,
+    camera: Camera,
+    depth_relative_std: float,
 ) -> NDArray[np.float64]:
-    """(WAVES,) of ln(inverse depth) by the depth map.
+    """(DEPTH_COSINES,) smooth error of ln(inverse depth) of the depth map.
 
-    as_told: the tracks with the map's depth. tracks: with the one from which ``found`` began.
+    with_map_depth: the tracks with the map's depth. tracks: with the depth that ``found`` used.
     """
-    good = found.good & (as_told.inverse_depth > 0)
+    good = found.good & (with_map_depth.inverse_depth > 0)
     if not good.any():
-        return np.zeros(WAVES)
-    error = found.error[good] + np.log(tracks.inverse_depth[good] / as_told.inverse_depth[good])
-    # The unit of length is no error.
+        return np.zeros(DEPTH_COSINES)
+    error = found.error[good] + np.log(
+        tracks.inverse_depth[good] / with_map_depth.inverse_depth[good]
+    )
+    # A common factor is the unit of length, not an error.
     error -= np.float32(median(error))
-    return smooth_part(error, found.variance[good], tracks.index[good], camera, depth_error)
+    return smooth_part(error, found.variance[good], tracks.index[good], camera, depth_relative_std)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_motion_ros.estimation.point_cloud import rays
+from depth_motion_ros.geometry.rays import rays
 from depth_motion_ros.geometry.camera import Camera
 
 Floats = NDArray[np.float32]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from depth_motion_ros.estimation.depth.epipolar_field import Doubles, Floats
 from depth_motion_ros.estimation.depth.triangulation import Measurement
-from depth_motion_ros.estimation.point_cloud import rays
+from depth_motion_ros.geometry.rays import rays
 from depth_motion_ros.geometry.camera import Camera
 
 UNKNOWN = np.float32(1e6)

@@ -8,31 +8,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.estimation.estimate import Scale
-from depth_motion_ros.estimation.point_cloud import rays
 from depth_motion_ros.estimation.scale.filter import ScaleFilter
 from depth_motion_ros.estimation.scale.ground_plane import GroundPlane, Plane
-from depth_motion_ros.estimation.scale.source import UNKNOWN, ScaleObservation
+from depth_motion_ros.estimation.scale.source import UNKNOWN_SCALE, ScaleObservation
 from depth_motion_ros.geometry.camera import Camera
+from depth_motion_ros.geometry.rays import rays
 
-# Every so-manyth pixel: normals of closer neighbours are noise.
-_STRIDE = 4
-# A surface is ground where its normal is so near to the vertical (ALGORITHM: Metric scale).
-_COS_TILT = float(np.cos(np.radians(5.0)))
-# Less of the image is no ground but a table, or a wrong depth map.
-_MIN_SHARE = 0.02
-# Errors of a depth map are smooth: its points say as much as so many independent ones.
-_INDEPENDENT = 10.0
-# Relative; what no number of points tells: of a depth map's ground, which the network makes too
-# near; of triangulated points: slope, suspension, what grows on the ground. Measured on three real
-# and three rendered sequences: 4 to 10 % and up to 3 %.
-_MAP, _PLANE = 0.05, 0.03
-# ns; so long after the last triangulated ground the depth map's is asked instead.
-_PATIENCE = 2_000_000_000
+# Use every Nth row and column: normals of closer neighbours are noise.
+_STRIDE_PX = 4
+# Ground has normals within 5 degrees of the vertical.
+_MIN_NORMAL_COSINE = float(np.cos(np.radians(5.0)))
+# Less of the image is not ground but a table, or a wrong depth map.
+_MIN_GROUND_SHARE = 0.02
+# Errors of a depth map are smooth: all its points count as this many independent ones.
+_INDEPENDENT_POINTS = 10.0
+# Systematic errors, which do not average out: of a depth map's ground, which the network predicts
+# too near; of triangulated points: slope, suspension, vegetation. Measured on three real and three
+# rendered sequences: 4 to 10 % and up to 3 %.
+_DEPTH_MAP_RELATIVE_STD, _PLANE_RELATIVE_STD = 0.05, 0.03
+# After this time without triangulated ground, that of the depth map is used.
+_PLANE_TIMEOUT_NS = 2_000_000_000
 
 
 class GroundEstimate(NamedTuple):
-    """height: median distance of the camera from the ground plane, in the unit of depth.
-    spread: robust relative standard deviation of it. share: of the image that is ground."""
+    """The ground in a depth map.
+
+    height: median distance of the camera from the ground plane, in the unit of depth.
+    spread: robust relative standard deviation of ``height``.
+    share: share of the image that is ground.
+    """
 
     height: float
     spread: float
@@ -49,8 +53,10 @@ def ground(
     the vertical, lies below the camera, and its distance is abs(N · P).
     """
     ray_x, ray_y = rays(camera)
-    z = depth[::_STRIDE, ::_STRIDE]
-    points = np.stack((ray_x[::_STRIDE, ::_STRIDE] * z, ray_y[::_STRIDE, ::_STRIDE] * z, z), -1)
+    z = depth[::_STRIDE_PX, ::_STRIDE_PX]
+    points = np.stack(
+        (ray_x[::_STRIDE_PX, ::_STRIDE_PX] * z, ray_y[::_STRIDE_PX, ::_STRIDE_PX] * z, z), -1
+    )
     corner = points[:-1, :-1]
     right, below = points[:-1, 1:] - corner, points[1:, :-1] - corner
     normals = np.cross(right, below)
@@ -59,11 +65,11 @@ def ground(
         length = np.linalg.norm(normals, axis=-1)
         upright = np.abs(normals @ vertical) / length
         # NaN compares false.
-        is_ground = (upright > _COS_TILT) & (corner @ vertical > 0)
+        is_ground = (upright > _MIN_NORMAL_COSINE) & (corner @ vertical > 0)
         distance = np.abs(np.sum(normals * corner, axis=-1)) / length
     heights = distance[is_ground]
     share = heights.size / max(1, is_ground.size)
-    if share < _MIN_SHARE:
+    if share < _MIN_GROUND_SHARE:
         return None
     height = float(np.median(heights))
     spread = 1.4826 * float(np.median(np.abs(heights - height))) / height
@@ -71,16 +77,16 @@ def ground(
 
 
 class CameraHeightScale:
-    """s = height of the camera / its height above the ground as seen, filtered over time.
+    """s = known height of the camera / measured height above the ground, filtered over time.
 
-    The ground is a plane in what pairs of frames have triangulated, whatever the network thinks of
-    it. Where there was none for two seconds (no texture), or from the first, it is that of the
-    depth map (``ground``).
+    The ground is a plane in the triangulated points of a pair of frames, independent of the
+    network. At first, and after two seconds without one (no texture), it is that of the depth map
+    (``ground``).
     """
 
     def __init__(self, height: float, base_from_camera: NDArray[np.float64]) -> None:
         """height: m above the ground. base_from_camera: (4, 4); the base stands upright on the
-        ground, so its z axis says where down is."""
+        ground, so its z axis is vertical."""
         self._height = height
         self._down = base_from_camera[:3, :3].T @ np.array([0.0, 0.0, -1.0])
         self._plane = GroundPlane(base_from_camera)
@@ -92,22 +98,26 @@ class CameraHeightScale:
         plane = self._triangulated(seen)
         if plane is not None:
             self._plane_seen = seen.stamp
-            self._add(seen, plane.height, plane.variance + _PLANE**2)
+            self._add(seen, plane.height, plane.variance + _PLANE_RELATIVE_STD**2)
         elif not self._has_seen_plane(seen.stamp):
             found = ground(seen.depth, seen.camera, self._down)
             if found is not None and found.height > 0:
-                self._add(seen, found.height, found.spread**2 / _INDEPENDENT + _MAP**2)
+                self._add(
+                    seen,
+                    found.height,
+                    found.spread**2 / _INDEPENDENT_POINTS + _DEPTH_MAP_RELATIVE_STD**2,
+                )
         if self._filter.value is None:
-            return UNKNOWN
+            return UNKNOWN_SCALE
         # The systematic part does not average out.
-        least = _PLANE if self._has_seen_plane(seen.stamp) else _MAP
+        least = _PLANE_RELATIVE_STD if self._has_seen_plane(seen.stamp) else _DEPTH_MAP_RELATIVE_STD
         return Scale(self._filter.value, "camera_height", max(self._filter.variance, least**2))
 
     def _add(self, seen: ScaleObservation, height: float, variance: float) -> None:
         self._filter.add(seen.stamp, self._height / height, variance)
 
     def _has_seen_plane(self, stamp: int) -> bool:
-        return self._plane_seen is not None and abs(stamp - self._plane_seen) < _PATIENCE
+        return self._plane_seen is not None and abs(stamp - self._plane_seen) < _PLANE_TIMEOUT_NS
 
     def _triangulated(self, seen: ScaleObservation) -> Plane | None:
         if seen.points is None or seen.point_variance is None:

@@ -14,12 +14,12 @@ from depth_motion_ros.estimation.settings import EstimatorSettings
 
 
 def choose_scale_source(settings: EstimatorSettings, odometry: OdometryScale) -> ScaleSource:
-    """odometry: serves where the settings let it; it has to be fed with ``add``."""
+    """odometry: used if the settings allow it; feed it with ``add``."""
     return UnitUntilKnown(_asked_for(settings, odometry), settings.unit)
 
 
 def _asked_for(settings: EstimatorSettings, odometry: OdometryScale) -> ScaleSource:
-    constant = ConstantScale(settings.scale)
+    constant = ConstantScale(settings.scale or None)
     if settings.scale_source == "constant":
         return constant
     if settings.scale_source == "odometry":
@@ -27,7 +27,7 @@ def _asked_for(settings: EstimatorSettings, odometry: OdometryScale) -> ScaleSou
     if settings.scale_source == "camera_height":
         return CameraHeightScale(settings.height, settings.base_from_camera)
     sources: list[ScaleSource] = [odometry]
-    # Where the base stands is not known here: only a height that somebody stated counts.
+    # The height of the base is unknown here: only a stated camera height counts.
     if settings.camera_height > 0:
         sources.append(CameraHeightScale(settings.camera_height, settings.base_from_camera))
     return FirstKnown([*sources, constant])

@@ -9,38 +9,41 @@ from numpy.typing import NDArray
 
 Doubles = NDArray[np.float64]
 
-# Points this much higher or lower than expected, as a share of the height, are not asked.
-_REACH = 0.4
-# Fewer points are no plane.
-_FEWEST = 20
-# Standard deviation, as a share of the height, beyond which a point says nothing about the ground,
-# and the least that one has: ground is rough.
-_MAX_ERROR, _ROUGH = 0.15, 0.02
-# Radians: what lies beside the way of the robot is as much higher or lower (camber, kerbs, verges).
-_CAMBER = 0.04
-# Of the search for the height at which most points lie: steps over the reach, and their width.
-_CANDIDATES, _KERNEL = 41, 0.03
-_ITERATIONS = 6
-# Tracks of neighbouring points share their errors: so many say as much as one.
-_CORRELATED = 30.0
-# Radians: how far ground tilts against what the mount says; how far that changes in a second (a
-# slope, the suspension); and more than which it is no ground (ALGORITHM: Metric scale).
-_TILT, _WANDER, _MOST = 0.03, 0.01, float(np.radians(5.0))
+# Points higher or lower than expected by more, as a share of the height, are ignored.
+_MAX_HEIGHT_DEVIATION_SHARE = 0.4
+# Fewest points of a plane.
+_MIN_POINTS = 20
+# Largest standard deviation of a point that counts, and the least of any point, since ground is
+# rough; as shares of the height.
+_MAX_POINT_STD_SHARE, _ROUGHNESS_STD_SHARE = 0.15, 0.02
+# Slope of the ground to the sides of the path (camber, kerbs, verges).
+_CAMBER_RAD = 0.04
+# Search for the height of most points: number of candidates, and width of the kernel.
+_HEIGHT_CANDIDATES, _KERNEL_WIDTH_SHARE = 41, 0.03
+_FIT_ITERATIONS = 6
+# Number of neighbouring points with correlated errors.
+_CORRELATED_POINTS = 30.0
+# Tilt of the ground against the mount; its change over time (slopes, suspension); and the largest
+# tilt of what counts as ground.
+_TILT_STD_RAD, _TILT_DRIFT_RAD_PER_SQRT_S, _MAX_TILT_RAD = 0.03, 0.01, float(np.radians(5.0))
 
 
 class Plane(NamedTuple):
-    """height: distance of the camera from the ground, in the unit of the points. variance:
-    relative, of it."""
+    """The ground.
+
+    height: distance of the camera from it, in the unit of the points.
+    variance: relative, of ``height``.
+    """
 
     height: float
     variance: float
 
 
 class GroundPlane:
-    """Finds the plane and remembers its tilt, which changes less than it is uncertain in one pair.
+    """Finds the plane, and filters its tilt over time.
 
-    Ground is the level near the expected height at which most points lie; what rises from it
-    (kerbs, grass, walls) lies beside that level and is left out, as by Geman and McClure (1987).
+    Ground is the level near the expected height with most points; what rises from it (kerbs,
+    grass, walls) is rejected as an outlier (Geman and McClure, 1987).
     """
 
     def __init__(self, base_from_camera: Doubles) -> None:
@@ -49,7 +52,7 @@ class GroundPlane:
         # In the camera's optical axes.
         self._axes = np.stack((-up, ahead, left))
         self._tilt = np.zeros(2)
-        self._covariance = np.eye(2) * _TILT**2
+        self._covariance = np.eye(2) * _TILT_STD_RAD**2
         self._stamp: int | None = None
 
     def find(
@@ -62,24 +65,30 @@ class GroundPlane:
         """
         below, ahead, left = (self._axes @ points) / height
         level = below - self._tilt[0] * ahead - self._tilt[1] * left
-        noise = variance + _ROUGH**2 + (_CAMBER * left) ** 2
-        asked = (np.abs(level - 1) < _REACH) & (noise < _MAX_ERROR**2)
-        if np.count_nonzero(asked) < _FEWEST:
+        noise = variance + _ROUGHNESS_STD_SHARE**2 + (_CAMBER_RAD * left) ** 2
+        asked = (np.abs(level - 1) < _MAX_HEIGHT_DEVIATION_SHARE) & (
+            noise < _MAX_POINT_STD_SHARE**2
+        )
+        if np.count_nonzero(asked) < _MIN_POINTS:
             return None
         A = np.stack((np.ones_like(below), ahead, left), axis=1)[asked]
         below, level, noise = below[asked], level[asked], noise[asked]
         prior = self._prior(stamp)
         plane = np.array([_crowded(level, noise), *self._tilt])
-        for _ in range(_ITERATIONS):
+        for _ in range(_FIT_ITERATIONS):
             off = below - A @ plane
             weight = 1 / (noise * (1 + off * off / (3 * noise)) ** 2)
-            information = (A * weight[:, None]).T @ A / _CORRELATED
+            information = (A * weight[:, None]).T @ A / _CORRELATED_POINTS
             information[1:, 1:] += prior
-            b = A.T @ (weight * below) / _CORRELATED
+            b = A.T @ (weight * below) / _CORRELATED_POINTS
             b[1:] += prior @ self._tilt
             plane = np.linalg.solve(information, b)
         near = np.count_nonzero(off * off < 9 * noise)
-        if near < _FEWEST or abs(plane[0] - 1) > _REACH or np.linalg.norm(plane[1:]) > _MOST:
+        if (
+            near < _MIN_POINTS
+            or abs(plane[0] - 1) > _MAX_HEIGHT_DEVIATION_SHARE
+            or np.linalg.norm(plane[1:]) > _MAX_TILT_RAD
+        ):
             return None
         covariance = np.linalg.inv(information)
         self._tilt, self._covariance, self._stamp = plane[1:], covariance[1:, 1:], stamp
@@ -88,14 +97,16 @@ class GroundPlane:
 
     def _prior(self, stamp: int) -> Doubles:
         elapsed = 0.0 if self._stamp is None else abs(stamp - self._stamp) * 1e-9
-        wandered = self._covariance + np.eye(2) * _WANDER**2 * elapsed
-        return np.linalg.inv(wandered) + np.eye(2) / _TILT**2
+        wandered = self._covariance + np.eye(2) * _TILT_DRIFT_RAD_PER_SQRT_S**2 * elapsed
+        return np.linalg.inv(wandered) + np.eye(2) / _TILT_STD_RAD**2
 
 
 def _crowded(level: Doubles, noise: Doubles) -> float:
-    """Where most points lie."""
-    candidates = np.linspace(1 - _REACH, 1 + _REACH, _CANDIDATES)
-    wide = noise + _KERNEL**2
+    """The level of most points."""
+    candidates = np.linspace(
+        1 - _MAX_HEIGHT_DEVIATION_SHARE, 1 + _MAX_HEIGHT_DEVIATION_SHARE, _HEIGHT_CANDIDATES
+    )
+    wide = noise + _KERNEL_WIDTH_SHARE**2
     off = level - candidates[:, None]
     crowd = np.exp(-0.5 * off * off / wide) @ (1 / np.sqrt(wide))
     return float(candidates[np.argmax(crowd)])

@@ -12,20 +12,22 @@ from numpy.typing import NDArray
 from depth_motion_ros.estimation.estimate import Scale
 from depth_motion_ros.geometry.camera import Camera
 
-UNKNOWN = Scale(1.0, "unit")
+UNKNOWN_SCALE = Scale(1.0, "unit")
 
 
 @dataclass(frozen=True, eq=False)
 class ScaleObservation:
     """What a frame shows, in the network's unit of length.
 
-    stamp, previous_stamp: ns. depth: (H, W) > 0. camera: its intrinsics.
-    motion: (4, 4), points of this camera to the previous one's axes; None for a first frame and
-        while tracking is lost. Where it stands still it is the identity.
-    unit_change: factor by which the same length is told longer than in the frame before, as far as
-        that is known. unit_variance: relative, of what is not known of it.
-    points: (3, N), what the two images have triangulated, in this camera's optical axes.
-        point_variance: (N,) of ln(depth) of each. None where there is nothing of it.
+    stamp: ns.
+    depth: (H, W) > 0.
+    camera: intrinsics of ``depth``.
+    previous_stamp: ns.
+    motion: (4, 4), points of this camera to the previous one's axes; None if lost.
+    unit_change: known factor by which the same length has grown since the frame before.
+    unit_variance: relative, of the unknown part of that factor.
+    points: (3, N), triangulated points in this camera's optical axes; None = none.
+    point_variance: (N,) of ln(depth) of each point.
     """
 
     stamp: int
@@ -40,35 +42,35 @@ class ScaleObservation:
 
 
 class ScaleSource(Protocol):
-    """Says how long the network's unit of length is.
+    """Source of the length of the network's unit.
 
     Depth, translation and residual motion of a frame are all multiplied by the same value.
     """
 
     def update(self, seen: ScaleObservation) -> Scale:
-        """The scale for this frame; ``UNKNOWN`` while it is not known."""
+        """The scale of this frame; ``UNKNOWN_SCALE`` while it is unknown."""
         ...
 
 
 class ConstantScale:
-    """A scale that was measured once, or none (1, source ``unit``)."""
+    """A fixed scale, or none (1, source ``unit``)."""
 
     def __init__(self, value: float | None) -> None:
-        self._scale = UNKNOWN if value is None else Scale(value, "constant")
+        self._scale = UNKNOWN_SCALE if value is None else Scale(value, "constant")
 
     def update(self, seen: ScaleObservation) -> Scale:
         return self._scale
 
 
 class UnitUntilKnown:
-    """Another source, and until it knows the scale the unit in which the network was taught.
+    """Another source, and until it knows the scale the unit of the network's training.
 
-    That is still a scale of source ``unit``: true where the network learned it, a guess elsewhere.
+    That is still a scale of source ``unit``: right where the network was trained, else a guess.
     """
 
     def __init__(self, source: ScaleSource, unit: float) -> None:
         """unit: metres, > 0."""
-        self._source, self._unit = source, Scale(unit, UNKNOWN.source)
+        self._source, self._unit = source, Scale(unit, UNKNOWN_SCALE.source)
 
     def update(self, seen: ScaleObservation) -> Scale:
         scale = self._source.update(seen)
@@ -76,7 +78,7 @@ class UnitUntilKnown:
 
 
 class FirstKnown:
-    """The first of several sources that knows the scale; all of them see every frame."""
+    """The first of several sources that knows the scale; all of them get every frame."""
 
     def __init__(self, sources: Sequence[ScaleSource]) -> None:
         """sources: in order of trust."""
@@ -84,4 +86,4 @@ class FirstKnown:
 
     def update(self, seen: ScaleObservation) -> Scale:
         scales = [source.update(seen) for source in self._sources]
-        return next((scale for scale in scales if scale.is_metric), UNKNOWN)
+        return next((scale for scale in scales if scale.is_metric), UNKNOWN_SCALE)

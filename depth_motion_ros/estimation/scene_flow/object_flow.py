@@ -1,4 +1,4 @@
-"""Velocity of what moves by itself."""
+"""Object flow: the scene flow of moving objects, that is, without the part due to ego-motion."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from numpy.typing import NDArray
 
 
 class ObjectFlow(NamedTuple):
-    """velocity: (H, W, 3) float32, m/s in the current camera's optical axes; 0 where static, NaN
-    where depth is invalid. moving_fraction: share of the pixels with valid depth that move."""
+    """Object flow of one frame.
+
+    velocity: (H, W, 3) float32, m/s in the current camera's optical axes; 0 where static, NaN where
+        depth is invalid.
+    moving_fraction: share of the pixels with valid depth that move.
+    """
 
     velocity: NDArray[np.float32]
     moving_fraction: float
@@ -28,15 +32,15 @@ def object_flow(
 ) -> ObjectFlow:
     """The residual motion of a pair as velocities of the current frame's pixels.
 
-    A point X of the current camera lies at R X + t + T_res in the previous camera's axes. Were it
-    static, it would lie at R X + t: so it has moved by -T_res since, which is -R' T_res in the
-    current axes.
+    A point X of the current camera was at R X + t + T_res in the previous camera's axes. A static
+    point would have been at R X + t: so it has moved by -T_res, which is -R' T_res in the current
+    axes.
 
     residual: T_res, (H, W, 3) in network units, on the pixels of the current frame.
     rotation: R, (3, 3). depth: (H, W) metres, NaN where invalid.
     scale: metres per network unit. dt: seconds from the previous frame to this one, > 0.
     min_speed (m/s), min_ratio (1/s): slower than max(min_speed, min_ratio · depth) is static,
-        since an error of the motion field is seen as image motion and grows with depth.
+        since an error of the motion field is one of image motion and grows with depth.
     """
     threshold = np.maximum(np.float32(min_speed), np.float32(min_ratio) * depth)
     # Channel by channel: a mask of pixels on (H, W, 3) costs five times as much.

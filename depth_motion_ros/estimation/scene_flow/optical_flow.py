@@ -1,4 +1,4 @@
-"""Where every pixel of an image was in the image before."""
+"""Dense optical flow from an image to the previous one."""
 
 from __future__ import annotations
 
@@ -15,26 +15,30 @@ Bytes = NDArray[np.uint8]
 
 # Dense inverse search (Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016) at
 # full size, without its variational smoothing: the presets stop at a half or a quarter of it, and
-# what is small and moves is smoothed away (false to found, docs/object_motion.md).
-_THERE = {"FinestScale": 0, "PatchStride": 5, "GradientDescentIterations": 5}
-# The way back only has to tell where the way there is wrong.
-_BACK = {"FinestScale": 1, "PatchStride": 4, "GradientDescentIterations": 6}
-# Pixels, and share of the flow, by which the way there and back may miss (Sundaram, Brox, Keutzer,
+# smoothing removes what is small and moves (research/object_motion.md).
+_FORWARD_DIS_OPTIONS = {"FinestScale": 0, "PatchStride": 5, "GradientDescentIterations": 5}
+# The backward flow only has to show where the forward flow is wrong.
+_BACKWARD_DIS_OPTIONS = {"FinestScale": 1, "PatchStride": 4, "GradientDescentIterations": 6}
+# Tolerance of the forward-backward check (Sundaram, Brox, Keutzer,
 # Dense Point Trajectories by GPU-Accelerated Large Displacement Optical Flow, ECCV 2010).
-_FLOW_ERROR, _FLOW_SHARE = 0.7, 0.1
+_MAX_RETURN_ERROR_PX, _MAX_RETURN_ERROR_SHARE = 0.7, 0.1
 
 
 class DenseFlow(NamedTuple):
-    """x, y: (H, W) pixels from here to where the pixel was in the previous image. good: (H, W),
-    found again on the way back, inside the previous image, and on texture."""
+    """Optical flow to the previous image.
+
+    x: (H, W) displacement in pixels along x.
+    y: (H, W) displacement in pixels along y.
+    good: (H, W) bool, passes the forward-backward check, inside the previous image, on texture.
+    """
 
     x: Floats
     y: Floats
     good: NDArray[np.bool_]
 
     def resized(self, size: tuple[int, int]) -> DenseFlow:
-        """In pixels of images of another size (width, height): the mean over each; good where
-        most of it is."""
+        """In pixels of another image size (width, height): means over areas, good where most of
+        the area is."""
         height, width = self.x.shape
         if size == (width, height):
             return self
@@ -44,7 +48,12 @@ class DenseFlow(NamedTuple):
 
 
 class FlowResult(NamedTuple):
-    """Gray images (H, W), this one and the previous one, and the flow between them."""
+    """Two images and the flow between them.
+
+    grey: (H, W), this image.
+    previous: (H, W), the previous image.
+    flow: from this image to the previous one.
+    """
 
     grey: Bytes
     previous: Bytes
@@ -62,7 +71,10 @@ def follow(image: Bytes, previous: Bytes) -> FlowResult:
 
 def dense_flow(grey: Bytes, previous: Bytes) -> DenseFlow:
     """Follow every pixel of a gray image (H, W) back into the previous one."""
-    there, back = search_flow(_THERE, grey, previous), search_flow(_BACK, previous, grey)
+    there, back = (
+        search_flow(_FORWARD_DIS_OPTIONS, grey, previous),
+        search_flow(_BACKWARD_DIS_OPTIONS, previous, grey),
+    )
     height, width = grey.shape
     x, y = cv2.split(there)
     column, row = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
@@ -72,7 +84,9 @@ def dense_flow(grey: Bytes, previous: Bytes) -> DenseFlow:
     )
     missed_x, missed_y = cv2.split(np.asarray(there + returned))
     miss = missed_x * missed_x + missed_y * missed_y
-    good = miss < np.float32(_FLOW_ERROR**2) + np.float32(_FLOW_SHARE**2) * (x * x + y * y)
+    good = miss < np.float32(_MAX_RETURN_ERROR_PX**2) + np.float32(_MAX_RETURN_ERROR_SHARE**2) * (
+        x * x + y * y
+    )
     good &= has_texture(grey)
     good &= (target_x >= 0) & (target_x <= width - 1) & (target_y >= 0) & (target_y <= height - 1)
     return DenseFlow(np.asarray(x, np.float32), np.asarray(y, np.float32), np.asarray(good, bool))

@@ -8,26 +8,33 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_motion_ros.estimation.point_cloud import rays
 from depth_motion_ros.geometry.camera import Camera
+from depth_motion_ros.geometry.rays import rays
 
-# Smaller patches are the noise of the residual field; 1/800 of 416x128 is a patch of 8x8.
-_SMALLEST_SHARE = 1 / 800
-# Neighbours whose depths differ by more, as a ratio, are two surfaces.
-_EDGE_RATIO = 1.25
-_NEIGHBOURS = np.ones((3, 3), np.uint8)
-# Relative standard deviations of a patch's depth, and of its speed, that all its pixels share.
-_DEPTH_ERROR, _SPEED_ERROR = 0.1, 0.2
-# Pixels by which the outline of a patch is uncertain.
-_OUTLINE = 2.0
-# Percentiles between which a patch extends: its rim mixes with the background.
-_EXTENT = 5.0, 95.0
+# Smaller patches are noise; 1/800 of 416x128 is a patch of 8x8.
+_MIN_PATCH_SHARE = 1 / 800
+# Neighbours whose depths have a larger ratio belong to two surfaces.
+_EDGE_DEPTH_RATIO = 1.25
+_NEIGHBOUR_KERNEL = np.ones((3, 3), np.uint8)
+# Errors of a patch's depth and speed that are common to all its pixels.
+_DEPTH_RELATIVE_STD, _SPEED_RELATIVE_STD = 0.1, 0.2
+# Uncertainty of the outline of a patch.
+_OUTLINE_STD_PX = 2.0
+# Extent of a patch, without its rim, which mixes with the background.
+_EXTENT_PERCENTILES = 5.0, 95.0
 
 
 @dataclass(frozen=True, eq=False)
 class MovingPatch:
-    """position (3,) m, velocity (3,) m/s: medians, optical axes. size (3,): m. covariance (6, 6):
-    position before velocity. box: x, y, width, height in pixels. pixels: how many."""
+    """A patch of moving pixels, in the camera's optical axes.
+
+    position: (3,) m, the median.
+    velocity: (3,) m/s, the median.
+    size: (3,) m, extent along the axes.
+    covariance: (6, 6), position before velocity.
+    box: x, y, width, height in pixels.
+    pixels: number of pixels.
+    """
 
     position: NDArray[np.float64]
     velocity: NDArray[np.float64]
@@ -50,15 +57,17 @@ def moving_patches(
     if not moves.any():
         return []
     near = np.where(known, depth, np.float32(0))
-    jumps = cv2.dilate(near, _NEIGHBOURS) > _EDGE_RATIO * cv2.erode(near, _NEIGHBOURS)
+    jumps = cv2.dilate(near, _NEIGHBOUR_KERNEL) > _EDGE_DEPTH_RATIO * cv2.erode(
+        near, _NEIGHBOUR_KERNEL
+    )
     mask = (moves & ~jumps).astype(np.uint8)
-    mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, _NEIGHBOURS), np.uint8)
+    mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, _NEIGHBOUR_KERNEL), np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
     ray_x, ray_y = rays(camera)
     patches = []
     for label in range(1, count):
         x, y, width, height, pixels = (int(value) for value in stats[label])
-        if pixels < _SMALLEST_SHARE * depth.size:
+        if pixels < _MIN_PATCH_SHARE * depth.size:
             continue
         window = np.s_[y : y + height, x : x + width]
         inside = labels[window] == label
@@ -76,11 +85,13 @@ def _patch(
     camera: Camera,
 ) -> MovingPatch:
     position, velocity = np.median(points, axis=0), np.median(velocities, axis=0)
-    low, high = np.percentile(points, _EXTENT, axis=0)
+    low, high = np.percentile(points, _EXTENT_PERCENTILES, axis=0)
     covariance = np.zeros((6, 6))
-    across = _OUTLINE * position[2] / camera.fx
-    covariance[:3, :3] = across**2 * np.eye(3) + _DEPTH_ERROR**2 * np.outer(position, position)
+    across = _OUTLINE_STD_PX * position[2] / camera.fx
+    covariance[:3, :3] = across**2 * np.eye(3) + _DEPTH_RELATIVE_STD**2 * np.outer(
+        position, position
+    )
     spread = 1.4826 * np.median(np.abs(velocities - velocity), axis=0)
-    common = _SPEED_ERROR * float(np.linalg.norm(velocity))
+    common = _SPEED_RELATIVE_STD * float(np.linalg.norm(velocity))
     covariance[3:, 3:] = np.diag(spread**2 + common**2)
     return MovingPatch(position, velocity, high - low, covariance, box, len(points))

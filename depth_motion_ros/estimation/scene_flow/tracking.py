@@ -1,4 +1,4 @@
-"""Moving pixels grouped into objects, and followed from frame to frame."""
+"""Moving pixels grouped into objects, and tracked from frame to frame."""
 
 from __future__ import annotations
 
@@ -13,22 +13,29 @@ from depth_motion_ros.estimation.scene_flow.patches import MovingPatch, moving_p
 
 Doubles = NDArray[np.float64]
 
-# Frames in a row that an object must be seen before it is told, and may then be missed.
-_APPEAR, _VANISH = 3, 3
-# Filtered speed in standard deviations: more to be told for the first time than to go on.
-_SURE, _DOUBTFUL = 3.0, 1.0
-# Standard deviation of the acceleration of people and cars, m/s².
-_ACCELERATION = 2.0
-# Squared distance of a patch from a track, in variances of both (chi-square, 3 degrees, 99.9 %).
-_GATE = 16.3
-_FAR = 1e6
+# Consecutive frames with an object before it is published, and without it before it is dropped.
+_FRAMES_TO_APPEAR, _FRAMES_TO_VANISH = 3, 3
+# Least filtered speed for publishing an object first, and for continuing.
+_APPEAR_SPEED_STDS, _KEEP_SPEED_STDS = 3.0, 1.0
+# Of people and cars.
+_ACCELERATION_STD_MPS2 = 2.0
+# Largest squared Mahalanobis distance of a patch from a track (chi-square, 3 degrees, 99.9 %).
+_GATE_SQUARED_STDS = 16.3
+_NO_MATCH_COST = 1e6
 
 
 @dataclass(frozen=True, eq=False)
 class MovingObject:
-    """id: stays with the object. position (3,) m and velocity (3,) m/s: in the camera's optical
-    axes. size (3,): m, extent along those axes. covariance (6, 6): position before velocity.
-    box: x, y, width, height in pixels. age: frames since it was first seen."""
+    """A tracked object, in the camera's optical axes.
+
+    id: stays with the object.
+    position: (3,) m.
+    size: (3,) m, extent along the axes.
+    velocity: (3,) m/s.
+    covariance: (6, 6), position before velocity.
+    box: x, y, width, height in pixels.
+    age: frames since it was first seen.
+    """
 
     id: int
     position: Doubles
@@ -41,6 +48,18 @@ class MovingObject:
 
 @dataclass
 class _Track:
+    """State of an object's filter.
+
+    id: stays with the object.
+    state: (6,) position (m) and velocity (m/s).
+    covariance: (6, 6) of ``state``.
+    patch: the last one seen.
+    hits: consecutive frames in which it was seen.
+    misses: consecutive frames in which it was not.
+    age: frames since it was first seen.
+    is_published: whether it is published at present.
+    """
+
     id: int
     state: Doubles
     covariance: Doubles
@@ -48,15 +67,15 @@ class _Track:
     hits: int = 1
     misses: int = 0
     age: int = 1
-    told: bool = False
+    is_published: bool = False
 
 
 class ObjectTracker:
     """Turns the object flow of every frame into objects that do not flicker.
 
-    A patch of moving pixels is told once it has been seen in three frames in a row at places that
-    agree with its velocity, and that velocity is significant; it is forgotten after three misses.
-    Each track is a Kalman filter of constant velocity that turns and moves with the camera.
+    A patch of moving pixels is published after three consecutive frames at positions that fit its
+    velocity, if that velocity is significant; it is dropped after three misses. Each track is a
+    constant-velocity Kalman filter in the axes of the moving camera.
     """
 
     def __init__(self) -> None:
@@ -64,7 +83,7 @@ class ObjectTracker:
         self._next = 1
 
     def update(self, estimate: Estimate) -> list[MovingObject]:
-        """The objects of this frame. Without motion (lost, first) everything is forgotten."""
+        """The objects of this frame. Without ego-motion (lost, first frame) all tracks end."""
         if estimate.motion is None or estimate.object_flow is None:
             self._tracks = []
             return []
@@ -77,26 +96,26 @@ class ObjectTracker:
                 self._tracks.append(_new_track(self._next, patch))
                 self._next += 1
         self._tracks = [track for track in self._tracks if track.misses < _lives(track)]
-        return [_object(track) for track in self._tracks if _is_told(track)]
+        return [_object(track) for track in self._tracks if _decide_published(track)]
 
     def _associate(self, patches: list[MovingPatch]) -> set[int]:
-        """Give each track its patch; which patches found one."""
+        """Assign patches to tracks; returns the indices of assigned patches."""
         used: set[int] = set()
-        cost = np.full((len(self._tracks), len(patches)), _FAR)
+        cost = np.full((len(self._tracks), len(patches)), _NO_MATCH_COST)
         for row, track in enumerate(self._tracks):
             for column, patch in enumerate(patches):
                 apart = patch.position - track.state[:3]
-                # Half the object may be hidden: its middle then jumps by a quarter of its size.
+                # If half the object is occluded, its centre jumps by a quarter of its size.
                 shape = np.diag((0.25 * patch.size) ** 2)
                 spread = track.covariance[:3, :3] + patch.covariance[:3, :3] + shape
                 distance = float(apart @ np.linalg.solve(spread, apart))
-                if distance < _GATE:
+                if distance < _GATE_SQUARED_STDS:
                     cost[row, column] = distance
         found = dict(zip(*linear_sum_assignment(cost), strict=True)) if cost.size else {}
         for row, track in enumerate(self._tracks):
             track.age += 1
             wanted = found.get(row)
-            if wanted is None or cost[row, wanted] >= _FAR:
+            if wanted is None or cost[row, wanted] >= _NO_MATCH_COST:
                 track.misses += 1
                 track.hits = 0
                 continue
@@ -111,8 +130,8 @@ def _new_track(number: int, patch: MovingPatch) -> _Track:
 
 
 def _lives(track: _Track) -> int:
-    """What was never told may go at once."""
-    return _VANISH if track.told else 1
+    """Misses after which a track is dropped; one that was never published goes at once."""
+    return _FRAMES_TO_VANISH if track.is_published else 1
 
 
 def _predict(track: _Track, motion: Motion) -> None:
@@ -124,7 +143,7 @@ def _predict(track: _Track, motion: Motion) -> None:
     turn[:3, :3] = turn[3:, 3:] = back
     track.state = turn @ step @ track.state
     track.state[:3] -= back @ motion.translation
-    dt, variance = motion.dt, _ACCELERATION**2
+    dt, variance = motion.dt, _ACCELERATION_STD_MPS2**2
     noise = np.kron([[dt**4 / 4, dt**3 / 2], [dt**3 / 2, dt**2]], variance * np.eye(3))
     full = turn @ step
     track.covariance = full @ track.covariance @ full.T + noise
@@ -141,14 +160,14 @@ def _correct(track: _Track, patch: MovingPatch) -> None:
     track.misses = 0
 
 
-def _is_told(track: _Track) -> bool:
+def _decide_published(track: _Track) -> bool:
     velocity = track.state[3:]
     sigmas = float(np.sqrt(velocity @ np.linalg.solve(track.covariance[3:, 3:], velocity)))
-    if track.told:
-        track.told = sigmas > _DOUBTFUL
+    if track.is_published:
+        track.is_published = sigmas > _KEEP_SPEED_STDS
     else:
-        track.told = track.hits >= _APPEAR and sigmas > _SURE
-    return track.told
+        track.is_published = track.hits >= _FRAMES_TO_APPEAR and sigmas > _APPEAR_SPEED_STDS
+    return track.is_published
 
 
 def _object(track: _Track) -> MovingObject:

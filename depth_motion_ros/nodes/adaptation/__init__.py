@@ -1,1 +1,1 @@
-"""adaptation_node: learns from the camera that depth_motion_node hears."""
+"""adaptation_node: learns from the camera of depth_motion_node."""

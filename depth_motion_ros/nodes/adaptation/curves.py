@@ -37,7 +37,7 @@ class LearningCurves:
         }
         values["cpu_fraction"] = status.cpu_fraction
         values.update({f"refused/{reason}": n for reason, n in status.refused.items()})
-        values.update({f"judged/{name}": loss for name, loss in status.losses.items()})
+        values.update({f"candidate/{name}": loss for name, loss in status.losses.items()})
         self._add(values, status.steps)
 
     def _add(self, values: dict[str, float], step: int) -> None:

@@ -1,4 +1,4 @@
-"""An adapter at work in a node: observed, let learn, judged, saved, and its releases delivered."""
+"""An adapter at work in a node: frames in, optimiser steps, saved state, published releases."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def build_adapter(
 class AdapterWorker:
     """Belongs on the learner's thread, but for ``status``, ``saved_at`` and ``stop``.
 
-    publish: delivers sealed weights. report: ``report(cause, message)``, told once per cause.
-    say: tells the user, as often as it is called.
+    publish: publishes sealed weights. report: ``report(cause, message)``, logged once per cause.
+    log: logs every message.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class AdapterWorker:
         save_period: float,
         curves: LearningCurves | None,
         publish: Callable[[Weights], None],
-        say: Callable[[str], object],
+        log: Callable[[str], object],
         report: Callable[[str, str], None],
     ) -> None:
         self._adapter = adapter
@@ -73,7 +73,7 @@ class AdapterWorker:
         self._save_period = save_period
         self._curves = curves
         self._publish = publish
-        self._say = say
+        self._log = log
         self._report = report
         self._stopping = False
         self.status: AdaptationStatus = adapter.status()
@@ -82,19 +82,21 @@ class AdapterWorker:
         self._accounted = time.process_time() - budget.spent
 
     def begin(self) -> None:
-        """Go on from the state that was kept, and deliver what it had released."""
+        """Continue from the saved state, and publish its last release."""
         if self._folder is not None and self._folder.adapter.exists():
             try:
                 self._adapter.restore(self._folder.adapter)
             except AdaptationStateError as error:
-                self._report("state refused", f"{error}; learning begins anew")
+                self._report("state refused", f"{error}; learning starts again")
             else:
                 self.status = self._adapter.status()
-                self._say(f"going on after {self.status.steps} steps, as {self.status.version!r}")
+                self._log(
+                    f"continuing after {self.status.steps} steps with {self.status.version!r}"
+                )
         running = self._adapter.running
         if running.version != self._first_version:
-            self._deliver(running)
-        # Loading and rendering are over once; what counts is what learning takes.
+            self._publish_sealed(running)
+        # Loading and rendering happen once; the budget counts learning alone.
         self._accounted = time.process_time() - self._budget.spent
 
     def serve(self, seen: LearnerObservation) -> None:
@@ -112,7 +114,10 @@ class AdapterWorker:
         self._look()
 
     def rollback(self) -> str:
-        """Withdraw the newest release; the version now delivered. Raises AdaptationError."""
+        """Withdraw the newest release; returns the version now published.
+
+        Raises AdaptationError.
+        """
         release = self._adapter.rollback()
         if release is None:
             raise AdaptationError(f"nothing was released before {self._adapter.running.version!r}")
@@ -120,8 +125,8 @@ class AdapterWorker:
         self._look()
         return release.weights.version
 
-    def go_on(self) -> None:
-        """Learn again where learning was switched off for its failures, from the first weights."""
+    def resume(self) -> None:
+        """Switch learning on again after too many failures, from the first weights."""
         if self._adapter.status().state == OFF:
             self._keep(self._adapter.reset())
         self._look()
@@ -147,14 +152,14 @@ class AdapterWorker:
             self._curves.close()
 
     def _keep(self, release: Release) -> None:
-        """Saved first: what was delivered is never unknown to the learner that comes after."""
+        """Saved first: a later learner knows every release that was published."""
         if self._folder is not None:
             self._save()
-        self._deliver(release.weights)
+        self._publish_sealed(release.weights)
         scores = ", ".join(f"{name} {score:.4g}" for name, score in release.scores.items())
-        self._say(f"released {release.weights.version!r} ({scores})")
+        self._log(f"released {release.weights.version!r} ({scores})")
 
-    def _deliver(self, weights: Weights) -> None:
+    def _publish_sealed(self, weights: Weights) -> None:
         self._publish(seal(weights, self._origin, self._orders.next()))
 
     def _save(self) -> bool:
@@ -170,10 +175,10 @@ class AdapterWorker:
 
     def _look(self) -> None:
         before, self.status = self.status, self._adapter.status()
-        judged = (before.candidates, before.state) != (self.status.candidates, self.status.state)
-        if judged and self.status.state != before.state:
-            self._say(f"{before.state} -> {self.status.state}: {self.status.reason}".rstrip(": "))
-        if self._curves is not None and (judged or self.status.steps // 100 > before.steps // 100):
+        decided = (before.candidates, before.state) != (self.status.candidates, self.status.state)
+        if decided and self.status.state != before.state:
+            self._log(f"{before.state} -> {self.status.state}: {self.status.reason}".rstrip(": "))
+        if self._curves is not None and (decided or self.status.steps // 100 > before.steps // 100):
             self._curves.add_status(self.status)
 
     def _charge(self) -> None:

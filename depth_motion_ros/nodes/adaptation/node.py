@@ -1,7 +1,7 @@
-"""adaptation_node: learns from the camera that depth_motion_node hears, and delivers weights to it.
+"""adaptation_node: learns from the camera of depth_motion_node, and publishes weights for it.
 
 A process of its own, also on another computer. Perception needs nothing of it: whenever it ends,
-depth_motion_node goes on with the weights that it has.
+depth_motion_node continues with the weights that it has.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ from std_msgs.msg import UInt8MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 from depth_motion_ros.adaptation.budget import Budget
-from depth_motion_ros.adaptation.errors import AdaptationError, AdaptationSettingsError
+from depth_motion_ros.adaptation.errors import AdaptationError
 from depth_motion_ros.adaptation.settings import AdaptationSettings
 from depth_motion_ros.models.find import UNTRAINED, find_weights
 from depth_motion_ros.models.weights import Weights, WeightsError
 from depth_motion_ros.nodes.adaptation.curves import LearningCurves
-from depth_motion_ros.nodes.adaptation.inputs import AdaptationInputs
 from depth_motion_ros.nodes.adaptation.learning import (
     AdapterBuilder,
     AdapterWorker,
@@ -43,8 +42,14 @@ from depth_motion_ros.nodes.adaptation.parameters import ADAPTATION_PARAMETERS, 
 from depth_motion_ros.nodes.adaptation.state import StateFolder, default_folder
 from depth_motion_ros.nodes.adaptation.status import AdaptationCounters, judge, learner_values
 from depth_motion_ros.nodes.perception.parameters import COMPRESSED
-from depth_motion_ros.nodes.ros.camera_info import CameraPairing
-from depth_motion_ros.nodes.ros.conversions import BadImageError, compressed_to_rgb, image_to_rgb
+from depth_motion_ros.nodes.ros.camera_info import CameraPairing, images_are_rectified
+from depth_motion_ros.nodes.ros.camera_inputs import CameraInputs
+from depth_motion_ros.nodes.ros.conversions import (
+    BadImageError,
+    StreamDecoder,
+    compressed_to_rgb,
+    image_to_rgb,
+)
 from depth_motion_ros.nodes.ros.diagnostics import OncePerCause, diagnostic_array
 from depth_motion_ros.nodes.ros.messages import pose_from_message, stamp_from_message
 from depth_motion_ros.nodes.ros.parameters import ParameterError, ParameterServer
@@ -53,6 +58,7 @@ from depth_motion_ros.nodes.ros.shutdown import run_node
 from depth_motion_ros.nodes.ros.transforms import base_from_optical
 from depth_motion_ros.nodes.ros.worker import LatestWorker
 from depth_motion_ros.nodes.weights_exchange.protocol import TOPIC
+from depth_motion_ros.settings import SettingsError
 
 _FOLLOW_PERIOD = 0.5  # s between two looks at what the publishers offer
 _ANSWER = 30.0  # s; a step in hand is finished first
@@ -62,7 +68,7 @@ _STOP_PATIENCE = 10.0  # s
 class AdaptationNode(Node):
     """build: makes the adapter, so that a test can give it another.
 
-    Raises ParameterError when it cannot start; it says why.
+    Raises ParameterError when it cannot start; the message says why.
     """
 
     def __init__(self, build: AdapterBuilder = build_adapter) -> None:
@@ -71,26 +77,28 @@ class AdaptationNode(Node):
             self, ADAPTATION_PARAMETERS, can_configure=lambda: False, on_change=lambda _: None
         )
         self._build = build
-        self._tell = OncePerCause(self.get_logger().warning)
+        self._report_once = OncePerCause(self.get_logger().warning)
         self._tally = AdaptationCounters()
         self._settings, self._base = self._read()
         self._folder = self._open_folder()
         directory = self._config["tensorboard"]
         self._curves = LearningCurves(Path(directory).expanduser()) if directory else None
         self._budget = Budget(self._settings.max_cpu_fraction, self._settings.max_rate)
-        self._pairing = CameraPairing(self._report)
+        rectified = images_are_rectified(
+            self, self._config["rectify"], self._config["image_transport"]
+        )
+        self._pairing = CameraPairing(self._report, rectified=rectified)
         self._odometry = CameraOdometry(
             base_from_optical(self._config["camera_xyz"], self._config["camera_rpy"])
         )
         compressed = self._config["image_transport"] == COMPRESSED
         self._eye = ObservationBuilder(
-            compressed_to_rgb if compressed else image_to_rgb,
+            StreamDecoder(compressed_to_rgb if compressed else image_to_rgb),
             self._pairing,
             self._odometry,
-            self._config["rectify"],
             self._report,
         )
-        self._inputs: AdaptationInputs | None = None
+        self._inputs: CameraInputs | None = None
         self._image_topic = ""
         self._learning: AdapterWorker | None = None
         self._problem = ""
@@ -98,7 +106,7 @@ class AdaptationNode(Node):
         self._worker: LatestWorker[Any] = LatestWorker(self._serve, self._on_error, "learner")
         self._weights = self.create_publisher(UInt8MultiArray, TOPIC, LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        # A steady clock: with use_sim_time nothing would be said until the first /clock.
+        # A steady clock: with use_sim_time nothing would be published until the first /clock.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(self._config["diagnostics_period"], self._diagnose, clock=steady)
         self.create_timer(_FOLLOW_PERIOD, self._follow, clock=steady)
@@ -129,7 +137,7 @@ class AdaptationNode(Node):
         try:
             settings = AdaptationSettings(**{p.name: self._config[p.name] for p in SETTINGS})
             weights = find_weights(self._config["weights"], self._config["architecture"])
-        except (AdaptationSettingsError, WeightsError) as error:
+        except (SettingsError, WeightsError) as error:
             raise ParameterError(str(error)) from error
         if weights.version == UNTRAINED:
             raise ParameterError(
@@ -191,16 +199,16 @@ class AdaptationNode(Node):
             self._report(f"internal error ({type(error).__name__})", repr(error))
 
     def _report(self, cause: str, message: str) -> None:
-        self._tell(cause, message)
+        self._report_once(cause, message)
 
     # On the executor's thread.
 
     def _listen(self) -> None:
         if self._inputs is not None:
             return
-        self._inputs = AdaptationInputs(
+        self._inputs = CameraInputs(
             self,
-            self._config["image_transport"],
+            self._config["image_transport"] == COMPRESSED,
             self._config["qos"],
             self._pairing,
             self._offer,
@@ -238,7 +246,7 @@ class AdaptationNode(Node):
         if request.data:
             self._listen()
             if self._learning is not None:
-                self._worker.call(self._learning.go_on)
+                self._worker.call(self._learning.resume)
         else:
             self._deafen()
         response.success = not self._problem
@@ -252,7 +260,7 @@ class AdaptationNode(Node):
         self, _request: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
         return self._answer(
-            response, lambda learning: f"weights {learning.rollback()!r} are delivered"
+            response, lambda learning: f"weights {learning.rollback()!r} are published"
         )
 
     def _answer(self, response: Trigger.Response, work: Any) -> Trigger.Response:

@@ -37,13 +37,13 @@ class RateLimiter:
         self._due = 0
 
     def takes(self, stamp: int) -> bool:
-        """stamp: ns. Time that goes back begins anew."""
+        """stamp: ns. After time has gone back, pacing starts again."""
         early = self._period // 2
         anew = self._last is None or stamp < self._last
         self._last = stamp
         if not anew and stamp < self._due - early:
             return False
-        # After a gap nothing is made up for.
+        # After a gap nothing is caught up.
         late = anew or stamp > self._due + early
         self._due = (stamp if late else self._due) + self._period
         return True
@@ -52,7 +52,7 @@ class RateLimiter:
 class CameraOdometry:
     """Motion of the camera between two times. ``add`` may be called from another thread.
 
-    base_from_camera: (4, 4), where the camera sits in the frame whose pose is told.
+    base_from_camera: (4, 4), pose of the camera in the child frame of the odometry.
     """
 
     def __init__(self, base_from_camera: NDArray[np.float64]) -> None:
@@ -60,13 +60,13 @@ class CameraOdometry:
         self._camera_from_base = se3.inverse(base_from_camera)
         self._track = OdometryTrack()
         self._news = threading.Condition()
-        self._heard_at = -float("inf")
+        self._received_at = -float("inf")
 
     def add(self, stamp: int, pose: NDArray[np.float64]) -> None:
         """stamp: ns, by the clock of the images. pose: (4, 4), m."""
         with self._news:
             self._track.add(stamp, 0.0, pose)
-            self._heard_at = time.monotonic()
+            self._received_at = time.monotonic()
             self._news.notify()
 
     def between(self, first: int, last: int) -> Motion | None:
@@ -74,7 +74,7 @@ class CameraOdometry:
         if last <= first:
             return None
         with self._news:
-            if time.monotonic() - self._heard_at < _ALIVE:
+            if time.monotonic() - self._received_at < _ALIVE:
                 self._news.wait_for(lambda: self._track.reaches(last), _PATIENCE)
             before, after = self._track.at(first), self._track.at(last)
         if before is None or after is None:
@@ -87,7 +87,7 @@ class CameraOdometry:
 
 @dataclass(frozen=True, eq=False)
 class LearnerObservation:
-    """What an Adapter observes. stamp: s. The other fields as ``Adapter.observe`` takes them."""
+    """A frame for ``Adapter.observe``, which documents the fields. stamp: s."""
 
     image: NDArray[np.uint8]
     stamp: float
@@ -99,8 +99,7 @@ class ObservationBuilder:
     """Belongs on the learner's thread.
 
     decode: message → (H, W, 3) uint8 RGB; raises BadImageError.
-    rectify: False = take distorted cameras for undistorted ones.
-    report: ``report(cause, message)``, told once per cause to the user.
+    report: ``report(cause, message)``, logged once per cause.
     """
 
     def __init__(
@@ -108,25 +107,21 @@ class ObservationBuilder:
         decode: Callable[[Any], NDArray[np.uint8]],
         pairing: CameraPairing,
         odometry: CameraOdometry,
-        rectify: bool,
         report: Callable[[str, str], None],
     ) -> None:
         self._decode = decode
         self._pairing = pairing
         self._odometry = odometry
-        self._rectify = rectify
         self._report = report
         self._rectifier = Rectifier()
         self._previous: int | None = None
 
     def see(self, message: Any) -> LearnerObservation:
-        """Raises BadImageError; the next image then goes on from the one before."""
+        """Raises BadImageError; then the next image is paired with the one before."""
         image = self._decode(message)
         stamp = stamp_from_message(message.header.stamp)
         height, width = image.shape[:2]
         camera = self._pairing.camera_for(stamp, width, height)
-        if camera is not None and not self._rectify:
-            camera = camera.undistorted()
         if camera is not None:
             try:
                 image, camera = self._rectifier(image, camera)

@@ -1,158 +1,92 @@
-"""The parameters of adaptation_node."""
+"""The parameters of adaptation_node: the learner's settings, and its own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import replace
 
 from depth_motion_ros.adaptation.settings import AdaptationSettings
-from depth_motion_ros.nodes.perception.parameters import COMPRESSED, RAW
-from depth_motion_ros.nodes.ros.parameters import START, Parameter
+from depth_motion_ros.nodes.perception.parameters import (
+    ARCHITECTURE,
+    CAMERA_RPY,
+    CAMERA_XYZ,
+    DIAGNOSTICS_PERIOD,
+    IMAGE_TRANSPORT,
+    QOS,
+    RECTIFY,
+)
+from depth_motion_ros.settings import START, Setting, declared
+
+SETTINGS = tuple(declared(AdaptationSettings).values())
 
 _INPUT = (
-    Parameter(
-        "image_transport",
-        RAW,
-        "which topic to hear: image, or image/compressed",
-        START,
-        choices=(RAW, COMPRESSED),
-    ),
-    Parameter(
-        "qos",
-        "auto",
-        "reliability asked of the inputs; auto takes what their publishers offer",
-        START,
-        choices=("auto", "reliable", "best_effort"),
-    ),
-    Parameter(
-        "rectify",
-        True,
-        "undo the lens distortion that CameraInfo describes; false = the images are without it",
-        START,
-    ),
-    Parameter(
+    IMAGE_TRANSPORT,
+    QOS,
+    RECTIFY,
+    Setting(
         "frame_rate",
         10.0,
-        "images looked at; those between are not even decoded",
-        START,
-        "Hz",
+        "rate of the images used; those between are not even decoded",
+        unit="Hz",
         minimum=0.1,
         maximum=1000.0,
     ),
-    Parameter(
-        "camera_xyz",
-        [0.0, 0.0, 0.0],
-        "where the camera sits in the frame that odom_in tells the pose of",
-        START,
-        "m",
-        length=3,
-        minimum=-100.0,
-        maximum=100.0,
-    ),
-    Parameter(
-        "camera_rpy",
-        [0.0, 0.0, 0.0],
-        "roll, pitch, yaw of the camera's body (x forward, z up) there; pitch > 0 looks down",
-        START,
-        "rad",
-        length=3,
-        minimum=-6.2832,
-        maximum=6.2832,
+    replace(CAMERA_XYZ, description="position of the camera in the child frame of odom_in"),
+    replace(
+        CAMERA_RPY,
+        description="roll, pitch and yaw of the camera's body (x forward, z up) in the child frame "
+        "of odom_in; pitch > 0 looks down",
     ),
 )
 
 _NODE = (
-    Parameter(
+    Setting(
         "weights",
         "",
-        "weights file to begin with, or default or free, the same as that of depth_motion_node; "
-        "empty = default",
-        START,
+        "weights to start from, as of depth_motion_node: a file, default or free; empty = default",
     ),
-    Parameter(
-        "architecture",
-        "lite",
-        "network where no weights file says it",
-        START,
-        choices=("lite", "resnet18"),
+    ARCHITECTURE,
+    Setting("enabled", True, "learn from the start; false = wait for ~/enable"),
+    Setting(
+        "nice", 19, "process niceness: 0 = normal priority, 19 = lowest", minimum=0, maximum=19
     ),
-    Parameter("enabled", True, "learn from the start on; false = wait for ~/enable", START),
-    Parameter(
-        "nice",
-        19,
-        "how far the process stands back behind others on the same cores; 0 = not at all",
-        START,
-        minimum=0,
-        maximum=19,
-    ),
-    Parameter("threads", 1, "CPU threads of the learner", START, minimum=1, maximum=64),
-    Parameter("persist", True, "keep what was learned, and go on with it at the next start", START),
-    Parameter(
+    Setting("threads", 1, "CPU threads of the learner", minimum=1, maximum=64),
+    Setting("persist", True, "save what was learned, and continue from it at the next start"),
+    Setting(
         "state_folder",
         "",
-        "where it is kept; empty = depth_motion/NODE-ARCHITECTURE-WEIGHTS under $ROS_HOME, or "
-        "~/.ros",
-        START,
+        "folder of the saved state; empty = depth_motion/NODE-ARCHITECTURE-WEIGHTS under "
+        "$ROS_HOME, or ~/.ros",
     ),
-    Parameter(
+    Setting(
         "save_period",
         60.0,
-        "time between two savings; every release is saved, too",
-        START,
-        "s",
+        "time between two saves; every release is saved, too",
+        unit="s",
         minimum=1.0,
         maximum=86400.0,
     ),
-    Parameter(
+    Setting(
         "replay_data",
         "",
-        "recording (video, folder, bag, sim:NAME) whose pairs must not be forgotten; empty = "
-        "rendered ones",
-        START,
+        "recording (video, folder, bag, sim:NAME) with the immutable pairs, which must not be "
+        "forgotten; empty = rendered pairs",
     ),
-    Parameter(
+    Setting(
         "replay_pairs",
         96,
-        "how many pairs must not be forgotten",
-        START,
-        "pairs",
+        "number of immutable pairs",
+        unit="pairs",
         minimum=2,
         maximum=1000,
     ),
-    Parameter(
+    Setting(
         "tensorboard",
         "",
-        "folder for curves that TensorBoard shows (needs tensorboard); empty = none",
-        START,
+        "folder for TensorBoard curves (needs tensorboard); empty = none",
     ),
-    Parameter(
-        "diagnostics_period",
-        1.0,
-        "time between two messages on /diagnostics",
-        START,
-        "s",
-        minimum=0.1,
-        maximum=60.0,
-    ),
+    DIAGNOSTICS_PERIOD,
 )
 
-
-def _learner() -> Iterator[Parameter]:
-    """The fields of AdaptationSettings, each with what it says of itself."""
-    for entry in fields(AdaptationSettings):
-        about = entry.metadata
-        low, high = about.get("range", (None, None))
-        yield Parameter(
-            entry.name,
-            entry.default,  # type: ignore[arg-type]
-            about["description"],
-            START,
-            about.get("unit", ""),
-            minimum=low,
-            maximum=high,
-            choices=about.get("choices", ()),
-        )
-
-
-SETTINGS = tuple(_learner())
-ADAPTATION_PARAMETERS = (*_INPUT, *_NODE, *SETTINGS)
+ADAPTATION_PARAMETERS = tuple(
+    replace(parameter, changes=START) for parameter in (*_INPUT, *_NODE, *SETTINGS)
+)

@@ -25,7 +25,7 @@ def default_folder(node_name: str, weights: Weights) -> Path:
 
 
 class StateFolder:
-    """The adapter's state, and the number of the last delivery.
+    """The adapter's state, and the order number of the last published weights.
 
     The lock ends with the process, however that ends. Raises ParameterError where the folder
     cannot be made, or another process holds it.
@@ -55,7 +55,7 @@ class StateFolder:
         return self.path / "adapter"
 
     def last_order(self) -> int:
-        """Of the last delivery; -1 where there was none, or nobody knows."""
+        """Of the last published weights; -1 if there were none, or it is unknown."""
         try:
             return int((self.path / _ORDER).read_text(encoding="ascii"))
         except (OSError, ValueError):
@@ -75,10 +75,10 @@ class StateFolder:
 
 
 class OrderNumbers:
-    """Numbers of deliveries: milliseconds since the epoch, and always more than the last.
+    """Order numbers of published weights: milliseconds since the epoch, and always rising.
 
-    The time, so that a learner whose state was lost is still believed; the last one kept, so that
-    a clock that was set back does no harm.
+    With the time, a learner whose state was lost is still accepted; with the last number, a clock
+    that was set back does no harm.
     """
 
     def __init__(self, folder: StateFolder | None) -> None:

@@ -32,7 +32,7 @@ class AdaptationCounters:
     def __init__(self) -> None:
         self.received = self.between = self.delivered = 0
         self._bad: Counter[str] = Counter()
-        self._heard, self._heard_at = 0, time.monotonic()
+        self._last_received, self._changed_at = 0, time.monotonic()
 
     def bad(self, cause: str) -> None:
         self._bad[cause] += 1
@@ -49,13 +49,13 @@ class AdaptationCounters:
 
     def silence(self) -> float:
         """Seconds without an image."""
-        if self.received != self._heard:
-            self._heard, self._heard_at = self.received, time.monotonic()
-        return time.monotonic() - self._heard_at
+        if self.received != self._last_received:
+            self._last_received, self._changed_at = self.received, time.monotonic()
+        return time.monotonic() - self._changed_at
 
 
 def learner_values(status: AdaptationStatus) -> dict[str, str]:
-    """Everything that the adapter tells."""
+    """The adapter's status as diagnostic values."""
     values = {name: str(getattr(status, name)) for name in _PLAIN}
     values["refused"] = str(sum(status.refused.values()))
     values.update({f"refused/{reason}": str(n) for reason, n in sorted(status.refused.items())})
@@ -67,14 +67,14 @@ def learner_values(status: AdaptationStatus) -> dict[str, str]:
 def judge(
     enabled: bool, problem: str, status: AdaptationStatus | None, silence: float, topic: str
 ) -> tuple[bytes, str]:
-    """Level and sentence: the worst that is to be said.
+    """Level and message: the most severe condition.
 
     problem: why there is no learner. silence: seconds without an image.
     """
     if problem:
         return DiagnosticStatus.ERROR, problem
     if status is None:
-        return DiagnosticStatus.OK, "preparing what must not be forgotten"
+        return DiagnosticStatus.OK, "preparing the rehearsal set"
     if not enabled:
         return DiagnosticStatus.OK, "disabled"
     if status.state == OFF:

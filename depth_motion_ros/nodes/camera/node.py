@@ -23,6 +23,7 @@ from depth_motion_ros.nodes.camera.playback import Playback
 from depth_motion_ros.nodes.ros import messages
 from depth_motion_ros.nodes.ros.parameters import ParameterError, ParameterServer
 from depth_motion_ros.nodes.ros.shutdown import run_node
+from depth_motion_ros.nodes.ros.text import path_from_ros, printable
 from depth_motion_ros.sources.frame import Frame, FrameSource, GroundTruth
 from depth_motion_ros.sources.open import open_source
 
@@ -39,7 +40,7 @@ _SLICE = Duration(seconds=0.1)
 class CameraNode(Node):
     """Publishes image, image/compressed, camera_info and, if asked, what the source knows.
 
-    Raises ParameterError or SourceError when it cannot start; both say why.
+    Raises ParameterError or SourceError when it cannot start; the message says why.
     """
 
     def __init__(self) -> None:
@@ -70,7 +71,8 @@ class CameraNode(Node):
             loop=self._config["loop"],
         )
         length = "endless" if source.length is None else f"{source.length} frames"
-        self.get_logger().info(f"{source.name}: {length}, {source.rate or 'unknown'} Hz")
+        name = printable(source.name)
+        self.get_logger().info(f"{name}: {length}, {source.rate or 'unknown'} Hz")
 
     def begin(self) -> None:
         self._playback.start()
@@ -83,13 +85,15 @@ class CameraNode(Node):
     def _open(self) -> FrameSource:
         spec = self._config["source"]
         if not spec:
-            raise ParameterError("source is empty: say what to play, for example source:=clip.mp4")
+            raise ParameterError("source is empty: set what to play, for example source:=clip.mp4")
         options = {
             name: self._config[name]
-            for name in ("topic", "odometry_topic", "rate", "width", "height")
+            for name in ("topic", "odometry_topic", "rate", "rectified", "width", "height")
         }
         options["pose"] = self._config["publish_truth"]
-        return open_source(spec, **{name: value for name, value in options.items() if value})
+        return open_source(
+            path_from_ros(spec), **{name: value for name, value in options.items() if value}
+        )
 
     def _publisher(self, kind: type, topic: str) -> Publisher[Any]:
         policy = (
@@ -119,7 +123,7 @@ class CameraNode(Node):
         if self._config["stamps"] == NOW:
             stamp = self.get_clock().now().nanoseconds
         header = Header(stamp=messages.stamp_to_message(stamp), frame_id=self._frame_id)
-        # The info first: whoever pairs the two by arrival has it when the image comes.
+        # The info first: subscribers that pair by arrival have it when the image comes.
         self._info.publish(_info_of(header, frame))
         if self._image.get_subscription_count():
             self._image.publish(messages.rgb_image(header, frame.image))
@@ -132,10 +136,10 @@ class CameraNode(Node):
     def _finish(self, shown: int, error: Exception | None) -> None:
         """On the playing thread: let the last frame arrive, then end the node."""
         if not self.context.ok():
-            # Somebody else has ended the node: whatever failed for that is no error of the source.
+            # The node was ended from outside: what failed for that is no error of the source.
             return
         if error is not None:
-            self.get_logger().fatal(f"playing ended after {shown} frames: {error}")
+            self.get_logger().fatal(f"playing ended after {shown} frames: {printable(error)}")
             self._status = 1
         else:
             self.get_logger().info(f"the source has ended after {shown} frames")

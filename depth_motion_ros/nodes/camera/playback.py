@@ -12,9 +12,9 @@ from depth_motion_ros.sources.frame import Frame, FrameSource, SourceError
 class Playback:
     """Plays a source: each frame is given to ``show`` when its time has come.
 
-    rate: frames per second; 0 = as the stamps say (a live source keeps its own time).
-    loop: begin anew at the end.
-    ready: asked before the first frame, which waits until it says True.
+    rate: frames per second; 0 = by the stamps (a live source has its own pace).
+    loop: start again at the end.
+    ready: the first frame waits until it returns True.
     finished: called at the end with the number of frames shown and the error that ended it,
         None at the end of the source; not called after ``stop``.
 

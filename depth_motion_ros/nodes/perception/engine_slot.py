@@ -50,7 +50,7 @@ class EngineSlot(Engine):
 
     @property
     def why(self) -> str:
-        """Why this runtime was chosen, as far as it says."""
+        """Why this runtime was chosen, if known."""
         return str(getattr(self._engine, "reason", ""))
 
     def exchange(self, engine: Engine) -> Engine:

@@ -15,7 +15,7 @@ from depth_motion_ros.models.weights import Weights, WeightsError
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """How to build an engine, as the parameters of the same names say; 0 = no wish."""
+    """How to build an engine: the parameters of the same names; 0 = default."""
 
     engine: str = "auto"
     precision: str = "auto"
@@ -44,12 +44,12 @@ EngineBuilder = Callable[[EngineOptions, Weights], Engine]
 def reference_answers(
     weights: Weights, images: tuple[Any, Any]
 ) -> tuple[RawPrediction, RawPrediction]:
-    """What PyTorch says of the older image alone, and of the pair.
+    """PyTorch's predictions for the older image alone, and for the pair.
 
     images: two (H, W, 3) uint8 RGB images of a size that the networks take, the older one first.
     """
     height, width = images[0].shape[:2]
-    # One thread, slower: the frames that flow meanwhile need the other cores.
+    # One thread, although slower: frames need the other cores meanwhile.
     reference = TorchEngine(weights, device="cpu", input_size=(width, height), threads=1)
     try:
         first = reference.step(None, None, images[0])

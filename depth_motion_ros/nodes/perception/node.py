@@ -16,8 +16,6 @@ from rclpy.task import Future as RosFuture
 from std_srvs.srv import Trigger
 
 from depth_motion_ros.engines.interface import EngineError
-from depth_motion_ros.estimation.settings import SettingsError
-from depth_motion_ros.models.config import ConfigError
 from depth_motion_ros.models.weights import WeightsError
 from depth_motion_ros.nodes.perception.networks import EngineBuilder, EngineOptions
 from depth_motion_ros.nodes.perception.parameters import DEPTH_MOTION_PARAMETERS
@@ -25,17 +23,18 @@ from depth_motion_ros.nodes.perception.pipeline import Pipeline, estimator_setti
 from depth_motion_ros.nodes.perception.status import StatusWriter
 from depth_motion_ros.nodes.ros.diagnostics import FrameCounters, OncePerCause, diagnostic_array
 from depth_motion_ros.nodes.ros.log_bridge import LogBridge
-from depth_motion_ros.nodes.ros.parameters import ParameterServer, Value
+from depth_motion_ros.nodes.ros.parameters import ParameterServer
 from depth_motion_ros.nodes.ros.shutdown import run_node
 from depth_motion_ros.nodes.ros.transforms import TransformsMissingError
+from depth_motion_ros.settings import SettingsError, Value
 
 _FOLLOW_PERIOD = 0.5  # s between two looks at what the publishers offer
 _UNCONFIGURED, _ACTIVE = "unconfigured", "active"
-_EXPECTED = (ConfigError, EngineError, SettingsError, TransformsMissingError, WeightsError)
+_EXPECTED = (EngineError, SettingsError, TransformsMissingError, WeightsError)
 
 
 class BrokenEngineError(RuntimeError):
-    """The engine has failed while it served: the node cannot go on with it."""
+    """The engine failed at run time: the node cannot continue with it."""
 
 
 class DepthMotionNode(LifecycleNode):
@@ -51,7 +50,7 @@ class DepthMotionNode(LifecycleNode):
         self._pipeline: Pipeline | None = None
         self._problem = ""
         self._tally = FrameCounters()
-        self._tell = OncePerCause(self.get_logger().warning)
+        self._report_once = OncePerCause(self.get_logger().warning)
         self._status = StatusWriter(self._tally)
         self._config = ParameterServer(
             self,
@@ -60,7 +59,7 @@ class DepthMotionNode(LifecycleNode):
             on_change=self._change,
         )
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        # A steady clock: with use_sim_time nothing would be said until the first /clock.
+        # A steady clock: with use_sim_time nothing would be published until the first /clock.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         period = self._config["diagnostics_period"]
         self.create_timer(period, self._diagnose, clock=steady)
@@ -76,7 +75,7 @@ class DepthMotionNode(LifecycleNode):
             self.create_service(Trigger, name, callback, callback_group=group)
 
     def begin(self) -> None:
-        """Configure and activate, if the parameter autostart says so."""
+        """Configure and activate, if the parameter autostart is true."""
         if not self._config["autostart"]:
             return
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
@@ -147,7 +146,7 @@ class DepthMotionNode(LifecycleNode):
 
     def _configure(self) -> None:
         self._pipeline = Pipeline(
-            self, self._config.snapshot(), self._tally, self._tell, self._build
+            self, self._config.snapshot(), self._tally, self._report_once, self._build
         )
         about = self._pipeline.engine.describe()
         self.get_logger().info(
@@ -158,7 +157,7 @@ class DepthMotionNode(LifecycleNode):
 
     def _activate(self) -> None:
         assert self._pipeline is not None
-        self._tell.forget()
+        self._report_once.forget()
         self._pipeline.start()
         assert self._pipeline.inputs is not None
         self.get_logger().info(f"listening to {self._pipeline.inputs.image_topic}")
@@ -211,7 +210,7 @@ class DepthMotionNode(LifecycleNode):
             response,
             self._pipeline.deliveries.rollback(),
             lambda version: (
-                f"weights {version!r} are in use; none are taken from the topic until "
+                f"weights {version!r} are in use; none are accepted from the topic until "
                 "~/reload_weights"
             ),
         )
@@ -232,7 +231,7 @@ class DepthMotionNode(LifecycleNode):
         return response
 
     async def _answer(
-        self, response: Trigger.Response, work: Future[Any], said: Callable[[Any], str]
+        self, response: Trigger.Response, work: Future[Any], describe: Callable[[Any], str]
     ) -> Trigger.Response:
         """Wait for work on another thread without keeping the executor from its own."""
         bridge: RosFuture = RosFuture(executor=self.executor)
@@ -245,14 +244,14 @@ class DepthMotionNode(LifecycleNode):
         if work.cancelled():
             response.message = "superseded by a later request"
         else:
-            response.message = str(error) if error is not None else said(work.result())
+            response.message = str(error) if error is not None else describe(work.result())
         return response
 
     def _follow(self) -> None:
         if self._pipeline is None or self._pipeline.inputs is None:
             return
         if self._pipeline.perception.broken:
-            # Ends in on_error, and so unconfigured: a lifecycle manager hears of it.
+            # Ends in on_error, and so unconfigured: a lifecycle manager is notified.
             self.trigger_deactivate()
             return
         self._pipeline.inputs.follow()

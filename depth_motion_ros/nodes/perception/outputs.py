@@ -1,4 +1,4 @@
-"""The topics that the node says, each computed only while somebody listens."""
+"""The published topics, each computed only while it has a subscriber."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class OutputPublishers:
     """Publishers of every output. Reliable, so that any subscriber can match.
 
     depth_encoding and point_stride may be changed while it is in use.
-    tf: sends odom_frame -> base_frame; None = somebody else does.
+    tf: sends odom_frame -> base_frame; None = another node does.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class OutputPublishers:
         self._tf = tf
         self._tracker = ObjectTracker()
         qos = QoSProfile(depth=_QUEUE, reliability=ReliabilityPolicy.RELIABLE)
-        # Every event handler costs the executor time at each message; nobody reads these.
+        # Every event handler costs the executor time at each message; these are not used.
         silent = PublisherEventCallbacks(use_default_callbacks=False)
         self._publishers = {
             topic: node.create_lifecycle_publisher(kind, topic, qos, event_callbacks=silent)
@@ -75,8 +75,8 @@ class OutputPublishers:
 
     def wanted(self) -> frozenset[str]:
         """Topics with a subscriber; odom too where it goes to /tf."""
-        heard = {t for t, p in self._publishers.items() if p.get_subscription_count()}
-        return frozenset(heard | {ODOM}) if self._tf is not None else frozenset(heard)
+        subscribed = {t for t, p in self._publishers.items() if p.get_subscription_count()}
+        return frozenset(subscribed | {ODOM}) if self._tf is not None else frozenset(subscribed)
 
     def publish_estimate(
         self, wanted: frozenset[str], header: Header, estimate: Estimate, size: tuple[int, int]
@@ -84,23 +84,23 @@ class OutputPublishers:
         """Everything in the camera's frame. header: of the input. size: (width, height) of it."""
         camera, depth = estimate.camera, estimate.depth
         if "depth/camera_info" in wanted:
-            self._say("depth/camera_info", messages.camera_info(header, camera))
+            self._publish("depth/camera_info", messages.camera_info(header, camera))
         if "depth/image" in wanted:
             encoding = self.depth_encoding
-            self._say("depth/image", messages.depth_image(header, depth, encoding))
+            self._publish("depth/image", messages.depth_image(header, depth, encoding))
         if "depth/points" in wanted:
             stride = self.point_stride
             cloud = messages.depth_cloud(header, depth, estimate.image, camera, stride)
-            self._say("depth/points", cloud)
+            self._publish("depth/points", cloud)
         if "camera_info_estimated" in wanted and estimate.learned_camera is not None:
             learned = estimate.learned_camera.resized(*size)
-            self._say("camera_info_estimated", messages.camera_info(header, learned))
+            self._publish("camera_info_estimated", messages.camera_info(header, learned))
         self._publish_flow(wanted, header, estimate)
 
     def _publish_flow(self, wanted: frozenset[str], header: Header, estimate: Estimate) -> None:
         if "object_flow/markers" in wanted:
             objects = self._tracker.update(estimate)
-            self._say("object_flow/markers", markers.object_markers(header, objects))
+            self._publish("object_flow/markers", markers.object_markers(header, objects))
         else:
             # What was not followed from frame to frame would be found in the wrong place later.
             self._tracker = ObjectTracker()
@@ -108,13 +108,13 @@ class OutputPublishers:
         if flow is None:
             return
         if "object_flow/image" in wanted:
-            self._say("object_flow/image", messages.flow_image(header, flow))
+            self._publish("object_flow/image", messages.flow_image(header, flow))
         if "object_flow/points" in wanted:
             cloud = messages.flow_cloud(header, estimate.depth, flow, estimate.camera)
-            self._say("object_flow/points", cloud)
+            self._publish("object_flow/points", cloud)
         if "object_flow/image_color" in wanted:
             colours = markers.flow_colours(estimate.image, flow)
-            self._say("object_flow/image_color", messages.rgb_image(header, colours))
+            self._publish("object_flow/image_color", messages.rgb_image(header, colours))
 
     def publish_odometry(self, wanted: frozenset[str], stamp: Header, state: OdometryState) -> None:
         """Nothing while there is no motion estimate: a filter takes silence better than a guess.
@@ -132,11 +132,11 @@ class OutputPublishers:
             state.twist,
             _usable(state.twist_covariance),
         )
-        self._say(ODOM, message)
+        self._publish(ODOM, message)
         if self._tf is not None:
             self._tf.send(header, self._base_frame, state.pose)
 
-    def _say(self, topic: str, message: object) -> None:
+    def _publish(self, topic: str, message: object) -> None:
         self._publishers[topic].publish(message)
 
     def close(self) -> None:

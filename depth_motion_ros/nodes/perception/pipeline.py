@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from nav_msgs.msg import Odometry
 from rclpy.lifecycle import LifecycleNode
+from rclpy.subscription import Subscription
+from std_msgs.msg import UInt8MultiArray
 
 from depth_motion_ros.estimation.settings import (
-    DEPTH_ERROR,
     EstimatorSettings,
-    depth_error_of,
+    depth_relative_std_of,
     unit_of,
 )
 from depth_motion_ros.models.find import UNTRAINED, find_weights
 from depth_motion_ros.models.weights import Weights, WeightsError
 from depth_motion_ros.nodes.perception.engine_slot import EngineSlot
-from depth_motion_ros.nodes.perception.inputs import Inputs
 from depth_motion_ros.nodes.perception.networks import EngineBuilder, EngineOptions
 from depth_motion_ros.nodes.perception.outputs import OutputPublishers
-from depth_motion_ros.nodes.perception.parameters import COMPRESSED
+from depth_motion_ros.nodes.perception.parameters import COMPRESSED, ESTIMATOR_PARAMETERS
 from depth_motion_ros.nodes.perception.processor import (
     Extrinsic,
     FrameProcessor,
@@ -32,10 +34,12 @@ from depth_motion_ros.nodes.perception.processor import (
     Report,
 )
 from depth_motion_ros.nodes.perception.weights_loader import WeightsLoader
-from depth_motion_ros.nodes.ros.camera_info import CameraPairing
-from depth_motion_ros.nodes.ros.conversions import compressed_to_rgb, image_to_rgb
+from depth_motion_ros.nodes.ros.camera_info import CameraPairing, images_are_rectified
+from depth_motion_ros.nodes.ros.camera_inputs import CameraInputs
+from depth_motion_ros.nodes.ros.conversions import StreamDecoder, compressed_to_rgb, image_to_rgb
 from depth_motion_ros.nodes.ros.diagnostics import FrameCounters
 from depth_motion_ros.nodes.ros.messages import pose_from_message, stamp_from_message
+from depth_motion_ros.nodes.ros.qos import LATCHED
 from depth_motion_ros.nodes.ros.staged_worker import StagedWorker
 from depth_motion_ros.nodes.ros.transforms import ExtrinsicFromTf, TfPublisher, base_from_optical
 from depth_motion_ros.nodes.weights_exchange.inbox import (
@@ -43,62 +47,43 @@ from depth_motion_ros.nodes.weights_exchange.inbox import (
     default_adapted_path,
     read_adapted,
 )
+from depth_motion_ros.nodes.weights_exchange.protocol import TOPIC
+from depth_motion_ros.settings import LIVE, declared
 
 _STOP_PATIENCE = 10.0  # s; several frames of the slowest engine
 # Causes of a report that are bad messages, to be counted; the others are mere circumstances.
 _BAD_INFO = ("camera_info bad", "camera_info contradicts image")
 
-# Parameters that are settings of the same name.
-_LIVE_SETTINGS = (
-    *("min_depth", "max_depth", "max_gap", "depth_error", "lost_speed", "lost_turn_rate"),
-    *("static_error", "lost_error", "lost_displacement", "min_likeness", "min_texture"),
-    "min_agreement",
-    "object_motion",
-)
-
 Config = Mapping[str, Any]
 
 
 def estimator_settings(
-    config: Config, depth_error: float = DEPTH_ERROR, unit: float = 1.0
+    config: Config, metadata: Mapping[str, str] = MappingProxyType({})
 ) -> EstimatorSettings:
-    """depth_error, unit: of the weights.
+    """metadata: of the weights, which may state their unit and the error of their depth.
 
     Raises SettingsError where values contradict each other.
     """
-    return EstimatorSettings(
-        scale=config["scale"] or None,
-        unit=unit,
-        base_from_camera=base_from_optical(config["camera_xyz"], config["camera_rpy"]),
-        scale_source=config["scale_source"],
-        camera_height=config["camera_height"],
-        unknown_scale=config["unknown_scale"],
-        when_lost=config["when_lost"],
-        refine=config["refine"],
-        square_pixels=config["square_pixels"],
-        **live_settings(config, depth_error),
-    )
+    values = {name: config[name] for name in ESTIMATOR_PARAMETERS}
+    values["depth_relative_std"] = values["depth_relative_std"] or depth_relative_std_of(metadata)
+    mount = base_from_optical(config["camera_xyz"], config["camera_rpy"])
+    return EstimatorSettings(base_from_camera=mount, unit=unit_of(metadata), **values)
 
 
-def live_settings(config: Config, depth_error: float = DEPTH_ERROR) -> dict[str, Any]:
-    """Those of EstimatorSettings that may change between two frames.
-
-    depth_error: of the weights, for where the parameter leaves it to them.
-    """
-    settings = {name: config[name] for name in _LIVE_SETTINGS}
-    settings["depth_error"] = config["depth_error"] or depth_error
-    settings["min_flow_speed"] = config["object_flow_threshold"]
-    settings["min_flow_ratio"] = config["object_flow_ratio"]
-    return settings
+def live_settings(config: Config, metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Those of EstimatorSettings that may change between two frames."""
+    settings = estimator_settings(config, metadata)
+    live = (name for name, about in declared(EstimatorSettings).items() if about.changes == LIVE)
+    return {name: getattr(settings, name) for name in live}
 
 
 class Pipeline:
     """Made by configure, started and stopped by activate and deactivate, closed by clean-up.
 
-    report: ``report(cause, message)``: a warning, told once per cause.
+    report: ``report(cause, message)``: a warning, logged once per cause.
 
-    Raises WeightsError, EngineError, ConfigError, SettingsError or TransformsMissingError; each
-    says what to do.
+    Raises WeightsError, EngineError, SettingsError or TransformsMissingError; each
+    message says what to do.
     """
 
     def __init__(
@@ -118,9 +103,7 @@ class Pipeline:
             *(config[name] for name in ("input_width", "input_height")),
         )
         weights = self._first_weights()
-        settings = estimator_settings(
-            config, depth_error_of(weights.metadata), unit_of(weights.metadata)
-        )
+        settings = estimator_settings(config, weights.metadata)
         if weights.version == UNTRAINED:
             node.get_logger().error(
                 "THE NETWORK IS UNTRAINED: there is no weights file, so depth and motion mean "
@@ -138,11 +121,12 @@ class Pipeline:
         build: EngineBuilder,
         weights: Weights,
     ) -> None:
-        """Make the parts. undo: learns how to end each, also when a later one cannot be made."""
+        """Make the parts. undo: collects their clean-up, for the case that a later one fails."""
         node, config = self._node, self._config
         self.engine = EngineSlot(build(options, weights))
         undo.callback(self.engine.close)
-        self.pairing = CameraPairing(self._report_info)
+        rectified = images_are_rectified(node, config["rectify"], config["image_transport"])
+        self.pairing = CameraPairing(self._report_info, rectified=rectified)
         tf = TfPublisher(node) if config["publish_tf"] else None
         if tf is not None:
             undo.callback(tf.close)
@@ -165,11 +149,10 @@ class Pipeline:
             self.outputs,
             self.pairing,
             self._extrinsic(settings),
-            compressed_to_rgb if compressed else image_to_rgb,
+            StreamDecoder(compressed_to_rgb if compressed else image_to_rgb),
             self._tally,
             self._report,
             camera_frame=config["camera_frame"],
-            rectify=config["rectify"],
         )
         self.worker: StagedWorker[ReceivedImage, InferredFrame] = StagedWorker(
             self.perception.infer, self.perception.complete, self._on_error
@@ -186,7 +169,8 @@ class Pipeline:
         self.deliveries = WeightsInbox(
             loader, self.engine, self._tally, node.get_logger().info, self._report
         )
-        self.inputs: Inputs | None = None
+        self.inputs: CameraInputs | None = None
+        self._weights: Subscription | None = None
 
     def read_weights(self) -> Weights:
         """Those that the parameters name, as they are on disk now."""
@@ -215,24 +199,29 @@ class Pipeline:
         return default_adapted_path(weights.config.architecture)
 
     def start(self) -> None:
-        """Begin to hear and to serve."""
-        self.perception.begin_anew("activated again")
+        """Subscribe and start processing."""
+        self.perception.reset("activated again")
         self.worker.start()
-        self.inputs = Inputs(
+        self.inputs = CameraInputs(
             self._node,
-            self._config["image_transport"],
+            self._config["image_transport"] == COMPRESSED,
             self._config["qos"],
             self.pairing,
             self._offer,
             self._on_odometry,
-            self.deliveries.take,
             self._report,
+        )
+        self._weights = self._node.create_subscription(
+            UInt8MultiArray, TOPIC, lambda message: self.deliveries.take(message.data), LATCHED
         )
 
     def stop(self) -> None:
         if self.inputs is not None:
             self.inputs.close()
             self.inputs = None
+        if self._weights is not None:
+            self._node.destroy_subscription(self._weights)
+            self._weights = None
         if not self.worker.stop(_STOP_PATIENCE):
             self._node.get_logger().error(
                 f"the engine is still busy with one frame after {_STOP_PATIENCE:g} s"
@@ -245,7 +234,7 @@ class Pipeline:
     def change(self, config: Config) -> None:
         """Adopt changed live parameters, from the next frame on."""
         self._config = config
-        changes = live_settings(config, depth_error_of(self.deliveries.in_use.metadata))
+        changes = live_settings(config, self.deliveries.in_use.metadata)
         encoding, stride = config["depth_encoding"], config["point_stride"]
 
         def adopt() -> None:
@@ -255,32 +244,31 @@ class Pipeline:
         self.worker.call(adopt)
 
     def reset_odometry(self) -> Future[None]:
-        """The robot's place becomes the origin of odom; the motion state begins anew."""
+        """The robot's pose becomes the origin of odom; the next frame counts as the first."""
 
         def reset() -> None:
             self.perception.estimator.reset_pose()
-            self.perception.begin_anew("asked for by ~/reset_odometry")
+            self.perception.reset("asked for by ~/reset_odometry")
 
         return self.worker.call(reset)
 
     def reload_weights(self) -> Future[str]:
-        """Read the weights file again; the future gives its version, or says why not."""
+        """Read the weights file again; the future gives its version, or an error."""
         return self.deliveries.reload(self.read_weights)
 
     def save_weights(self) -> tuple[Future[str], Path]:
-        """Write the adapted weights in use: the future gives their version, or says why not."""
+        """Write the adapted weights in use: the future gives their version, or an error."""
         path = self._adapted_path(self.deliveries.in_use)
         return self.deliveries.save(path), path
 
     def _exchange(self, exchange: Callable[[], None], weights: Weights) -> Future[None]:
-        depth_error = self._config["depth_error"] or depth_error_of(weights.metadata)
-        return self.worker.call_first(
-            lambda: self.perception.exchange_engine(exchange, depth_error)
-        )
+        stated = self._config["depth_relative_std"] or depth_relative_std_of(weights.metadata)
+        return self.worker.call_first(lambda: self.perception.exchange_engine(exchange, stated))
 
-    def _offer(self, arrival: ReceivedImage) -> None:
+    def _offer(self, message: Any) -> None:
+        received = ReceivedImage(message, time.perf_counter())
         self._tally.receive()
-        self.worker.offer(arrival)
+        self.worker.offer(received)
 
     def _on_odometry(self, message: Odometry) -> None:
         try:

@@ -17,20 +17,29 @@ from depth_motion_ros.estimation.estimator import Estimator
 from depth_motion_ros.estimation.estimator import RequestedOutputs as Computed
 from depth_motion_ros.estimation.inference import Inference
 from depth_motion_ros.estimation.odometry import OdometryState
-from depth_motion_ros.estimation.settings import EstimatorSettings, SettingsError
+from depth_motion_ros.estimation.settings import EstimatorSettings
 from depth_motion_ros.estimation.stopwatch import NOTHING, Cost, Stopwatch
-from depth_motion_ros.geometry.camera import Camera, CameraError
+from depth_motion_ros.geometry.camera import CameraError
 from depth_motion_ros.nodes.perception.engine_slot import EngineSlot
 from depth_motion_ros.nodes.perception.outputs import FLOW
 from depth_motion_ros.nodes.ros.camera_info import CameraPairing
 from depth_motion_ros.nodes.ros.conversions import BadImageError
 from depth_motion_ros.nodes.ros.diagnostics import FrameCosts, FrameCounters
 from depth_motion_ros.nodes.ros.messages import stamp_from_message
+from depth_motion_ros.settings import SettingsError
 from depth_motion_ros.sources.frame import Frame
 
 # Failing frames in a row after which the engine is given up: one alone may be the memory of a GPU
 # that another process has filled for a moment.
 FAILURES_BORNE = 3
+
+# What makes lengths metric, by scale_source.
+_SCALE_CURES = {
+    "auto": "publish odom_in, or set camera_height or scale",
+    "odometry": "publish odom_in",
+    "camera_height": "the camera must see the ground and move; or set another scale_source",
+    "constant": "set scale",
+}
 
 Report = Callable[[str, str], None]
 # base_link <- camera for a frame_id; None while it is not known.
@@ -39,7 +48,11 @@ Extrinsic = Callable[[str], "NDArray[np.float64] | None"]
 
 @dataclass(frozen=True)
 class ReceivedImage:
-    """An image message as it came. received: time.perf_counter()."""
+    """An image message on arrival.
+
+    message: as received.
+    received: time.perf_counter() of its arrival.
+    """
 
     message: Any
     received: float
@@ -47,8 +60,16 @@ class ReceivedImage:
 
 @dataclass(frozen=True, eq=False)
 class InferredFrame:
-    """A frame between its two stages. inferring, engine: what the first one has cost, in all and
-    by the engine. size: (width, height) of the image. Else as ``_complete`` needs it."""
+    """A frame between its two stages.
+
+    inference: result of the networks.
+    header: of the outputs.
+    size: (width, height) of the image.
+    wanted: topics with subscribers.
+    received: time.perf_counter() of the arrival.
+    inferring: cost of the first stage.
+    engine: cost of the engine in it.
+    """
 
     inference: Inference
     header: Header
@@ -60,7 +81,7 @@ class InferredFrame:
 
 
 class OutputSink(Protocol):
-    """Where the estimates go: ``nodes.outputs.Outputs``, or a test's own."""
+    """Where the estimates go: ``OutputPublishers``, or a test's own."""
 
     def wanted(self) -> frozenset[str]: ...
 
@@ -76,13 +97,12 @@ class OutputSink(Protocol):
 class FrameProcessor:
     """Decodes, estimates and publishes.
 
-    ``infer`` and ``exchange_engine`` may run beside ``complete`` of the frame before, on another
-    thread; while any other method runs, nothing else may.
+    ``infer`` and ``exchange_engine`` may run in parallel with ``complete`` of the previous frame,
+    on another thread; all other methods exclude each other.
 
     decode: message → (H, W, 3) uint8 RGB; raises BadImageError.
     camera_frame: optical frame of the outputs; empty = that of the images.
-    rectify: False = take distorted cameras for undistorted ones.
-    report: ``report(cause, message)``, told once per cause to the user.
+    report: ``report(cause, message)``, logged once per cause.
     """
 
     def __init__(
@@ -96,7 +116,6 @@ class FrameProcessor:
         tally: FrameCounters,
         report: Report,
         camera_frame: str = "",
-        rectify: bool = True,
     ) -> None:
         self._engine = engine
         self._outputs = outputs
@@ -106,7 +125,6 @@ class FrameProcessor:
         self._tally = tally
         self._report = report
         self._camera_frame = camera_frame
-        self._rectify = rectify
         self._estimator = Estimator(engine, settings)
         self._mounted: NDArray[np.float64] | None = None
         self.last: Estimate | None = None
@@ -117,13 +135,27 @@ class FrameProcessor:
 
     @property
     def broken(self) -> str:
-        """Why the engine is given up; empty while it serves, or has failed a few times only."""
+        """Why the engine is given up; empty while it works, or failed only a few times."""
         if self._failures < FAILURES_BORNE:
             return ""
         return f"the engine failed {self._failures} times in a row: {self.failing}"
 
-    def begin_anew(self, reason: str) -> None:
-        """The next frame counts as the first; pose, scale and intrinsics go on."""
+    @property
+    def unscaled(self) -> str:
+        """Why lengths are not metric, and the cure; empty while they are, or nothing is known."""
+        if self.last is None or self.last.scale.is_metric:
+            return ""
+        settings = self._estimator.settings
+        effect = (
+            "they may be wrong by a factor of three"
+            if settings.publish_unscaled
+            else "nothing is published (publish_unscaled is false)"
+        )
+        cure = _SCALE_CURES[settings.scale_source]
+        return f"lengths are not metric: no source of scale, so {effect}; {cure}"
+
+    def reset(self, reason: str) -> None:
+        """The next frame counts as the first; pose, scale and intrinsics stay."""
         if self.last is not None:
             self._estimator.reset(reason)
 
@@ -135,22 +167,22 @@ class FrameProcessor:
         """New values of some of EstimatorSettings, from the next frame on."""
         self._estimator.settings = replace(self._estimator.settings, **changes)
 
-    def exchange_engine(self, exchange: Callable[[], None], depth_error: float) -> None:
-        """Go on with what ``exchange`` puts into the slot, without a jump in the motion.
+    def exchange_engine(self, exchange: Callable[[], None], depth_relative_std: float) -> None:
+        """Continue with what ``exchange`` puts into the slot, without a jump in the motion.
 
-        depth_error: the setting of that name for the new weights.
+        depth_relative_std: the setting of that name for the new weights.
         """
         exchange()
-        self._estimator.use_engine(self._engine, depth_error)
+        self._estimator.use_engine(self._engine, depth_relative_std)
 
     def serve(self, arrival: ReceivedImage) -> None:
-        """Handle one image; whatever is wrong with it is counted, told once and survived."""
+        """Process one image; any problem with it is counted and logged once."""
         inferred = self.infer(arrival)
         if inferred is not None:
             self.complete(inferred)
 
     def infer(self, arrival: ReceivedImage) -> InferredFrame | None:
-        """The first stage: decode, and run the networks. None where nothing is left to be done."""
+        """The first stage: decode, and run the networks. None if nothing is left to do."""
         wanted = self._outputs.wanted()
         if not wanted:
             self._tally.idle()
@@ -212,7 +244,7 @@ class FrameProcessor:
     def _infer(self, message: Any, pixels: NDArray[np.uint8], wanted: frozenset[str]) -> Inference:
         height, width = pixels.shape[:2]
         stamp, frame_id = stamp_from_message(message.header.stamp), message.header.frame_id
-        camera = self._camera(stamp, width, height)
+        camera = self._pairing.camera_for(stamp, width, height)
         computed = Computed(object_flow=not wanted.isdisjoint(FLOW))
         try:
             return self._estimator.infer(Frame(stamp, pixels, camera), computed, frame_id=frame_id)
@@ -222,31 +254,22 @@ class FrameProcessor:
             return self._estimator.infer(Frame(stamp, pixels), computed, frame_id=frame_id)
 
     def _complete(self, inferred: InferredFrame) -> Cost:
-        """Returns what the refinement has cost."""
+        """Returns the cost of the refinement."""
         header, wanted = inferred.header, inferred.wanted
         knows_mount = self._mount(header.frame_id)
         estimate = self._estimator.complete(inferred.inference)
         self.camera_is_given = inferred.inference.camera is not None
         self._note(estimate)
-        if estimate.is_silent:
-            self._report(
-                "scale unknown", "unknown_scale is silent: no output until a source knows the metre"
-            )
+        if estimate.is_withheld:
             return estimate.refinement
         if knows_mount and estimate.motion is not None:
-            # First, because a filter waits for it; the rest is for maps and eyes.
+            # First, because a filter waits for it; the rest is for maps and viewers.
             self._outputs.publish_odometry(wanted, header, self._estimator.pose)
         self._outputs.publish_estimate(wanted, header, estimate, inferred.size)
         return estimate.refinement
 
-    def _camera(self, stamp: int, width: int, height: int) -> Camera | None:
-        camera = self._pairing.camera_for(stamp, width, height)
-        if camera is not None and not self._rectify:
-            return camera.undistorted()
-        return camera
-
     def _mount(self, frame_id: str) -> bool:
-        """Place the camera on the robot; False while TF does not say where it sits."""
+        """Set the camera's pose on the robot; False while TF does not know it."""
         extrinsic = self._extrinsic(frame_id)
         if extrinsic is None:
             self._report(
@@ -261,13 +284,15 @@ class FrameProcessor:
                 self._report("extrinsic bad", f"{error}: no odometry with this mount")
                 return False
             if self._mounted is None:
-                # What was summed up so far, with a mount that was assumed, was told to nobody.
+                # The pose so far used an assumed mount, and was not published.
                 self._estimator.reset_pose()
             self._mounted = extrinsic
         return True
 
     def _note(self, estimate: Estimate) -> None:
         self.last = estimate
+        if not estimate.scale.is_metric:
+            self._report("scale unknown", self.unscaled)
         if estimate.quality.tracking == "first" and estimate.quality.reason:
             cause = _cause_of_reset(estimate.quality.reason)
             self._tally.reset(cause)

@@ -22,7 +22,7 @@ class StatusWriter:
     def __init__(self, tally: FrameCounters) -> None:
         self._tally = tally
         self._received, self._bad, self._done = 0, 0, 0
-        self._heard_at = self._done_at = time.monotonic()
+        self._arrived_at = self._done_at = time.monotonic()
 
     def write(
         self, state: str, pipeline: Pipeline | None, problem: str
@@ -44,21 +44,21 @@ class StatusWriter:
         return level, message, values
 
     def _judge(self, pipeline: Pipeline, values: dict[str, str]) -> tuple[bytes, str]:
-        """The worst that is to be said; only what has happened since the last time counts."""
+        """The most severe condition; only what happened since the last status counts."""
         received, bad = int(values["received"]), int(values["bad"])
-        heard, new_bad = received != self._received, bad - self._bad
+        arrived, new_bad = received != self._received, bad - self._bad
         # Dropped images are none of these: while a frame is stuck, each new one drops another.
         done = int(values["served"]) + int(values["unwanted"])
         now = time.monotonic()
-        if heard:
-            self._heard_at = now
-        if done != self._done or not heard:
+        if arrived:
+            self._arrived_at = now
+        if done != self._done or not arrived:
             self._done_at = now
         self._received, self._bad, self._done = received, bad, done
         if pipeline.perception.failing:
             return DiagnosticStatus.ERROR, f"the engine fails: {pipeline.perception.failing}"
-        if now - self._heard_at > _SILENCE:
-            silence = now - self._heard_at
+        if now - self._arrived_at > _SILENCE:
+            silence = now - self._arrived_at
             return DiagnosticStatus.WARN, f"no image for {silence:.0f} s on {values['image_topic']}"
         if new_bad:
             return DiagnosticStatus.WARN, f"{new_bad} bad messages since the last diagnostics"
@@ -69,6 +69,8 @@ class StatusWriter:
             return DiagnosticStatus.WARN, f"tracking lost: {values['tracking_reason']}"
         if values["weights_version"] == UNTRAINED:
             return DiagnosticStatus.WARN, "the network is untrained: set the parameter weights"
+        if pipeline.perception.unscaled:
+            return DiagnosticStatus.WARN, pipeline.perception.unscaled
         return DiagnosticStatus.OK, f"tracking {values['tracking']}, {values['rate_hz']} Hz"
 
 
@@ -84,7 +86,7 @@ def _estimate_values(pipeline: Pipeline) -> dict[str, str]:
     values = pipeline.inputs.values() if pipeline.inputs is not None else {}
     estimate: Estimate | None = pipeline.perception.last
     if estimate is None:
-        return {**values, "tracking": "nothing yet", "tracking_reason": ""}
+        return {**values, "tracking": "nothing yet", "tracking_reason": "", "metric": "false"}
     quality, scale = estimate.quality, estimate.scale
     return {
         **values,

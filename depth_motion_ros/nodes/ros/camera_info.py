@@ -1,4 +1,4 @@
-"""Which CameraInfo belongs to an image, and when it must not be believed."""
+"""Which CameraInfo belongs to an image, and when it must not be used."""
 
 from __future__ import annotations
 
@@ -6,25 +6,50 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from depth_motion_ros.geometry.camera import Camera, CameraError
+from rclpy.node import Node
+
+from depth_motion_ros.geometry.camera import (
+    RECTIFIED_WITHOUT_P,
+    Camera,
+    CameraError,
+    is_given,
+)
+from depth_motion_ros.nodes.perception.parameters import COMPRESSED
+from depth_motion_ros.sources.rectify import is_rectified_topic
 
 _KEPT = 30
 
 
+def images_are_rectified(node: Node, rectify: bool, transport: str) -> bool:
+    """Whether the images of a node's input are rectified already, so that P of CameraInfo holds.
+
+    rectify, transport: the parameters rectify and image_transport.
+    """
+    topic = node.resolve_topic_name("image/compressed" if transport == COMPRESSED else "image")
+    if rectify and is_rectified_topic(topic):
+        node.get_logger().info(
+            f"{topic} is rectified, by its name: of CameraInfo P serves, not K and D"
+        )
+        return True
+    return not rectify
+
+
 class CameraPairing:
-    """Keeps what ``camera_info`` said and gives each image its camera.
+    """Keeps the messages of ``camera_info`` and gives each image its camera.
 
     The message with the image's own stamp wins; otherwise the newest one serves, because many
     drivers send it once, late, or with a stamp of its own. One that contradicts the image (another
     size) is not used at all: guessing whether the image was scaled or cropped would bend the cloud.
 
-    report: called as ``report(cause, message)`` for everything that a user should hear of; the
-        caller keeps the messages apart by cause. ``set`` and ``camera_for`` may be called from
+    rectified: the images are rectified already: P of CameraInfo holds, without distortion.
+    report: called as ``report(cause, message)`` for everything that a user should know; the
+        caller logs each cause once. ``set`` and ``camera_for`` may be called from
         two threads.
     """
 
-    def __init__(self, report: Callable[[str, str], None]) -> None:
+    def __init__(self, report: Callable[[str, str], None], *, rectified: bool = False) -> None:
         self._report = report
+        self._rectified = rectified
         self._lock = threading.Lock()
         self._by_stamp: dict[int, Camera] = {}
         self._latest: Camera | None = None
@@ -47,7 +72,7 @@ class CameraPairing:
                 self._by_stamp.pop(next(iter(self._by_stamp)))
 
     def camera_for(self, stamp: int, width: int, height: int) -> Camera | None:
-        """The camera of an image of this stamp (ns) and size, None where none can be believed."""
+        """The camera of an image of this stamp (ns) and size, None if none is usable."""
         with self._lock:
             camera = self._by_stamp.get(stamp) or self._latest
             nothing_came = self._raw is None
@@ -69,14 +94,20 @@ class CameraPairing:
         return camera
 
     def _read(self, info: Any) -> Camera | None:
-        if len(info.k) == 9 and info.k[0] == 0.0:
+        has_projection = is_given(getattr(info, "p", None))
+        if len(info.k) == 9 and info.k[0] == 0.0 and not (self._rectified and has_projection):
             self._report(
                 "camera_info uncalibrated",
                 "CameraInfo has K[0] = 0 (uncalibrated): the learned intrinsics serve",
             )
             return None
+        if self._rectified and not has_projection and any(info.d):
+            self._report(
+                "camera_info without P",
+                f"CameraInfo: {RECTIFIED_WITHOUT_P}",
+            )
         try:
-            return Camera.from_camera_info(info)
+            return Camera.from_camera_info(info, rectified=self._rectified)
         except CameraError as error:
             self._report(
                 "camera_info bad",
@@ -86,7 +117,7 @@ class CameraPairing:
 
 
 def _content(info: Any) -> tuple[Any, ...]:
-    """What the camera is made of, comparable, NaN included."""
+    """The content that defines the camera, comparable, NaN included."""
     roi = info.roi
     return (
         info.width,
@@ -94,6 +125,7 @@ def _content(info: Any) -> tuple[Any, ...]:
         info.distortion_model,
         repr(list(info.d)),
         repr(list(info.k)),
+        repr(list(getattr(info, "p", ()))),
         (info.binning_x, info.binning_y),
         (roi.x_offset, roi.y_offset, roi.width, roi.height),
     )

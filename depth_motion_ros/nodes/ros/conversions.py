@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_motion_ros.sources.encodings import EncodingError, decode_compressed, decode_image
+from depth_motion_ros.sources.encodings import (
+    BitDepth,
+    EncodingError,
+    decode_compressed,
+    decode_image,
+)
 
 Pixels = NDArray[np.uint8]
 
@@ -20,7 +26,30 @@ class BadImageError(ValueError):
         self.cause = cause
 
 
-def image_to_rgb(message: Any) -> Pixels:
+class StreamDecoder:
+    """Decodes the messages of one topic, and remembers how many bits its 16-bit images use.
+
+    decode: ``image_to_rgb`` or ``compressed_to_rgb``. Another frame_id, encoding or size is another
+    camera.
+    """
+
+    def __init__(self, decode: Callable[[Any, BitDepth], Pixels]) -> None:
+        self._decode = decode
+        self._camera: tuple[Any, ...] | None = None
+        self._bit_depth = BitDepth()
+
+    def __call__(self, message: Any) -> Pixels:
+        """(height, width, 3) uint8 RGB. Raises BadImageError."""
+        fields = ("encoding", "format", "width", "height")
+        kind = tuple(getattr(message, name, None) for name in fields)
+        camera = (message.header.frame_id, *kind)
+        if camera != self._camera:
+            self._camera = camera
+            self._bit_depth = BitDepth(f"{kind[0] or kind[1]} of {message.header.frame_id!r}")
+        return self._decode(message, self._bit_depth)
+
+
+def image_to_rgb(message: Any, bit_depth: BitDepth | None = None) -> Pixels:
     """(height, width, 3) uint8 RGB of a ``sensor_msgs/Image``; for rgb8 a view of its data.
 
     Encodings that this package does not decode itself are left to cv_bridge, if there is one.
@@ -36,7 +65,7 @@ def image_to_rgb(message: Any) -> Pixels:
         )
     try:
         return decode_image(
-            message.data, width, height, step, message.encoding, message.is_bigendian
+            message.data, width, height, step, message.encoding, message.is_bigendian, bit_depth
         )
     except EncodingError as error:
         if not error.unknown_encoding:
@@ -44,12 +73,12 @@ def image_to_rgb(message: Any) -> Pixels:
         return _with_cv_bridge(message, error)
 
 
-def compressed_to_rgb(message: Any) -> Pixels:
+def compressed_to_rgb(message: Any, bit_depth: BitDepth | None = None) -> Pixels:
     """(height, width, 3) uint8 RGB of a ``sensor_msgs/CompressedImage``. Raises BadImageError."""
     if len(message.data) == 0:
         raise BadImageError("short data", "the compressed image has no data")
     try:
-        return decode_compressed(message.data, message.format)
+        return decode_compressed(message.data, message.format, bit_depth=bit_depth)
     except EncodingError as error:
         cause = "unknown encoding" if error.unknown_encoding else "undecodable"
         raise BadImageError(cause, str(error)) from error

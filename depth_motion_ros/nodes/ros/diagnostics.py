@@ -1,4 +1,4 @@
-"""What the node counts, and the DiagnosticArray that says it once a period."""
+"""Counters of the node, and the DiagnosticArray that publishes them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ _COSTS = (
 
 @dataclass(frozen=True)
 class FrameCosts:
-    """Costs of one served frame, ms.
+    """Costs of one frame, ms; its parts may run in parallel with those of neighbouring frames.
 
-    latency: from its arrival to its last output. engine: the networks. refine: aligning the
-    images. other: the rest, that is decoding, estimating, publishing; these parts may run beside
-    those of the frames before and after. cpu_engine, cpu_refine: processor time of the thread that
-    does it. cpu_other: all other processor time of the process since the frame before, receiving
-    and helping threads included.
+    latency: from its arrival to its last output.
+    engine: the networks.
+    refine: aligning the images.
+    other: the rest, that is decoding, estimating and publishing.
+    cpu_engine: processor time of the networks, on their thread.
+    cpu_refine: processor time of the alignment, on its thread.
+    cpu_other: all other processor time of the process since the previous frame.
+    finished: time.monotonic() of its last output.
     """
 
     latency: float
@@ -62,7 +65,7 @@ class FrameCounters:
             self._total_served += 1
 
     def idle(self) -> None:
-        """A frame that nobody wanted: not computed, and no drop either."""
+        """A frame without subscribers of outputs: not computed, and no drop either."""
         with self._lock:
             self._idle += 1
 
@@ -121,7 +124,7 @@ def _by_cause(prefix: str, counts: Mapping[str, int]) -> dict[str, str]:
 class OncePerCause:
     """Logs the first message of each cause and swallows its repetitions.
 
-    ``forget`` opens all causes again: after a deactivation they are news once more.
+    ``forget`` opens all causes again: after a deactivation they are logged again.
     """
 
     def __init__(self, log: Callable[[str], object]) -> None:
@@ -134,7 +137,7 @@ class OncePerCause:
             if cause in self._seen:
                 return
             self._seen.add(cause)
-        self._log(f"{cause}: {message} (said once; counted in /diagnostics)")
+        self._log(f"{cause}: {message} (logged once; counted in /diagnostics)")
 
     def forget(self) -> None:
         with self._lock:

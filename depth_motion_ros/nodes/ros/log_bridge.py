@@ -1,9 +1,11 @@
-"""What the parts without ROS say through Python's logging, in the log of the node."""
+"""Python's logging of the parts without ROS, in the log of the node."""
 
 from __future__ import annotations
 
 import logging
 from typing import Any
+
+from depth_motion_ros.nodes.ros.text import printable
 
 PACKAGE = "depth_motion_ros"
 
@@ -11,7 +13,7 @@ PACKAGE = "depth_motion_ros"
 class LogBridge(logging.Handler):
     """Gives every record of this package to the logger of a node, until it is closed.
 
-    Without it what takes time (tracing a graph, building an engine) would say nothing, and what
+    Without it what takes time (tracing a graph, building an engine) would log nothing, and what
     goes wrong there would appear without the node's name.
     """
 
@@ -24,13 +26,14 @@ class LogBridge(logging.Handler):
         package.addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        # rclpy tells its callers apart by their line, and a line must keep its severity.
+        # rclpy distinguishes its callers by their line, and a line must keep its severity.
+        text = printable(record.getMessage())
         if record.levelno >= logging.ERROR:
-            self._logger.error(record.getMessage())
+            self._logger.error(text)
         elif record.levelno >= logging.WARNING:
-            self._logger.warning(record.getMessage())
+            self._logger.warning(text)
         else:
-            self._logger.info(record.getMessage())
+            self._logger.info(text)
 
     def close(self) -> None:
         package = logging.getLogger(PACKAGE)

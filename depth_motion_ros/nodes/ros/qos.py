@@ -1,4 +1,4 @@
-"""Input subscriptions that take what the publishers offer, and say so when nothing can match."""
+"""Input subscriptions that adapt to what the publishers offer, and report a mismatch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _POLICIES = {RELIABLE: ReliabilityPolicy.RELIABLE, BEST_EFFORT: ReliabilityPolic
 def common_reliability(offered: list[ReliabilityPolicy]) -> ReliabilityPolicy | None:
     """The strictest reliability that matches every publisher, None without publishers.
 
-    A reliable subscription hears only reliable publishers; a best-effort one hears all.
+    A reliable subscription receives only reliable publishers; a best-effort one receives all.
     """
     if not offered:
         return None
@@ -41,11 +41,11 @@ def common_reliability(offered: list[ReliabilityPolicy]) -> ReliabilityPolicy | 
 class InputSubscription:
     """A subscription whose reliability is ``auto``, ``reliable`` or ``best_effort``.
 
-    With ``auto`` it begins with what the publishers known so far offer (reliable, when there are
-    none) and is made anew when that changes: ``follow`` looks, and so does the middleware's own
-    notice of a mismatch. With a fixed reliability a mismatch is reported with its remedy.
+    With ``auto`` it starts with what the known publishers offer (reliable, if there are none) and
+    is replaced when that changes, by ``follow`` or by the middleware's notice of a mismatch. With a
+    fixed reliability a mismatch is reported with its remedy.
 
-    report: called as ``report(cause, message)``; the caller keeps the messages apart by cause.
+    report: called as ``report(cause, message)``; the caller logs each cause once.
     """
 
     def __init__(

@@ -22,7 +22,8 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
-from depth_motion_ros.nodes.ros.parameters import ParameterError
+from depth_motion_ros.nodes.ros.text import to_ros
+from depth_motion_ros.settings import SettingsError
 from depth_motion_ros.sources.frame import SourceError
 
 CANNOT_START = 2
@@ -39,7 +40,7 @@ def run_node(
     close: Callable[[N], int],
     args: list[str] | None = None,
 ) -> int:
-    """Run one node on one executor thread until it is told to end. Returns the exit status.
+    """Run one node on one executor thread until a signal ends it. Returns the exit status.
 
     begin: called before the executor spins. close: ends the node's threads and returns its exit
     status; called exactly once if the node was made, with the context open unless the node closed
@@ -47,7 +48,8 @@ def run_node(
     """
     sys.setswitchinterval(_SWITCH_INTERVAL)
     # No `with`: rclpy.init is no context manager on Humble.
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    words = [to_ros(word) for word in (sys.argv if args is None else args)]
+    rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
     node: N | None = None
     executor = SingleThreadedExecutor()
     status = 0
@@ -56,11 +58,11 @@ def run_node(
             node = make_node()
             executor.add_node(node)
             begin(node)
-            with signals.awaited() as told:
-                executor.spin_until_future_complete(told)
+            with signals.awaited() as signalled:
+                executor.spin_until_future_complete(signalled)
         except (KeyboardInterrupt, ExternalShutdownException):
             pass
-        except (ParameterError, SourceError) as error:
+        except (SettingsError, SourceError) as error:
             print(f"cannot start: {error}", file=sys.stderr)
             status = CANNOT_START
         finally:
@@ -77,12 +79,12 @@ def run_node(
 class _Signals:
     """SIGINT and SIGTERM: KeyboardInterrupt, or, while ``awaited``, a future that is fulfilled.
 
-    An executor waits outside of Python, where Python's handlers do not run: a thread hears of the
-    signal through the wake-up descriptor and wakes it.
+    An executor waits outside of Python, where Python's handlers do not run: a thread gets
+    the signal through the wake-up descriptor and wakes it.
     """
 
     def __enter__(self) -> _Signals:
-        self._told: Future[None] | None = None
+        self._signalled: Future[None] | None = None
         self._ears, self._mouth = socket.socketpair()
         self._mouth.setblocking(False)
         for number in _SIGNALS:
@@ -101,9 +103,9 @@ class _Signals:
     @contextmanager
     def awaited(self) -> Iterator[Future[None]]:
         """A future that the next signal fulfils."""
-        told: Future[None] = Future()
-        self._told = told
-        yield told
+        signalled: Future[None] = Future()
+        self._signalled = signalled
+        yield signalled
 
     def ignore(self) -> None:
         """A launched node gets Ctrl-C twice, from the terminal and from launch: once is enough."""
@@ -111,11 +113,11 @@ class _Signals:
             signal.signal(number, signal.SIG_IGN)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._told is None:
+        if self._signalled is None:
             raise KeyboardInterrupt
 
     def _listen(self) -> None:
         while self._ears.recv(1):
-            told = self._told
-            if told is not None and not told.done():
-                told.set_result(None)
+            signalled = self._signalled
+            if signalled is not None and not signalled.done():
+                signalled.set_result(None)

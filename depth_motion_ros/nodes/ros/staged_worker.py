@@ -1,4 +1,4 @@
-"""Two stages of work on two threads: the networks of a frame beside the geometry of the last."""
+"""Two stages of work on two threads: networks of a frame, and geometry of the previous one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class StagedWorker(Generic[T, S]):
     each, they keep their order, and none is lost between the stages.
 
     first: gives what the second stage needs; None = the item is done. second: ends it. on_error:
-    called with what either raised, on its thread; the worker goes on.
+    called with what either raised, on its thread; the worker continues.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class StagedWorker(Generic[T, S]):
         return action()
 
     def _settle(self, timeout: float | None = None) -> bool:
-        """Wait until the second stage is empty; False where it is not after so many seconds."""
+        """Wait until the second stage is empty; False after ``timeout`` seconds without success."""
         if self._under_way is None:
             return True
         return not wait((self._under_way,), timeout).not_done

@@ -1,7 +1,7 @@
 """Where the camera sits on the robot, and odom -> base_link on /tf.
 
 tf2 has no wheels on PyPI: ``tf2_ros`` and ``tf2_msgs`` are imported only where a parameter asks
-for them, with a message that says what to do without.
+for them, with a message that names the alternative.
 """
 
 from __future__ import annotations

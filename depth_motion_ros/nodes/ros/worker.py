@@ -18,7 +18,7 @@ class LatestWorker(Generic[T]):
     """Serves the item offered last; one that was replaced before it was served is dropped.
 
     serve: called on the worker's thread with one item at a time.
-    on_error: called on the worker's thread with what ``serve`` raised; the worker goes on.
+    on_error: called on the worker's thread with what ``serve`` raised; the worker continues.
     niceness: of its thread, where threads have one (Linux): above 0, others go first.
 
     ``call`` runs an action on the same thread between two items, so that what the items use

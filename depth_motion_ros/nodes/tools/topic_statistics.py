@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from depth_motion_ros.geometry.camera import is_given
 from depth_motion_ros.nodes.ros.messages import stamp_from_message
 
 
@@ -21,6 +22,8 @@ class TopicStatistics:
         self._encodings: dict[str, None] = {}
         self._frames: dict[str, None] = {}
         self._uncalibrated = False
+        self._distorted = False
+        self._focal: dict[str, float | None] = {}
 
     def take(self, message: Any) -> None:
         """A sensor_msgs Image, CompressedImage or CameraInfo."""
@@ -40,6 +43,11 @@ class TopicStatistics:
             self._bytes += len(message.data)
         if hasattr(message, "k"):
             self._uncalibrated = float(message.k[0]) == 0.0
+            self._focal = {
+                "k": float(message.k[0]),
+                "p": float(message.p[0]) if is_given(message.p) else None,
+            }
+            self._distorted = any(message.d)
 
     def summary(self, seconds: float) -> dict[str, Any]:
         """seconds: how long was listened. hz: between the first and the last message."""
@@ -56,4 +64,6 @@ class TopicStatistics:
             "encodings": list(self._encodings),
             "frame_ids": list(self._frames),
             "uncalibrated": self._uncalibrated,
+            "focal": self._focal,
+            "distorted": self._distorted,
         }

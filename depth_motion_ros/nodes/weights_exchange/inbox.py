@@ -1,4 +1,4 @@
-"""What arrives on the topic ``weights``: held back until it can be judged, then used or counted."""
+"""Messages on the topic ``weights``: kept until they can be checked, then used or refused."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ Report = Callable[[str, str], None]
 class WeightsInbox:
     """``take``, ``follow`` and ``values`` belong on the executor's thread.
 
-    say: tells the user, as often as it is called. report: ``report(cause, message)``, told once
-    per cause.
+    log: logs every message. report: ``report(cause, message)``, logged once per cause.
     """
 
     def __init__(
@@ -39,25 +38,25 @@ class WeightsInbox:
         loader: WeightsLoader,
         slot: EngineSlot,
         tally: FrameCounters,
-        say: Callable[[str], object],
+        log: Callable[[str], object],
         report: Report,
     ) -> None:
         self._loader = loader
         self._slot = slot
         self._tally = tally
-        self._say = say
+        self._log = log
         self._report = report
         self._gate = WeightsAcceptance(loader.in_use)
         self._pending: bytes | None = None
-        self._heard = self._taken = 0
+        self._received = self._accepted = 0
 
     @property
     def in_use(self) -> Weights:
         return self._loader.in_use
 
     def take(self, data: array[int]) -> None:
-        """A message. It waits for a pair of images, without which nothing could be compared."""
-        self._heard += 1
+        """A message. It waits for a pair of images to be compared on."""
+        self._received += 1
         try:
             check_size(len(data))
         except WeightsExchangeError as error:
@@ -67,36 +66,38 @@ class WeightsInbox:
         self.follow()
 
     def follow(self) -> None:
-        """Look whether what waits can be judged by now."""
+        """Check the waiting message, if there is a pair of images by now."""
         content = self._pending
         if content is None or self._slot.pair is None:
             return
         self._pending = None
-        delivered: list[ReceivedWeights] = []
+        accepted: list[ReceivedWeights] = []
 
         def read() -> Weights | None:
-            delivery = self._gate.check(content)
-            if delivery is None:
+            received = self._gate.check(content)
+            if received is None:
                 return None
-            delivered.append(delivery)
-            return delivery.weights
+            accepted.append(received)
+            return received.weights
 
         def done(weights: Weights) -> None:
-            self._gate.accept(delivered[0])
-            self._taken += 1
-            self._say(
+            self._gate.accept(accepted[0])
+            self._accepted += 1
+            self._log(
                 f"weights {weights.version!r} (of {weights.metadata['parent']!r}) from the topic "
                 "are in use"
             )
 
-        self._loader.offer(LoadRequest(read, check_plausible, done)).add_done_callback(self._tell)
+        self._loader.offer(LoadRequest(read, check_plausible, done)).add_done_callback(
+            self._report_failure
+        )
 
     def reload(self, read: Callable[[], Weights]) -> Future[str]:
-        """Use the weights that ``read`` gives, and take deliveries again after a rollback."""
+        """Use the weights that ``read`` gives, and accept messages again after a rollback."""
         return self._loader.demand(LoadRequest(read, done=self._gate.restart))
 
     def rollback(self) -> Future[str]:
-        """Back to the weights before; deliveries are refused from now on, until ``reload``."""
+        """Back to the earlier weights; messages are refused from now on, until ``reload``."""
         return self._loader.rollback(
             lambda withdrawn: self._gate.withdraw(withdrawn, self._loader.in_use)
         )
@@ -114,13 +115,13 @@ class WeightsInbox:
         return {
             "weights_parent": in_use.metadata.get("parent", ""),
             "weights_adapted": str(ORDER in in_use.metadata).lower(),
-            "weights_before": earlier.version if earlier is not None else "",
-            "weights_heard": str(self._heard),
-            "weights_taken": str(self._taken),
+            "weights_rollback_target": earlier.version if earlier is not None else "",
+            "weights_received": str(self._received),
+            "weights_accepted": str(self._accepted),
             "weights_pending": str(self._pending is not None).lower(),
         }
 
-    def _tell(self, loaded: Future[str]) -> None:
+    def _report_failure(self, loaded: Future[str]) -> None:
         """On the loader's thread."""
         if loaded.cancelled():
             return
@@ -146,7 +147,7 @@ def _save(weights: Weights, path: Path) -> str:
 
 
 def default_adapted_path(architecture: str) -> Path:
-    """Where adapted weights are kept if no parameter says so: under ``$ROS_HOME`` or ~/.ros."""
+    """Default file of adapted weights: under ``$ROS_HOME`` or ~/.ros."""
     home = Path(os.environ.get("ROS_HOME") or "~/.ros").expanduser()
     return home / "depth_motion" / f"adapted-{architecture}.safetensors"
 

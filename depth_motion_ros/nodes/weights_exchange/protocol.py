@@ -1,15 +1,15 @@
 """Weights on their way from the learner to a running node: sealed, numbered, checked on arrival.
 
-A delivery is a weights file whose metadata also say where it comes from:
+The message is a weights file whose metadata also state its origin:
 
 - ``version`` and ``parent``: names, for people;
-- ``origin_sha256``: of the tensors that the learner began with. A node takes only what was learned
-  from the weights that it was started with;
-- ``order``: a whole number that grows with every delivery, so that an old message changes nothing;
+- ``origin_sha256``: of the tensors that the learner began with. A node accepts only what was
+  trained from the weights that it was started with;
+- ``order``: a whole number that rises with every message, so that an old one has no effect;
 - ``content_sha256``: of the tensors; ``seal_sha256``: of all metadata, that one included.
 
-The checksums hold against damage and mistakes. They are no signature: who may publish on the topic
-is for SROS 2 to say (docs/security.md).
+The checksums hold against damage and mistakes. They are no signature: SROS 2 decides who may
+publish on the topic (docs/reference/security.md).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ ENGINE = "engine"
 
 
 class WeightsExchangeError(WeightsError):
-    """A delivery is refused; the weights in use stay. cause: a short, constant name of why."""
+    """A message is refused; the weights in use stay. cause: a short name of the reason."""
 
     def __init__(self, cause: str, message: str) -> None:
         super().__init__(message)
@@ -87,13 +87,13 @@ def origin_of(weights: Weights) -> str:
 
 
 def seal(weights: Weights, origin: str, order: int) -> Weights:
-    """The same weights, ready to be delivered. Their metadata must name version and parent.
+    """The same weights, ready to be published. Their metadata must name version and parent.
 
     Raises WeightsError where they do not.
     """
     missing = [key for key in ("version", "parent") if not weights.metadata.get(key)]
     if missing:
-        raise WeightsError(f"weights to be delivered must name their {' and '.join(missing)}")
+        raise WeightsError(f"weights to be published must name their {' and '.join(missing)}")
     metadata = {
         **weights.metadata,
         ORIGIN: origin,
@@ -105,7 +105,7 @@ def seal(weights: Weights, origin: str, order: int) -> Weights:
 
 
 def open_delivery(data: bytes, name: str = "topic weights") -> ReceivedWeights:
-    """Check everything that a delivery says of itself. name: what to call it in errors.
+    """Check all metadata of a message. name: its name in errors.
 
     Raises DeliveryError.
     """
@@ -146,12 +146,12 @@ def check_seal(weights: Weights, name: str) -> ReceivedWeights:
 
 
 def _seal_of(metadata: dict[str, str]) -> str:
-    said = {key: value for key, value in metadata.items() if key != SEAL}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    content = {key: value for key, value in metadata.items() if key != SEAL}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 class WeightsAcceptance:
-    """Which deliveries a node takes, given what it uses. All methods belong on one thread.
+    """Which messages a node accepts. All methods belong on one thread.
 
     in_use: the weights that the node runs.
     """
@@ -163,7 +163,10 @@ class WeightsAcceptance:
         self._withdrawn = ""
 
     def check(self, data: bytes) -> ReceivedWeights | None:
-        """What the message delivers; None where that is in use already. Raises DeliveryError."""
+        """The weights of a message; None if they are in use already.
+
+        Raises WeightsExchangeError.
+        """
         delivery = open_delivery(data)
         version = delivery.weights.version
         if delivery.content == self._content:
@@ -171,20 +174,20 @@ class WeightsAcceptance:
         if delivery.origin != self._origin:
             raise WeightsExchangeError(
                 "origin",
-                f"weights {version!r} were learned from others ({delivery.origin[:12]}) than this "
+                f"weights {version!r} were trained from others ({delivery.origin[:12]}) than this "
                 f"node has ({self._origin[:12]}): give node and learner the same weights file",
             )
         if delivery.order <= self._order:
             raise WeightsExchangeError(
                 "replayed",
-                f"weights {version!r} have order {delivery.order}, but {self._order} was taken "
-                "already",
+                f"weights {version!r} have order {delivery.order}, but {self._order} was accepted "
+                "before",
             )
         if self._withdrawn:
             raise WeightsExchangeError(
                 "withheld",
-                f"weights {version!r} are not taken: {self._withdrawn!r} was rolled back. Call "
-                "~/reload_weights to begin anew",
+                f"weights {version!r} are not accepted: {self._withdrawn!r} was rolled back. Call "
+                "~/reload_weights to accept weights again",
             )
         return delivery
 
@@ -193,13 +196,13 @@ class WeightsAcceptance:
         self._order, self._content = delivery.order, delivery.content
 
     def withdraw(self, version: str, in_use: Weights) -> None:
-        """The user has rolled ``version`` back: nothing more is taken until ``restart``."""
+        """The user has rolled ``version`` back: nothing more is accepted until ``restart``."""
         self._withdrawn, self._content = version, fingerprint(in_use)
 
     def restart(self, in_use: Weights) -> None:
-        """The user has put weights in use, and deliveries are welcome again.
+        """The user has put weights in use, and messages are accepted again.
 
-        What was taken before still counts as old.
+        What was accepted before still counts as old.
         """
         self._origin, self._content = origin_of(in_use), fingerprint(in_use)
         self._order = max(self._order, int(in_use.metadata.get(ORDER, "-1")))

@@ -1,7 +1,7 @@
 """Whether adapted weights see the same scene as those that they would replace.
 
-The learner's gates judge by many pairs and by what must not be forgotten; this is the node's own
-word, on the frame at hand, against weights that merely look like an adaptation of its own.
+The learner's gates use many pairs and the rehearsal set; this is the node's own check, on the
+current frame, against weights that merely look like an adaptation of its own.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ LEAST_SPREAD = 0.2
 
 
 def check_plausible(before: RawPrediction, after: RawPrediction) -> None:
-    """Compare two answers to one pair of images.
+    """Compare two predictions for one pair of images.
 
-    Raises DeliveryError (cause ``implausible``) where the new answer is not finite, its median
-    depth is another by more than ``MOST_SHIFT``, or its depth has collapsed.
+    Raises WeightsExchangeError (cause ``implausible``) where the new prediction is not finite, its
+    median depth differs by more than ``MOST_SHIFT``, or its depth has collapsed.
     """
     if not _is_finite(after):
         raise WeightsExchangeError(
-            "implausible", "the delivered weights give depth or motion that is NaN"
+            "implausible", "the new weights give depth or motion that is NaN"
         )
     shift = float(np.median(after.depth) / np.median(before.depth))
     if not 1 / MOST_SHIFT <= shift <= MOST_SHIFT:
         raise WeightsExchangeError(
             "implausible",
-            f"with the delivered weights the newest frame is {shift:.3g} times as far away; at "
-            f"most {MOST_SHIFT:g} or 1/{MOST_SHIFT:g} is believed",
+            f"with the new weights the newest frame is {shift:.3g} times as far away; at "
+            f"most {MOST_SHIFT:g} or 1/{MOST_SHIFT:g} is accepted",
         )
     spread, least = _spread(after.depth), LEAST_SPREAD * _spread(before.depth)
     if spread < least:
         raise WeightsExchangeError(
             "implausible",
-            f"with the delivered weights the depth of the newest frame is flat: log depth varies "
-            f"by {spread:.3g}, at least {least:.3g} is believed",
+            f"with the new weights the depth of the newest frame is flat: log depth varies "
+            f"by {spread:.3g}, at least {least:.3g} is accepted",
         )
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from depth_motion_ros.geometry.camera import Camera
-from depth_motion_ros.sources.encodings import decode_compressed, decode_image
+from depth_motion_ros.geometry.camera import Camera, is_given
+from depth_motion_ros.sources.encodings import BitDepth, decode_compressed, decode_image
 
 IMAGE_TYPE = "sensor_msgs/msg/Image"
 COMPRESSED_TYPE = "sensor_msgs/msg/CompressedImage"
@@ -25,10 +25,10 @@ def stamp_of(message: Any, recorded: int) -> int:
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec) or recorded
 
 
-def pixels_of(message: Any, kind: str) -> NDArray[np.uint8]:
+def pixels_of(message: Any, kind: str, bit_depth: BitDepth | None = None) -> NDArray[np.uint8]:
     """(H, W, 3) RGB of an Image or CompressedImage. Raises EncodingError."""
     if kind == COMPRESSED_TYPE:
-        return decode_compressed(message.data, message.format)
+        return decode_compressed(message.data, message.format, bit_depth=bit_depth)
     return decode_image(
         message.data,
         int(message.width),
@@ -36,15 +36,20 @@ def pixels_of(message: Any, kind: str) -> NDArray[np.uint8]:
         int(message.step),
         message.encoding,
         bool(message.is_bigendian),
+        bit_depth,
     )
 
 
-def camera_of(message: Any) -> Camera | None:
-    """Camera of a CameraInfo, None where it is uncalibrated (K[0] = 0). Raises CameraError."""
-    k, d = (getattr(message, name, None) for name in "kd")
+def camera_of(message: Any, rectified: bool = False) -> Camera | None:
+    """Camera of a CameraInfo, None where it is uncalibrated. Raises CameraError.
+
+    rectified: the images are rectified already (see Camera.from_camera_info).
+    """
+    k, d, p = (_matrix(message, name) for name in "kdp")
     info = SimpleNamespace(
-        k=message.K if k is None else k,  # ROS 1 writes them in capitals
-        d=message.D if d is None else d,
+        k=k,
+        d=d,
+        p=p,
         width=message.width,
         height=message.height,
         distortion_model=message.distortion_model,
@@ -52,7 +57,19 @@ def camera_of(message: Any) -> Camera | None:
         binning_x=message.binning_x,
         binning_y=message.binning_y,
     )
-    return Camera.from_camera_info(info) if info.k[0] else None
+    if not k[0] and not (rectified and is_given(p)):
+        return None
+    return Camera.from_camera_info(info, rectified=rectified)
+
+
+def lacks_projection(message: Any) -> bool:
+    """Whether a CameraInfo describes a lens but no rectified image (P = 0)."""
+    return bool(np.any(_matrix(message, "d"))) and not is_given(_matrix(message, "p"))
+
+
+def _matrix(message: Any, name: str) -> Any:
+    # ROS 1 writes them in capitals.
+    return getattr(message, name) if hasattr(message, name) else getattr(message, name.upper())
 
 
 def speed_of(message: Any) -> float:

@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.geometry.axes import BODY_FROM_OPTICAL
-from depth_motion_ros.geometry.camera import Camera, CameraError
+from depth_motion_ros.geometry.camera import RECTIFIED_WITHOUT_P, Camera, CameraError
 from depth_motion_ros.sources.bag.messages import (
     IMAGE_TYPES,
     INFO_TYPE,
     ODOMETRY_TYPE,
     camera_of,
+    lacks_projection,
     pixels_of,
     pose_of,
     speed_of,
@@ -26,8 +27,9 @@ from depth_motion_ros.sources.bag.messages import (
 )
 from depth_motion_ros.sources.bag.odometry import OdometryTrack
 from depth_motion_ros.sources.base import SECOND, Source
-from depth_motion_ros.sources.encodings import EncodingError
+from depth_motion_ros.sources.encodings import BitDepth, EncodingError
 from depth_motion_ros.sources.frame import Frame, GroundTruth, SourceError
+from depth_motion_ros.sources.rectify import is_rectified_topic
 
 BAG_SUFFIXES = (".bag", ".db3", ".mcap")
 STORAGE_SUFFIXES = (".db3", ".mcap")
@@ -49,6 +51,9 @@ class BagSource(Source):
     base_from_camera: (4, 4) where the optical frame sits on the base; its origin with the camera
         looking forward unless given.
 
+    rectified: whether the images are rectified already, so that P of CameraInfo holds; None = if
+        the topic's name says so (image_rect).
+
     The camera is the CameraInfo beside the image topic (None where there is none, or K[0] = 0);
     where it was made for another size of the same aspect ratio, it is scaled. Damaged images
     are skipped, logged and counted in ``failures``.
@@ -65,15 +70,19 @@ class BagSource(Source):
         odometry_topic: str | None = None,
         pose: bool = False,
         base_from_camera: NDArray[np.float64] | None = None,
+        rectified: bool | None = None,
     ) -> None:
         self.path = Path(path)
         self.failures = 0
         self._told_size = False
+        self._told_camera: set[str] = set()
+        self._bit_depth = BitDepth()
         self._pose = pose
         self._base_from_camera = BODY_FROM_OPTICAL if base_from_camera is None else base_from_camera
         with self._open() as reader:
             self.topic = self._choose_image_topic(reader, topic)
             self.info_topic = _info_topic(reader, self.topic)
+            self.rectified = is_rectified_topic(self.topic) if rectified is None else rectified
             self.odometry_topic = self._choose_odometry_topic(reader, odometry_topic)
             count = sum(c.msgcount for c in reader.connections if c.topic == self.topic)
             duration = (reader.end_time - reader.start_time) / SECOND
@@ -90,6 +99,7 @@ class BagSource(Source):
         waiting: deque[tuple[int, int, Any, str, Camera | None]] = deque()
         camera = self._first_camera(reader)
         delivered, self.failures, reason = 0, 0, ""
+        self._bit_depth = BitDepth(f"{self.path}: {self.topic}")
         for connection, recorded, message in self._messages(reader):
             if connection.topic == self.topic:
                 stamp = stamp_of(message, recorded)
@@ -127,7 +137,7 @@ class BagSource(Source):
         """(frame, reason): no frame, and the reason, where the image is damaged."""
         stamp, _, message, kind, camera = image
         try:
-            pixels = pixels_of(message, kind)
+            pixels = pixels_of(message, kind, self._bit_depth)
         except EncodingError as error:
             if error.unknown_encoding:
                 raise SourceError(f"{self.path}: {self.topic}: {error}") from error
@@ -160,11 +170,19 @@ class BagSource(Source):
         return None
 
     def _camera(self, message: Any) -> Camera | None:
+        if self.rectified and lacks_projection(message):
+            self._tell_camera(RECTIFIED_WITHOUT_P)
         try:
-            return camera_of(message)
+            return camera_of(message, self.rectified)
         except CameraError as error:
-            _log.warning("%s: %s: no camera: %s", self.path, self.info_topic, error)
+            self._tell_camera(f"no camera: {error}")
             return None
+
+    def _tell_camera(self, text: str) -> None:
+        """Once, however many messages say the same."""
+        if text not in self._told_camera:
+            self._told_camera.add(text)
+            _log.warning("%s: %s: %s", self.path, self.info_topic, text)
 
     def _first_camera(self, reader: Any) -> Camera | None:
         """The first CameraInfo serves the images recorded before it, too."""

@@ -53,13 +53,22 @@ class SequenceSource(Source):
     stamps: ns, one per frame; from timestamps.txt, else from the index and ``rate``.
     camera: None where K is null.
     depth_scale: steps per metre of depth/*.png; 0 where there are none.
+    rectified: the images are without the distortion of intrinsics.json: P of that file holds where
+        it is there, else K.
     truth: False leaves depth, motion and instance maps unread (poses and speed are cheap).
 
     Raises SourceError for a folder that is not a whole sequence, or whose tables do not fit the
     number of images; while iterating, for a damaged file.
     """
 
-    def __init__(self, path: str | Path, *, rate: float | None = None, truth: bool = True) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        rate: float | None = None,
+        truth: bool = True,
+        rectified: bool = False,
+    ) -> None:
         self.path = Path(path)
         if not is_sequence(self.path):
             raise SourceError(
@@ -72,7 +81,7 @@ class SequenceSource(Source):
         manifest = _manifest_entry(self.path)
         known_rate = intrinsics.get("rate", manifest.get("fps"))
         super().__init__(self.path.name, check_rate(rate or known_rate), len(self.images))
-        self.camera = _camera(intrinsics, self.path / "intrinsics.json")
+        self.camera = _camera(intrinsics, self.path / "intrinsics.json", rectified)
         self.depth_scale = float(
             intrinsics.get("depth_scale") or manifest.get("depth_scale") or 0.0
         )
@@ -171,18 +180,23 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _camera(intrinsics: dict[str, Any], path: Path) -> Camera | None:
+def _camera(intrinsics: dict[str, Any], path: Path, rectified: bool) -> Camera | None:
     if intrinsics.get("K") is None:
         return None
     try:
-        return Camera(
-            np.asarray(intrinsics["K"], np.float64),
+        return Camera.from_calibration(
+            intrinsics["K"],
             int(intrinsics["width"]),
             int(intrinsics["height"]),
-            np.asarray(intrinsics.get("distortion") or [], np.float64),
-            str(intrinsics.get("distortion_model", "plumb_bob")),
+            intrinsics.get("distortion") or [],
+            str(intrinsics.get("distortion_model") or ""),
+            P=intrinsics.get("P"),
+            rectified=rectified,
+            is_window=True,
         )
-    except (CameraError, KeyError, TypeError, ValueError) as error:
+    except CameraError as error:
+        raise SourceError(f"{path}: no valid camera: {error}") from error
+    except (KeyError, TypeError, ValueError) as error:
         raise SourceError(f"{path}: no valid camera: {error!r}") from error
 
 

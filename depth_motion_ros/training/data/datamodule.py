@@ -23,8 +23,7 @@ from depth_motion_ros.training.data.pairs import (
 )
 from depth_motion_ros.training.data.resident import PlanDataset, joined_plans
 from depth_motion_ros.training.module import Simulator
-from depth_motion_ros.training.options import RecipeError
-from depth_motion_ros.training.recipe import Recipe
+from depth_motion_ros.training.recipe import Recipe, RecipeError
 
 
 @dataclass(frozen=True)

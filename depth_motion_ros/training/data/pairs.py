@@ -18,8 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from depth_motion_ros.training.data.augment import CropWindow, draw_jitter, draw_window, whole
 from depth_motion_ros.training.data.frames import FrameSet
-from depth_motion_ros.training.options import RecipeError
-from depth_motion_ros.training.recipe import DataSection, Recipe
+from depth_motion_ros.training.recipe import DataSection, Recipe, RecipeError
 from depth_motion_ros.training.triangulation.pairs import PairTriangulation, TriangulatedLabel
 
 # Flow is only asked for its median, so a thumbnail is enough.

@@ -24,8 +24,7 @@ from depth_motion_ros.geometry.two_view import NoParallaxError, match, resected
 from depth_motion_ros.sources.files import write_atomically
 from depth_motion_ros.training.data.augment import CropWindow
 from depth_motion_ros.training.data.frames import FrameSet, triangulated_file
-from depth_motion_ros.training.options import RecipeError
-from depth_motion_ros.training.recipe import Recipe
+from depth_motion_ros.training.recipe import Recipe, RecipeError
 
 MOTIONS_FILE = "motions.json"
 """Beside the triangulated depth of a sequence: motions by the two frames' stems, null = unknown."""

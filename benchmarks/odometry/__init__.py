@@ -1,0 +1,1 @@
+"""Odometry against true poses, and what is falsely said to move."""

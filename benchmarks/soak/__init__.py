@@ -1,0 +1,1 @@
+"""Camera and node under shifting load, for as long as one likes."""
