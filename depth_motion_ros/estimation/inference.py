@@ -12,7 +12,7 @@ from depth_motion_ros.engines.interface import Engine, RawPrediction
 from depth_motion_ros.estimation.detail import detail_of, reduced
 from depth_motion_ros.estimation.pair import FrameView
 from depth_motion_ros.estimation.scene_flow.optical_flow import FlowResult, follow
-from depth_motion_ros.estimation.settings import FLOW, EstimatorSettings
+from depth_motion_ros.estimation.settings import FLOW, FUSED, EstimatorSettings
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.sources.frame import Frame
 from depth_motion_ros.sources.rectify import Rectifier
@@ -112,7 +112,7 @@ class Inferrer:
             if camera is None:
                 K = self._look_for_intrinsics(image, raw)
         else:
-            if with_flow and settings.object_motion == FLOW:
+            if (with_flow and settings.object_motion == FLOW) or settings.depth_source == FUSED:
                 # In parallel with the engine: flow needs neither depth nor motion.
                 flow = self._flow_thread.submit(follow, detail, previous.view.detail)
             raw = self.engine.step(previous.view.image, previous.view.depth, image)

@@ -19,6 +19,7 @@ WIDTH, HEIGHT, FOCAL = 208, 128, 150.0
 CAMERA = Camera(np.array([[FOCAL, 0, 103.5], [0, FOCAL, 63.5], [0, 0, 1]]), WIDTH, HEIGHT)
 # Of a pose as the alignment finds it: m, in a scene of some metres, and rad.
 POSE_COVARIANCE = np.diag([1e-3**2] * 3 + [2e-4**2] * 3)
+PRIOR_STD = 0.3
 _PIXELS_PER_METRE = 60.0
 
 
@@ -77,24 +78,27 @@ def filtered(
     scene: list[Rectangle],
     poses: list[NDArray[np.float64]],
     prior: float | list[NDArray[np.float32]],
-    prior_std: float = 0.3,
-    told=None,
+    told: list[NDArray[np.float64]] | None = None,
+    depth_filter: DepthFilter | None = None,
 ) -> tuple[list[FusedDepth], list[NDArray[np.float32]]]:
-    """(what the filter makes of it, true depths). prior: factor on the true depth, or depths.
-    told: poses that the odometry tells instead of the true ones."""
-    depth_filter, results, depths = DepthFilter(), [], []
-    before = None
-    told = told or poses
+    """(what the filter makes of the frames, true depths).
+
+    prior: factor on the true depth, or depths. told: poses that the odometry tells; None = true.
+    """
+    depth_filter, told = depth_filter or DepthFilter(), told or poses
+    results, depths, before = [], [], None
     for frame, pose in enumerate(poses):
         grey, depth = look(scene, pose, frame)
         guess = prior[frame] if isinstance(prior, list) else depth * np.float32(prior)
-        step = None
-        if before is not None:
-            motion = se3.inverse(told[frame - 1]) @ told[frame]
-            at_rest = np.array_equal(motion, np.eye(4))
-            relative = RelativePose(motion, POSE_COVARIANCE)
-            step = Step(relative, dense_flow(grey, before), at_rest)
-        results.append(depth_filter.update(grey, 1 / guess, prior_std, CAMERA, step))
+        if before is None:
+            result = depth_filter.first(grey, 1 / guess, PRIOR_STD, CAMERA)
+        elif np.array_equal(told[frame - 1], told[frame]):
+            result = depth_filter.at_rest(1 / guess, PRIOR_STD)
+        else:
+            pose = RelativePose(se3.inverse(told[frame - 1]) @ told[frame], POSE_COVARIANCE)
+            step = Step(dense_flow(grey, before), pose)
+            result = depth_filter.update(grey, 1 / guess, PRIOR_STD, CAMERA, step)
+        results.append(result)
         depths.append(depth)
         before = grey
     return results, depths

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.estimation.depth.epipolar_field import Floats
+from depth_motion_ros.estimation.depth.state import GeometryState
 
 # Widths of the image that the windows measure, from coarse to fine.
 _WINDOWS = (1 / 2, 1 / 5, 1 / 12)
@@ -17,7 +18,7 @@ _BLOCK = 4
 # Geometry is certain that is off by less, relative; and none counts as more exact than that.
 _CERTAIN, _EXACT = np.float32(0.3), np.float32(0.1)
 # ln(depth) by which the prior is off at random, per window: that much evidence moves it halfway.
-_RIDGE = np.float32(0.02)
+_RIDGE = np.float32(0.1)
 # ln(depth) of spread within a window below which no slope is sought; and its limits.
 _SLOPE_RIDGE, _MAX_SLOPE = np.float32(0.03), np.float32(1.0)
 # What the correction may be, ln(depth).
@@ -37,18 +38,16 @@ class CorrectedPrior:
     std: Floats
 
 
-def corrected_prior(
-    prior: Floats, inverse_depth: Floats, variance: Floats, prior_std: float
-) -> CorrectedPrior:
+def corrected_prior(prior: Floats, state: GeometryState, prior_std: float) -> CorrectedPrior:
     """ln(geometry / prior) regressed on ln(prior), in windows that become smaller.
 
     The slope lets a window tell a prior that is too flat from one that is too near; the image's
     edges stay where the prior has them, as in a guided filter (He, Sun, Tang, 2010), with the
     certainty of geometry as weight.
 
-    prior: (H, W) inverse depth > 0. inverse_depth, variance: (H, W) of geometry. prior_std:
-    relative, of the prior where no geometry is near.
+    prior: (H, W) inverse depth > 0. prior_std: relative, of the prior where no geometry is near.
     """
+    inverse_depth, variance = state.inverse_depth, state.variance
     height, width = prior.shape
     certain = (inverse_depth > 0) & (variance < (_CERTAIN * inverse_depth) ** 2)
     guide = np.log(prior)
@@ -85,9 +84,7 @@ def _window(
     ``spread`` where no weight is."""
     size = max(3, round(share * small[0]) | 1)
     weighted = weight * left
-    layers = cv2.merge(
-        (weight, weight * guide, weighted, weight * guide * guide)
-    )
+    layers = cv2.merge((weight, weight * guide, weighted, weight * guide * guide))
     sums = _boxed(cv2.resize(layers, small, interpolation=cv2.INTER_AREA), size)
     more = cv2.merge((weighted * guide, weighted * left, weight * relative))
     rest = _boxed(cv2.resize(more, small, interpolation=cv2.INTER_AREA), size)
@@ -104,11 +101,11 @@ def _window(
     return offset, slope, believed * (rest_variance + common) + (1 - believed) * spread
 
 
-def _boxed(values: NDArray[np.float32], size: int) -> Floats:
+def _boxed(values: NDArray, size: int) -> Floats:
     """Twice over a box: smooth like a triangle."""
     half = max(3, (size // 2) | 1)
     for _ in range(2):
-        values = cv2.blur(values, (half, half), borderType=cv2.BORDER_REFLECT)
+        values = np.asarray(cv2.blur(values, (half, half), borderType=cv2.BORDER_REFLECT))
     return np.asarray(values, np.float32)
 
 

@@ -1,4 +1,4 @@
-"""A causal filter of depth over a few frames: prior of the network, geometry of the motion."""
+"""A causal filter of depth over a few frames: the network's prior, geometry of the motion."""
 
 from __future__ import annotations
 
@@ -7,38 +7,39 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_motion_ros.estimation.depth.epipolar_field import Doubles, EpipolarField, Floats
-from depth_motion_ros.estimation.depth.fill import CorrectedPrior, corrected_prior
+from depth_motion_ros.estimation.depth.epipolar_field import EpipolarField, Floats
+from depth_motion_ros.estimation.depth.fill import corrected_prior
 from depth_motion_ros.estimation.depth.keyframes import Keyframes, flow_to
 from depth_motion_ros.estimation.depth.output import FusedDepth, fused
-from depth_motion_ros.estimation.depth.pose_correction import RelativePose, corrected, left_by_a_turn
+from depth_motion_ros.estimation.depth.pose_correction import RelativePose
+from depth_motion_ros.estimation.depth.reference import Expected, observe
 from depth_motion_ros.estimation.depth.state import GeometryState
-from depth_motion_ros.estimation.depth.triangulation import triangulated
-from depth_motion_ros.estimation.depth.trust import Trust, is_plausible
-from depth_motion_ros.estimation.scene_flow.optical_flow import DenseFlow
+from depth_motion_ros.estimation.depth.trust import Trust
+from depth_motion_ros.estimation.scene_flow.optical_flow import Bytes, DenseFlow
 from depth_motion_ros.geometry.camera import Camera
-
-# Pixels of median parallax, below which the previous frame measures nothing.
-_LEAST_PARALLAX = 0.7
-_TWICE = 1
-_LEFT, _LEFT_KEY = 0.3, 1.0
-_MOST_COMMON = 0.2
-_BY_TURN, _BY_PX = 0.01, 0.15
-_ANCHOR = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """The camera's way from the frame before. pose: points of this frame into its axes; flow: (H, W)
-    to it; at_rest: nothing has moved."""
+    """The way from the frame before to this one.
 
-    pose: RelativePose
+    flow: (H, W), from this frame to the one before.
+    pose: points of this frame into the axes of the one before; None = tracking is lost.
+    moving: (H, W) bool, what is known to move by itself; None = not looked for.
+    """
+
     flow: DenseFlow
-    at_rest: bool = False
+    pose: RelativePose | None
+    moving: NDArray[np.bool_] | None = None
 
 
 class DepthFilter:
-    """Not thread-safe. Memory is fixed: one state and at most six keyframes."""
+    """Geometry is triangulated from the previous frame and from one keyframe, and kept per pixel
+    with its variance; the network's depth is never part of that state. What comes out is the
+    network's depth, corrected where geometry is certain, fused with geometry.
+
+    Not thread-safe. Memory is fixed: one state and at most six keyframes.
+    """
 
     def __init__(self) -> None:
         self._trust = Trust()
@@ -47,99 +48,101 @@ class DepthFilter:
 
     @property
     def off_prior(self) -> float | None:
-        """Share of the well measured that is off the network's depth by more than twice."""
+        """Share of the well measured that is off the network's depth by more than a factor of two;
+        None = nothing was well measured yet."""
         return self._trust.share
 
     def reset(self) -> None:
+        """Nothing is known but what the network says."""
         self._state = None
         self._keyframes.clear()
         self._trust.clear()
 
+    def first(self, grey: Bytes, prior: Floats, prior_std: float, camera: Camera) -> FusedDepth:
+        """Of a frame that follows none. See ``update``."""
+        self.reset()
+        self._keyframes.add(grey, prior, camera)
+        return _prior_alone(prior, prior_std)
+
+    def at_rest(self, prior: Floats, prior_std: float, unit_change: float = 1.0) -> FusedDepth:
+        """Of a frame in which nothing has moved since the one before. See ``update``."""
+        state = self._state_of(prior, unit_change)
+        self._keyframes.in_unit(unit_change)
+        return self._told(state, prior, prior_std)
+
     def update(
         self,
-        grey: NDArray[np.uint8],
+        grey: Bytes,
         prior: Floats,
         prior_std: float,
         camera: Camera,
-        step: Step | None,
+        step: Step,
         unit_change: float = 1.0,
     ) -> FusedDepth:
         """Of the next frame.
 
         grey: (H, W) uint8. prior: (H, W) inverse depth > 0 by the network, in the unit of the step.
-        prior_std: relative. step: None = a first frame. unit_change: factor by which the same length
-        is told longer than a frame ago.
+        prior_std: relative. unit_change: factor by which the same length is told longer than a
+        frame ago.
         """
-        if step is None:
-            self.reset()
-        state = self._state
-        if state is None or state.inverse_depth.shape != prior.shape:
-            state = GeometryState.empty(prior.shape)
-        state = state.in_unit(unit_change)
-        if step is not None and not step.at_rest:
-            state = self._moved(state, grey, prior, prior_std, camera, step, unit_change)
-        self._state = state
-        whole = CorrectedPrior(prior, np.full_like(prior, prior_std))
-        if step is None:
-            self._keyframes.add(grey, prior, camera)
-            return FusedDepth(prior, whole.std)
-        if not self._trust.hear(state, prior):
-            return FusedDepth(prior, whole.std)
-        told = corrected_prior(prior, state.inverse_depth, state.variance, prior_std)
-        result = fused(state, told)
-        if not step.at_rest:
-            self._keyframes.add(grey, result.inverse_depth, camera)
+        state = self._state_of(prior, unit_change)
+        if step.pose is None:
+            self._keyframes.clear()
+            self._state = state.followed(step.flow)
+            return _prior_alone(prior, prior_std)
+        self._keyframes.in_unit(unit_change)
+        state = self._measured(state, grey, prior, prior_std, camera, step, step.pose)
+        result = self._told(state, prior, prior_std)
+        self._keyframes.add(grey, result.inverse_depth, camera)
         return result
 
-    def _moved(
+    def _state_of(self, prior: Floats, unit_change: float) -> GeometryState:
+        state = self._state
+        if state is None or state.inverse_depth.shape != prior.shape:
+            return GeometryState.empty(prior.shape)
+        return state.in_unit(unit_change)
+
+    def _told(self, state: GeometryState, prior: Floats, prior_std: float) -> FusedDepth:
+        self._state = state
+        if not self._trust.hear(state, prior):
+            return _prior_alone(prior, prior_std)
+        return fused(state, corrected_prior(prior, state, prior_std))
+
+    def _measured(
         self,
         state: GeometryState,
-        grey: NDArray[np.uint8],
+        grey: Bytes,
         prior: Floats,
         prior_std: float,
         camera: Camera,
         step: Step,
-        unit_change: float,
+        pose: RelativePose,
     ) -> GeometryState:
-        height, width = prior.shape
-        column = np.arange(width, dtype=np.float32)
-        row = np.arange(height, dtype=np.float32)[:, None]
-        target = step.flow.x + column, step.flow.y + row
-        good = step.flow.good
-        field = EpipolarField.of(step.pose.motion, camera)
-        pose = step.pose
-        parallax = field.median_parallax(prior)
-        u, v, _ = field.projected(prior)
+        target, good = step.flow.target(), step.flow.good
+        u, v, _ = EpipolarField.of(pose.motion, camera).projected(prior)
         x, y = np.where(good, target[0], u), np.where(good, target[1], v)
         state = state.propagated(x, y, good, pose.motion, camera)
-        expected = corrected_prior(prior, state.inverse_depth, state.variance, prior_std)
-        r = expected.inverse_depth
-        std = float(np.median(expected.std[::8, ::8]))
-        anchor, r0 = r, r
-        if _ANCHOR:
-            anchor, std = prior, prior_std
-        pose = corrected(pose, field, anchor, std, target, good)
-        self._keyframes.advance(pose, unit_change)
-        left = left_by_a_turn(field, target, good)
-        if parallax > _LEAST_PARALLAX and left > _LEFT:
-            field = EpipolarField.of(pose.motion, camera)
-            common = float(np.hypot(_BY_TURN * np.median(field.turned_by()), _BY_PX) / left)
-            seen = triangulated(field, pose.covariance, target, good, r, common, prior)
-            if common < _MOST_COMMON and is_plausible(seen):
-                state = state.updated(seen)
-        found = self._keyframes.nearest(r, camera)
-        if found is not None:
-            index, field = found
-            key = self._keyframes[index]
-            target, good = flow_to(key, grey, field, r)
-            pose = key.pose
-            for _ in range(_TWICE):
-                pose = corrected(pose, field, anchor, std, target, good)
-                field = EpipolarField.of(pose.motion, camera)
-            left = left_by_a_turn(field, target, good)
-            common = float(np.hypot(_BY_TURN * np.median(field.turned_by()), _BY_PX) / max(left, 0.1))
-            seen = triangulated(field, pose.covariance, target, good, r, common, prior)
-            if common < _MOST_COMMON and left > _LEFT_KEY and is_plausible(seen):
-                self._keyframes.correct(index, pose.in_unit(1 / seen.unit))
-                state = state.updated(seen)
-        return state
+        if step.moving is not None:
+            state = state.without(step.moving)
+            good = good & ~step.moving
+        expected = Expected(prior, corrected_prior(prior, state, prior_std), camera)
+        before = observe(pose, target, good, expected)
+        self._keyframes.advance(before.pose)
+        if before.seen is not None:
+            state = state.updated(before.seen)
+        r = expected.depth.inverse_depth
+        index = self._keyframes.nearest(r, camera)
+        if index is None:
+            return state
+        target, good = flow_to(self._keyframes[index], grey, r, camera)
+        if step.moving is not None:
+            good &= ~step.moving
+        earlier = observe(self._keyframes[index].pose, target, good, expected)
+        if earlier.seen is None:
+            return state
+        self._keyframes.correct(index, earlier.pose.in_unit(1 / earlier.seen.unit))
+        return state.updated(earlier.seen)
+
+
+def _prior_alone(prior: Floats, std: float) -> FusedDepth:
+    return FusedDepth(prior, np.full_like(prior, std))

@@ -8,9 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_motion_ros.estimation.depth.epipolar_field import EpipolarField, Floats
+from depth_motion_ros.estimation.depth.epipolar_field import (
+    EpipolarField,
+    Floats,
+    median_parallax,
+)
 from depth_motion_ros.estimation.depth.pose_correction import RelativePose
-from depth_motion_ros.estimation.scene_flow.optical_flow import search_flow
+from depth_motion_ros.estimation.scene_flow.optical_flow import Bytes, search_flow
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.geometry.texture import has_texture
 
@@ -30,7 +34,7 @@ _SEARCH = {"FinestScale": 1, "PatchStride": 4, "GradientDescentIterations": 8}
 class Keyframe:
     """grey: (H, W) uint8. pose: points of the current frame into this one's axes."""
 
-    grey: NDArray[np.uint8]
+    grey: Bytes
     pose: RelativePose
 
 
@@ -43,25 +47,25 @@ class Keyframes:
     def clear(self) -> None:
         self._kept.clear()
 
-    def advance(self, pose: RelativePose, unit_change: float) -> None:
-        """A frame follows. pose: of its points into the axes of the one before."""
-        self._kept = [
-            replace(each, pose=each.pose.in_unit(unit_change).after(pose)) for each in self._kept
-        ]
+    def in_unit(self, factor: float) -> None:
+        """In a unit of length that is ``factor`` times smaller."""
+        if factor != 1:
+            self._kept = [replace(each, pose=each.pose.in_unit(factor)) for each in self._kept]
 
-    def nearest(
-        self, inverse_depth: Floats, camera: Camera
-    ) -> tuple[int, EpipolarField] | None:
-        """The one whose median parallax is nearest to what is wanted, by ratio."""
+    def advance(self, pose: RelativePose) -> None:
+        """A frame follows. pose: of its points into the axes of the one before."""
+        self._kept = [replace(each, pose=each.pose.after(pose)) for each in self._kept]
+
+    def nearest(self, inverse_depth: Floats, camera: Camera) -> int | None:
+        """Index of the one whose median parallax is nearest to what is wanted, by ratio."""
         best, found = np.inf, None
         for index, each in enumerate(self._kept):
-            field = EpipolarField.of(each.pose.motion, camera)
-            parallax = field.median_parallax(inverse_depth)
+            parallax = median_parallax(each.pose.motion, camera, inverse_depth)
             if not _LEAST < parallax < _FARTHEST:
                 continue
             off = abs(np.log(parallax / _WANTED))
             if off < best:
-                best, found = off, (index, field)
+                best, found = off, index
         return found
 
     def __getitem__(self, index: int) -> Keyframe:
@@ -70,38 +74,45 @@ class Keyframes:
     def correct(self, index: int, pose: RelativePose) -> None:
         self._kept[index] = replace(self._kept[index], pose=pose)
 
-    def add(self, grey: NDArray[np.uint8], inverse_depth: Floats, camera: Camera) -> None:
+    def add(self, grey: Bytes, inverse_depth: Floats, camera: Camera) -> None:
         """The current frame, where the camera has gone far enough from the newest one."""
         if self._kept:
-            field = EpipolarField.of(self._kept[-1].pose.motion, camera)
-            if field.median_parallax(inverse_depth) < _NEXT:
+            motion = self._kept[-1].pose.motion
+            if median_parallax(motion, camera, inverse_depth) < _NEXT:
                 return
         here = RelativePose(np.eye(4), np.zeros((6, 6)))
         self._kept = [*self._kept, Keyframe(grey, here)][-_MOST:]
 
 
 def flow_to(
-    keyframe: Keyframe, grey: NDArray[np.uint8], field: EpipolarField, inverse_depth: Floats
+    keyframe: Keyframe, grey: Bytes, inverse_depth: Floats, camera: Camera
 ) -> tuple[tuple[Floats, Floats], NDArray[np.bool_]]:
     """(H, W) each: where the pixels lie in the keyframe, and where that is to be believed."""
     height, width = grey.shape
     x = np.arange(width, dtype=np.float32)[None] + np.zeros((height, 1), np.float32)
     y = np.arange(height, dtype=np.float32)[:, None] + np.zeros((1, width), np.float32)
-    u, v, _ = field.projected(inverse_depth)
-    sigma = _BLUR * width / 416
-    shift = cv2.merge((u - x, v - y))
-    small = cv2.resize(shift, (max(2, width // 4), max(2, height // 4)), interpolation=cv2.INTER_AREA)
-    small = cv2.GaussianBlur(small, (0, 0), sigma / 4)
-    shift_x, shift_y = cv2.split(cv2.resize(small, (width, height)))
-    warped = cv2.remap(
-        keyframe.grey, x + shift_x, y + shift_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    left = search_flow(_SEARCH, grey, np.asarray(warped, np.uint8))
+    u, v, _ = EpipolarField.of(keyframe.pose.motion, camera).projected(inverse_depth)
+    shift_x, shift_y = _blurred(u - x, v - y)
+    warped = _sampled(keyframe.grey, x + shift_x, y + shift_y)
+    left = search_flow(_SEARCH, grey, warped)
     at_x, at_y = x + left[..., 0], y + left[..., 1]
-    target_x = at_x + cv2.remap(shift_x, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    target_y = at_y + cv2.remap(shift_y, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    there = cv2.remap(keyframe.grey, target_x, target_y, cv2.INTER_LINEAR)
-    difference = cv2.blur(cv2.absdiff(np.asarray(there, np.uint8), grey), (3, 3))
-    good = (difference < _SAME) & has_texture(grey)
+    target_x = at_x + _sampled(shift_x, at_x, at_y)
+    target_y = at_y + _sampled(shift_y, at_x, at_y)
+    difference = cv2.absdiff(_sampled(keyframe.grey, target_x, target_y), grey)
+    good = (cv2.blur(difference, (3, 3)) < _SAME) & has_texture(grey)
     good &= (target_x >= 0) & (target_x <= width - 1) & (target_y >= 0) & (target_y <= height - 1)
-    return (np.asarray(target_x, np.float32), np.asarray(target_y, np.float32)), good
+    return (target_x, target_y), good
+
+
+def _blurred(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """A quarter of the size shows all that the blur leaves."""
+    height, width = x.shape
+    size = max(2, width // 4), max(2, height // 4)
+    small = cv2.resize(cv2.merge((x, y)), size, interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), _BLUR * width / 416 / 4)
+    whole = cv2.split(cv2.resize(small, (width, height)))
+    return np.asarray(whole[0], np.float32), np.asarray(whole[1], np.float32)
+
+
+def _sampled(image: NDArray, x: Floats, y: Floats) -> NDArray:
+    return np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))

@@ -13,7 +13,7 @@ from depth_motion_ros.estimation.depth.state import GeometryState
 # Relative standard deviation of the corrected prior, at best.
 _LEAST_STD = np.float32(0.05)
 # Standard deviations by which geometry may be off the corrected prior before it counts less.
-_APART = np.float32(2.5)
+_APART = np.float32(1.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,6 @@ _FREEDOM = 3.0
 _CORRELATED, _ALIKE = 5.0, 20.0
 # Pixels.
 _FLOW_ERROR = 0.15
-_BY_TURN = 0.0
 _LOOSE = 20.0
 _TURN_SAMPLES, _TURN_ROUNDS, _LEAST_LEFT = 200, 4, 0.25
 
@@ -65,12 +64,11 @@ def corrected(
         return pose
     picked = found[:: max(1, found.size // _SAMPLES)]
     r = inverse_depth.ravel()[picked]
-    J_u, J_v, du, dv = field.by_pose(picked, r)
-    u, v, _ = (part.ravel()[picked] for part in field.projected(inverse_depth))
-    off_u, off_v = (part.ravel()[picked] - at for part, at in zip(target, (u, v), strict=True))
+    J_u, J_v, du, dv, u, v = field.by_pose(picked, r)
+    off_u, off_v = target[0].ravel()[picked] - u, target[1].ravel()[picked] - v
     length = np.maximum(np.hypot(du, dv), 1e-9)
     x, y = du / length, dv / length
-    noise = _FLOW_ERROR**2 + (_BY_TURN * field.turned_by().ravel()[picked]) ** 2
+    noise = np.full(length.shape, _FLOW_ERROR**2)
     sigma = np.sqrt(np.stack((noise + _ALIKE * (depth_std * length) ** 2, noise)))
     off = np.stack((x * off_u + y * off_v, x * off_v - y * off_u)) / sigma
     J = np.stack((x[:, None] * J_u + y[:, None] * J_v, x[:, None] * J_v - y[:, None] * J_u))
@@ -103,10 +101,9 @@ def left_by_a_turn(
     if found.size < _FEWEST:
         return 0.0
     picked = found[:: max(1, found.size // _TURN_SAMPLES)]
-    J_u, J_v, *_ = field.by_pose(picked, np.zeros(picked.size, np.float32))
+    J_u, J_v, _, _, u, v = field.by_pose(picked, np.zeros(picked.size, np.float32))
     J = np.stack((J_u[:, 3:], J_v[:, 3:]), axis=1)
-    at = (part.ravel()[picked] for part in field.projected(np.zeros_like(target[0])))
-    off = np.stack([part.ravel()[picked] - here for part, here in zip(target, at)], axis=1)
+    off = np.stack((target[0].ravel()[picked] - u, target[1].ravel()[picked] - v), axis=1)
     left = off
     for _ in range(_TURN_ROUNDS):
         weight = 1 / np.maximum(np.linalg.norm(left, axis=1), _LEAST_LEFT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from depth_motion_ros.estimation.depth.epipolar_field import Doubles, Floats
 from depth_motion_ros.estimation.depth.triangulation import Measurement
-from depth_motion_ros.geometry.rays import rays
+from depth_motion_ros.estimation.scene_flow.optical_flow import DenseFlow
 from depth_motion_ros.geometry.camera import Camera
 
 UNKNOWN = np.float32(1e6)
@@ -42,6 +42,23 @@ class GeometryState:
             self.inverse_depth / np.float32(factor),
             np.minimum(self.variance / np.float32(factor**2), UNKNOWN),
         )
+
+    def without(self, gone: NDArray[np.bool_]) -> GeometryState:
+        """Nothing is known where gone (H, W)."""
+        return replace(self, variance=np.where(gone, UNKNOWN, self.variance))
+
+    def followed(self, flow: DenseFlow) -> GeometryState:
+        """Of the next frame's pixels where flow is good, as far away as before: for a moment in
+        which the motion is not known."""
+        x, y = flow.target()
+        layers = cv2.merge((self.inverse_depth, self.variance))
+        past = cv2.remap(
+            layers, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
+            borderValue=(0, float(UNKNOWN)),
+        )  # fmt: skip
+        inverse_depth, variance = (np.asarray(part, np.float32) for part in cv2.split(past))
+        variance = variance + (_CARRIED * inverse_depth) ** 2
+        return GeometryState(inverse_depth, np.where(flow.good, variance, UNKNOWN))
 
     def propagated(
         self,

@@ -20,7 +20,6 @@ _UNKNOWN = np.float32(1e6)
 _UNIT = 0.1
 
 
-
 class Measurement(NamedTuple):
     """inverse_depth, variance: (H, W). known: (H, W), whether there is one; variance is huge where
     not. off_line: share of the good matches that miss their epipolar lines. ratio: median of
@@ -42,8 +41,8 @@ def triangulated(
     target: tuple[Floats, Floats],
     good: NDArray[np.bool_],
     expected: Floats,
-    common_std: float = 0.0,
-    prior: Floats | None = None,
+    common_std: float,
+    prior: Floats,
 ) -> Measurement:
     """Least squares of the reprojection, along the epipolar lines.
 
@@ -69,7 +68,6 @@ def triangulated(
     over = 1 / (parallax * parallax)
     common = along_pose * over + (np.float32(common_std) * expected) ** 2
     own = (noise + across * across) * over
-    prior = expected if prior is None else prior
     certain = good & on_line & (own < (0.25 * prior) ** 2) & (r > 0)
     ratio = r[certain] / prior[certain]
     middle = float(np.median(ratio)) if ratio.size > 100 else 1.0
@@ -82,4 +80,6 @@ def triangulated(
     known = good & on_line & front & gate
     count = max(1, int(np.count_nonzero(good)))
     off_line = 1 - int(np.count_nonzero(good & on_line)) / count
-    return Measurement(r, np.where(known, variance, _UNKNOWN), common, known, off_line, middle, unit)
+    return Measurement(
+        r, np.where(known, variance, _UNKNOWN), common, known, off_line, middle, unit
+    )

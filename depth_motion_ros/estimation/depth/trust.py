@@ -6,7 +6,6 @@ import numpy as np
 
 from depth_motion_ros.estimation.depth.epipolar_field import Floats
 from depth_motion_ros.estimation.depth.state import GeometryState
-from depth_motion_ros.estimation.depth.triangulation import Measurement
 
 # Relative standard deviation of what is well measured; the factor by which it is off the prior.
 _WELL, _FAR = np.float32(0.15), np.float32(np.log(2.0))
@@ -15,9 +14,6 @@ _ENOUGH = 0.05
 # Of what is well measured, the share off the prior above which geometry is not believed. And how
 # much of what was before counts.
 _MOST_OFF, _MEMORY = 0.27, 0.7
-# A reference is refused where more of its matches miss their epipolar lines, or where its median is
-# farther off what was expected.
-_MOST_OFF_LINE, _FARTHEST = 0.5, 2.0
 
 
 class Trust:
@@ -40,8 +36,3 @@ class Trust:
             before = share if self.share is None else self.share
             self.share = _MEMORY * before + (1 - _MEMORY) * share
         return self.share is None or self.share < _MOST_OFF
-
-
-def is_plausible(seen: Measurement) -> bool:
-    """A reference whose pose or flow is wrong as a whole is not to be used."""
-    return seen.off_line < _MOST_OFF_LINE and 1 / _FARTHEST < seen.ratio < _FARTHEST

@@ -36,6 +36,12 @@ class DenseFlow(NamedTuple):
     y: Floats
     good: NDArray[np.bool_]
 
+    def target(self) -> tuple[Floats, Floats]:
+        """(H, W) each: where the pixels lie in the previous image."""
+        height, width = self.x.shape
+        column = np.arange(width, dtype=np.float32)
+        return self.x + column, self.y + np.arange(height, dtype=np.float32)[:, None]
+
     def resized(self, size: tuple[int, int]) -> DenseFlow:
         """In pixels of another image size (width, height): means over areas, good where most of
         the area is."""
