@@ -15,6 +15,8 @@ from depth_motion_ros.estimation.depth.state import GeometryState
 _WINDOWS = (1 / 2, 1 / 5, 1 / 12)
 # Rows and columns that make one of the small maps on which the windows are summed.
 _BLOCK = 4
+# Every so many rows and columns are summed: windows have thousands of pixels.
+_SKIP = 2
 # Geometry is certain that is off by less, relative; and none counts as more exact than that.
 _CERTAIN, _EXACT = np.float32(0.3), np.float32(0.1)
 # ln(depth) by which the prior is off at random, per window: that much evidence moves it halfway.
@@ -47,28 +49,33 @@ def corrected_prior(prior: Floats, state: GeometryState, prior_std: float) -> Co
 
     prior: (H, W) inverse depth > 0. prior_std: relative, of the prior where no geometry is near.
     """
-    inverse_depth, variance = state.inverse_depth, state.variance
     height, width = prior.shape
+    inverse_depth, variance = (
+        np.ascontiguousarray(part[::_SKIP, ::_SKIP])
+        for part in (state.inverse_depth, state.variance)
+    )
+    # The lines of the windows add up, and are evaluated on all pixels once.
+    whole = np.log(prior)
+    guide = np.ascontiguousarray(whole[::_SKIP, ::_SKIP])
     certain = (inverse_depth > 0) & (variance < (_CERTAIN * inverse_depth) ** 2)
-    guide = np.log(prior)
-    safe = np.where(certain, inverse_depth, prior)
-    left = np.log(safe) - guide
-    relative = variance / (safe * safe)
-    weight = np.where(certain, _EXACT**2 / (relative + _EXACT**2), np.float32(0))
+    left = np.log(np.where(certain, inverse_depth, 1)) - guide
     certain &= np.abs(left) < _MAX_LOG
-    weight *= certain
-    correction = np.zeros_like(prior)
+    left[~certain] = 0
+    relative = np.where(certain, variance, 0) / np.where(certain, inverse_depth, 1) ** 2
+    weight = certain * (_EXACT**2 / (relative + _EXACT**2))
     small = max(1, width // _BLOCK), max(1, height // _BLOCK)
+    offset, slope = np.zeros(small[::-1], np.float32), np.zeros(small[::-1], np.float32)
     spread = np.full(small[::-1], prior_std**2, np.float32)
     for share in _WINDOWS:
         robust = weight / (1 + (left * (1 / _ROBUST)) ** 2)
-        offset, slope, spread = _window(guide, left, robust, relative, share, small, spread)
-        step = _grown(offset, width, height) + _grown(slope, width, height) * guide
-        correction += step
-        left = left - step
+        more, steeper, spread = _window(guide, left, robust, relative, share, small, spread)
+        left -= _grown(more, guide.shape) + _grown(steeper, guide.shape) * guide
+        offset += more
+        slope += steeper
+    correction = _grown(offset, prior.shape) + _grown(slope, prior.shape) * whole
     np.clip(correction, -_MAX_LOG, _MAX_LOG, out=correction)
-    std = np.sqrt(_grown(spread, width, height))
-    return CorrectedPrior(prior * np.exp(correction), std)
+    std = np.sqrt(_grown(spread, prior.shape))
+    return CorrectedPrior(np.exp(whole + correction), std)
 
 
 def _window(
@@ -109,5 +116,5 @@ def _boxed(values: NDArray, size: int) -> Floats:
     return np.asarray(values, np.float32)
 
 
-def _grown(values: Floats, width: int, height: int) -> Floats:
-    return np.asarray(cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR))
+def _grown(values: Floats, shape: tuple[int, ...]) -> Floats:
+    return np.asarray(cv2.resize(values, shape[::-1], interpolation=cv2.INTER_LINEAR))

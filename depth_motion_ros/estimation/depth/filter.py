@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from depth_motion_ros.estimation.depth.epipolar_field import EpipolarField, Floats
 from depth_motion_ros.estimation.depth.fill import corrected_prior
 from depth_motion_ros.estimation.depth.keyframes import Keyframes, flow_to
-from depth_motion_ros.estimation.depth.output import FusedDepth, fused
+from depth_motion_ros.estimation.depth.output import FusedDepth, fused, prior_alone
 from depth_motion_ros.estimation.depth.pose_correction import RelativePose
 from depth_motion_ros.estimation.depth.reference import Expected, observe
 from depth_motion_ros.estimation.depth.state import GeometryState
@@ -62,7 +62,7 @@ class DepthFilter:
         """Of a frame that follows none. See ``update``."""
         self.reset()
         self._keyframes.add(grey, prior, camera)
-        return _prior_alone(prior, prior_std)
+        return prior_alone(prior, prior_std)
 
     def at_rest(self, prior: Floats, prior_std: float, unit_change: float = 1.0) -> FusedDepth:
         """Of a frame in which nothing has moved since the one before. See ``update``."""
@@ -89,7 +89,7 @@ class DepthFilter:
         if step.pose is None:
             self._keyframes.clear()
             self._state = state.followed(step.flow)
-            return _prior_alone(prior, prior_std)
+            return prior_alone(prior, prior_std)
         self._keyframes.in_unit(unit_change)
         state = self._measured(state, grey, prior, prior_std, camera, step, step.pose)
         result = self._told(state, prior, prior_std)
@@ -105,7 +105,7 @@ class DepthFilter:
     def _told(self, state: GeometryState, prior: Floats, prior_std: float) -> FusedDepth:
         self._state = state
         if not self._trust.hear(state, prior):
-            return _prior_alone(prior, prior_std)
+            return prior_alone(prior, prior_std)
         return fused(state, corrected_prior(prior, state, prior_std))
 
     def _measured(
@@ -142,7 +142,3 @@ class DepthFilter:
             return state
         self._keyframes.correct(index, earlier.pose.in_unit(1 / earlier.seen.unit))
         return state.updated(earlier.seen)
-
-
-def _prior_alone(prior: Floats, std: float) -> FusedDepth:
-    return FusedDepth(prior, np.full_like(prior, std))

@@ -30,7 +30,8 @@ def in_front(depth):
 def test_a_first_frame_has_the_networks_depth_and_its_error():
     (result,), (depth,) = filtered(WALL, moving_camera(1, ASIDE), 1.2)
     np.testing.assert_allclose(1 / result.inverse_depth, 1.2 * depth, rtol=1e-5)
-    assert (result.std == np.float32(PRIOR_STD)).all()
+    # Claims are calibrated: 1.5 times the network's, and 0.02.
+    np.testing.assert_allclose(result.std, 1.5 * PRIOR_STD + 0.02, rtol=1e-5)
 
 
 def sloping(scene, poses):
@@ -46,7 +47,7 @@ def test_the_network_is_put_right_where_the_motion_triangulates(scene):
     # 2 to 4 pixels of parallax a frame, followed to a tenth of a pixel; the network is off by 0.12.
     assert error_of(results[0], depths[0]) == pytest.approx(0.12, abs=0.01)
     assert error_of(results[-1], depths[-1]) < 0.03
-    assert np.median(results[-1].std) < 0.15
+    assert np.median(results[-1].std) < 0.2
 
 
 def test_what_is_near_stands_out_where_the_network_sees_a_plane():
@@ -68,7 +69,7 @@ def test_without_parallax_depth_stays_the_networks(step, turn):
     for result, depth in zip(results, depths, strict=True):
         # The network's own error.
         assert error_of(result, depth) == pytest.approx(0.2, abs=0.005)
-    assert np.median(results[-1].std) == pytest.approx(PRIOR_STD, rel=0.01)
+    assert np.median(results[-1].std) == pytest.approx(1.5 * PRIOR_STD + 0.02, rel=0.01)
 
 
 def test_what_was_measured_is_kept_at_rest():
@@ -88,7 +89,7 @@ def test_a_box_that_moves_is_not_told_nearer_than_the_network_has_it():
     results, depths = filtered([*wall, mover], poses, 1.0)
     box = depths[-1] < 3.1
     # Measured it would be off by 0.5.
-    assert error_of(results[-1], depths[-1], box) < 0.1
+    assert error_of(results[-1], depths[-1], box) < 0.15
     assert error_of(results[-1], depths[-1], ~box) < 0.05
 
 
