@@ -40,9 +40,11 @@ class RequestedOutputs:
     """What to compute beyond depth, ego-motion and quality, which every frame has.
 
     object_flow: ``Estimate.object_flow`` and ``Quality.moving_fraction``.
+    fused_depth: depth fused over frames, where the settings ask for it; False = the network's.
     """
 
     object_flow: bool = True
+    fused_depth: bool = True
 
 
 ALL_OUTPUTS = RequestedOutputs()
@@ -164,7 +166,10 @@ class Estimator:
         Complete every inference, in order; the next frame's ``infer`` may run meanwhile on another
         thread. Raises as ``process``.
         """
-        return self._inferrer.infer(frame, self.settings, outputs.object_flow, frame_id)
+        with_fusion = outputs.fused_depth and self.settings.depth_source == FUSED
+        return self._inferrer.infer(
+            frame, self.settings, outputs.object_flow, with_fusion, frame_id
+        )
 
     def complete(self, inference: Inference) -> Estimate:
         """The second half of ``process``: geometry."""
@@ -257,7 +262,7 @@ class Estimator:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Depth and its relative standard deviation, (H, W) each, in the unit of the pair."""
         settings = self.settings
-        if settings.depth_source != FUSED:
+        if not inference.with_fusion:
             self._fusion.reset()
             return prior, np.full_like(prior, settings.depth_relative_std)
         previous, followed = inference.previous, None

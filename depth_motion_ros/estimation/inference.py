@@ -12,7 +12,7 @@ from depth_motion_ros.engines.interface import Engine, RawPrediction
 from depth_motion_ros.estimation.detail import detail_of, reduced
 from depth_motion_ros.estimation.pair import FrameView
 from depth_motion_ros.estimation.scene_flow.optical_flow import FlowResult, follow
-from depth_motion_ros.estimation.settings import FLOW, FUSED, EstimatorSettings
+from depth_motion_ros.estimation.settings import FLOW, EstimatorSettings
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.sources.frame import Frame
 from depth_motion_ros.sources.rectify import Rectifier
@@ -45,6 +45,7 @@ class Inference:
     new_weights: other weights start with this frame.
     depth_relative_std: of those weights, if given.
     with_flow: whether object flow is requested.
+    with_fusion: whether depth fused over frames is.
     flow: optical flow to the previous frame, being computed; None = not yet.
     """
 
@@ -59,6 +60,7 @@ class Inference:
     new_weights: bool
     depth_relative_std: float | None
     with_flow: bool
+    with_fusion: bool
     flow: Future[FlowResult] | None
 
     def flow_to(self, previous: StampedView) -> FlowResult:
@@ -101,7 +103,12 @@ class Inferrer:
         self._new_weights, self._depth_relative_std = True, depth_relative_std
 
     def infer(
-        self, frame: Frame, settings: EstimatorSettings, with_flow: bool, frame_id: str
+        self,
+        frame: Frame,
+        settings: EstimatorSettings,
+        with_flow: bool,
+        with_fusion: bool,
+        frame_id: str,
     ) -> Inference:
         """See ``Estimator.infer``."""
         self._reset_if_discontinuous(frame, frame_id, settings.max_gap)
@@ -112,14 +119,15 @@ class Inferrer:
             if camera is None:
                 K = self._look_for_intrinsics(image, raw)
         else:
-            if (with_flow and settings.object_motion == FLOW) or settings.depth_source == FUSED:
+            if with_fusion or (with_flow and settings.object_motion == FLOW):
                 # In parallel with the engine: flow needs neither depth nor motion.
                 flow = self._flow_thread.submit(follow, detail, previous.view.detail)
             raw = self.engine.step(previous.view.image, previous.view.depth, image)
         now = StampedView(frame.stamp, FrameView(image, raw.depth, detail))
         inference = Inference(
             now, raw, previous, camera, K, self._squeeze(frame.image), self._reset_reason,
-            self._forgets_camera, self._new_weights, self._depth_relative_std, with_flow, flow,
+            self._forgets_camera, self._new_weights, self._depth_relative_std, with_flow,
+            with_fusion, flow,
         )  # fmt: skip
         self._previous, self._reset_reason = now, ""
         self._forgets_camera = self._new_weights = False
