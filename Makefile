@@ -90,10 +90,13 @@ lint: $(VENV)/.test
 test: lint
 	$(PY) -m pytest $(PYTEST_ARGS)
 
+ifneq ($(filter bench,$(MAKECMDGOALS)),)
+  ifeq ($(filter $(WHAT),$(BENCHMARKS)),)
+    $(error make bench WHAT=...: one of $(BENCHMARKS))
+  endif
+endif
+
 bench: $(VENV)/.test
-	@if [ -z '$(filter $(WHAT),$(BENCHMARKS))' ]; then \
-	  echo 'make bench WHAT=...: one of $(BENCHMARKS)' >&2; exit 2; \
-	fi
 	$(PY) -m benchmarks.$(WHAT) $(BENCH_ARGS)
 
 clean:

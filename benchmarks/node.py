@@ -208,7 +208,7 @@ def verdicts(results: Sequence[NodeResult]) -> list[Verdict]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Returns the exit status."""
-    return run_command("benchmarks.node", __doc__, add_arguments, run, argv)
+    return run_command("python -m benchmarks.node", __doc__, add_arguments, run, argv)
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ def _batches(args: argparse.Namespace, device: torch.device) -> dict[str, float]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Returns the exit status."""
-    return run_command("benchmarks.simulate", __doc__, add_arguments, run, argv)
+    return run_command("python -m benchmarks.simulate", __doc__, add_arguments, run, argv)
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ def text(result: dict[str, Any]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Returns the exit status."""
-    return run_command("benchmarks.train", __doc__, add_arguments, run, argv)
+    return run_command("python -m benchmarks.train", __doc__, add_arguments, run, argv)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
@@ -120,6 +121,8 @@ class Setting:
 
     def _check_list(self, value: Any) -> list[float]:
         try:
+            if any(isinstance(entry, (bool, str)) for entry in value):
+                raise self._refusal(value)
             entries = [float(entry) for entry in value]
         except (TypeError, ValueError) as error:
             raise self._refusal(value) from error
@@ -138,7 +141,12 @@ class Setting:
         hint = ""
         if self.multiple > 1 and isinstance(value, int) and value % self.multiple:
             hint = f"; the nearest is {max(1, round(value / self.multiple)) * self.multiple}"
-        return SettingsError(f"{self.name} is {value!r}; it must be {self._allowed}{hint}")
+        # ROS has no type for an empty list, and arrays of its own for others.
+        is_list = isinstance(value, (list, tuple, array))
+        shown = "empty" if value is None or (is_list and not value) else repr(value)
+        if is_list and value:
+            shown = repr(list(value))
+        return SettingsError(f"{self.name} is {shown}; it must be {self._allowed}{hint}")
 
     @property
     def _allowed(self) -> str:

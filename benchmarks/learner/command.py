@@ -105,4 +105,4 @@ def run(args: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Returns the exit status."""
     given = list(sys.argv[1:] if argv is None else argv) or ["perception"]
-    return run_command("benchmarks.learner", __doc__, add_arguments, run, given)
+    return run_command("python -m benchmarks.learner", __doc__, add_arguments, run, given)

@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.harness import LEARNER, Listener, Rig, changes, rate_of
+from benchmarks.harness import Listener, Rig, changes, rate_of
 from benchmarks.learner.perception_report import (
     KILLED,
     OFF,
@@ -210,7 +210,7 @@ class Learner:
 
     def _start(self) -> NodeProcess:
         with on_core(self._core):
-            return self._rig.start(LEARNER, self._parameters)
+            return self._rig.start("adaptation_node", self._parameters)
 
     def kill_for(self, seconds: float, listener: Listener) -> None:
         """Kill it at moments that nobody has chosen, and start the next one, for so long."""

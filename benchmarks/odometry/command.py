@@ -199,4 +199,4 @@ def _assumed_depth_std(args: argparse.Namespace) -> float:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Returns the exit status."""
-    return run_command("benchmarks.odometry", __doc__, add_arguments, run, argv)
+    return run_command("python -m benchmarks.odometry", __doc__, add_arguments, run, argv)

@@ -186,4 +186,4 @@ def _take(result: PhaseResult, reports: list[dict[str, Any]]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Returns the exit status."""
-    return run_command("benchmarks.soak", __doc__, add_arguments, run, argv)
+    return run_command("python -m benchmarks.soak", __doc__, add_arguments, run, argv)

@@ -183,12 +183,12 @@ class Adapter:
         average (Wortsman et al., arXiv 2109.01903) most of the gain is left and less is forgotten.
         """
         held_back = self._memory.held_back
-        whole = self._gate.judge(self._learner.averaged, self._running_network, held_back)
+        whole = self._gate.decide(self._learner.averaged, self._running_network, held_back)
         if whole.outcome != REFUSED:
             return 1.0, whole
         for share in _SHORTER:
             candidate = build_network(self._learner.weights(share, self._running))
-            verdict = self._gate.judge(candidate, self._running_network, held_back)
+            verdict = self._gate.decide(candidate, self._running_network, held_back)
             if verdict.outcome == RELEASED:
                 return share, verdict
         return 1.0, whole

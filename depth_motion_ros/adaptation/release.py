@@ -89,7 +89,7 @@ class ReleaseGate:
         self._by_running.clear()
         self._running_immutable = score(running, self._validation)
 
-    def judge(
+    def decide(
         self,
         candidate: DepthMotionNet,
         running: DepthMotionNet,

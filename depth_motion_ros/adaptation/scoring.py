@@ -10,6 +10,7 @@ from torch import Tensor
 
 from depth_motion_ros.adaptation.learner import LOSSES
 from depth_motion_ros.adaptation.pairing.records import PairRecord, batch_of, rows_of
+from depth_motion_ros.adaptation.progress import tell_progress
 from depth_motion_ros.losses.objective import Objective
 from depth_motion_ros.losses.warped_pair import active_pixels
 from depth_motion_ros.models.network import DepthMotionNet
@@ -48,6 +49,7 @@ def score(network: DepthMotionNet, records: Sequence[PairRecord]) -> list[PairSc
     try:
         found: list[PairScore] = []
         for start in range(0, len(records), _BATCH):
+            tell_progress("judging pairs", start, len(records))
             found += _score_batch(network, records[start : start + _BATCH])
         return found
     finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
 # Cores: nobody waits for a recording.
 _NO_LIMIT = 64.0
+# Seconds between two lines about work that takes long.
+_TELL_EVERY = 5.0
 
 
 def add_adaptation_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +56,25 @@ def adapter_of(weights: Weights, args: argparse.Namespace) -> tuple[Adapter, Vid
 
     ``max_rate`` counts in the time of the video; processor time is not limited.
     """
+    from depth_motion_ros.adaptation.progress import watched
+
+    with watched(_ProgressLines()):
+        return _adapter_of(weights, args)
+
+
+class _ProgressLines:
+    """A line every few seconds about work that takes long."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + _TELL_EVERY
+
+    def __call__(self, work: str, done: int, total: int) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + _TELL_EVERY
+            print(f"{work}: {done} of {total}", file=sys.stderr, flush=True)
+
+
+def _adapter_of(weights: Weights, args: argparse.Namespace) -> tuple[Adapter, VideoClock]:
     from depth_motion_ros.adaptation.adapter import Adapter
     from depth_motion_ros.adaptation.budget import Budget
     from depth_motion_ros.adaptation.offline import VideoClock

@@ -8,14 +8,17 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.sources.camera_file import read_camera_file
 from depth_motion_ros.sources.frame import FrameSource, SourceError
 from depth_motion_ros.sources.open import ACCEPTED, open_source
 from depth_motion_ros.sources.sequence.prepared import PreparedDataset
 from depth_motion_ros.training.data.fit import FITS, FrameFit
+from depth_motion_ros.training.data.identity import identity_of
 from depth_motion_ros.training.data.index import SourceState, locked
-from depth_motion_ros.training.data.prepare import PrepareSettings, prepare
+from depth_motion_ros.training.data.prepare import MIN_FRAMES, PrepareSettings, prepare
 from depth_motion_ros.training.triangulation.depth import triangulate_sequence
 
 # Seconds between two lines about work that takes long.
@@ -93,11 +96,21 @@ def run(args: argparse.Namespace) -> int:
     camera = None
     if args.camera_file:
         camera = read_camera_file(args.camera_file, rectified=args.rectified)
+    options = {
+        "--odometry-topic": args.odometry_topic,
+        "--rate": args.rate,
+        "--rectified": args.rectified,
+        "--camera-file": camera and _values(camera),
+    }
     sources: dict[str, Callable[[], FrameSource]] = {}
+    identities: dict[str, dict[str, Any]] = {}
     for spec in args.sources:
         known_as = _known_as(spec)
         if args.topic:
             known_as = f"{args.topic} of {known_as}"
+        identities[known_as] = identity_of(
+            Path(spec).expanduser(), {key: value for key, value in options.items() if value}
+        )
         sources[known_as] = partial(
             open_source,
             spec,
@@ -107,14 +120,19 @@ def run(args: argparse.Namespace) -> int:
             camera=camera,
             rectified=args.rectified or None,
         )
-    states = prepare(sources, args.out, settings, _tell)
+    states = prepare(sources, args.out, settings, partial(_tell, settings), identities)
     broken = [state for state in states if state.status != "done"]
     kept = sum(state.kept for state in states)
     print(f"{args.out}: {kept} frames from {len(states) - len(broken)} of {len(states)} sources")
     failed = _triangulate(args.out) if args.triangulate else 0
     if broken:
         print(f"{len(broken)} sources are not whole, see above", file=sys.stderr)
-    return 1 if broken or failed else 0
+    return 1 if broken or failed or not kept else 0
+
+
+def _values(camera: Camera) -> list[Any]:
+    lens = [camera.distortion_model, *camera.distortion.tolist()]
+    return [*camera.K.ravel().tolist(), *lens, camera.width, camera.height]
 
 
 def _triangulate(path: Path) -> int:
@@ -157,17 +175,32 @@ def _known_as(spec: str) -> str:
     return str(path.resolve()) if path.exists() else spec
 
 
-def _tell(name: str, state: SourceState) -> None:
+def _tell(settings: PrepareSettings, name: str, state: SourceState) -> None:
     counts = f"{state.read} frames read, {state.kept} kept, {state.duplicates} too alike"
+    if state.alone:
+        counts += f", {state.alone} without a neighbour"
     if state.damaged:
         counts += f", {state.damaged} damaged and skipped"
     print(f"{name}: {counts}", flush=True)
     if state.status != "done":
         print(f"{name}: {state.error}", file=sys.stderr, flush=True)
     elif not state.kept:
-        print(
-            f"{name}: nothing kept: no two frames in a row differ (a camera that stands still "
-            "teaches nothing), or all lie more than --max-gap seconds apart",
-            file=sys.stderr,
-            flush=True,
+        print(f"{name}: nothing kept: {_why_nothing(state, settings)}", file=sys.stderr, flush=True)
+
+
+def _why_nothing(state: SourceState, settings: PrepareSettings) -> str:
+    if state.read < MIN_FRAMES:
+        return f"it has {state.read} frames, and motion takes {MIN_FRAMES}"
+    causes = []
+    if state.duplicates:
+        causes.append(
+            f"{state.duplicates} frames differ from the one before by no more than --threshold "
+            f"{settings.threshold:g} (a camera that stands still teaches nothing)"
         )
+    if state.alone > 1:
+        causes.append(
+            f"{state.alone} frames stand alone: the one before is more than --max-gap "
+            f"{settings.max_gap:g} s away (--rate says how many there are a second), later, or of "
+            "another size or camera"
+        )
+    return "; ".join(causes)

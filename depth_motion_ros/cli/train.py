@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+_log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, and say where the results lie."""
     try:
-        from depth_motion_ros.training.run import REPORT_FILE, RunOptions, train
+        from depth_motion_ros.training.run import RunOptions, train
     except ModuleNotFoundError as error:
         raise ImportError(
             f"training needs {error.name}, which is not installed: "
@@ -78,12 +81,18 @@ def run(args: argparse.Namespace) -> int:
     from depth_motion_ros.cli.training_data import training_data
     from depth_motion_ros.models.weights import Weights
     from depth_motion_ros.training.recipe import load_recipe
+    from depth_motion_ros.training.run_folder import RunFolder
 
     _calm_lightning()
-    recipe = load_recipe(args.recipe).overridden(args.set)
-    if args.steps is not None:
-        recipe = recipe.with_steps(args.steps)
-    data = training_data(args.sources, recipe, args.validation, args.validation_frames)
+    try:
+        recipe = load_recipe(args.recipe).overridden(args.set)
+        if args.steps is not None:
+            recipe = recipe.with_steps(args.steps)
+        data = training_data(args.sources, recipe, args.validation, args.validation_frames)
+    except KeyboardInterrupt:
+        # From here on the run itself listens, and says it.
+        _log.info("interrupted before the first step: nothing was kept")
+        raise
     options = RunOptions(
         out=args.out,
         resume=args.resume,
@@ -103,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
     validator = _depth_validator(args.validation, args.validation_frames)
     weights = train(recipe, data, options, validator)
     if int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0:
-        print(f"{weights}\n{weights.parent / REPORT_FILE}")
+        print(f"{weights}\n{RunFolder(weights.parent).report}")
     return 0
 
 

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from depth_motion_ros.estimation.stopwatch import NOTHING, Cost
 from depth_motion_ros.geometry.camera import Camera
 
+SKIPPED = "skipped"
+"""``Quality.tracking`` of a frame that is left out of the motion: it was not new."""
+
 
 @dataclass(frozen=True, eq=False)
 class Motion:
@@ -54,7 +57,7 @@ class Scale:
 class Quality:
     """How reliable the estimate is.
 
-    tracking: ``first`` (no pair yet), ``ok``, ``static`` or ``lost``.
+    tracking: ``first`` (no pair yet), ``ok``, ``static``, ``lost`` or ``skipped`` (no new image).
     photometric_error: mean absolute error of the warped image, [0, 1]; NaN for the first frame.
     identity_error: the same without any motion.
     valid_fraction: share of pixels that could be compared.
@@ -78,7 +81,8 @@ class Estimate:
     image: (H, W, 3) uint8 RGB, the input at the size of the depth map.
     depth: (H, W) float32, metres, NaN where invalid.
     depth_std: (H, W) float32, relative standard deviation of depth, apart from that of its scale.
-    motion: ego-motion; None for a first frame; while lost, None or an extrapolation (``on_lost``).
+    motion: ego-motion; None for a first or skipped frame; while lost, None or an extrapolation
+        (``on_lost``).
     object_flow: (H, W, 3) float32, m/s in this camera's optical axes: scene flow of moving objects,
         zero where static, NaN where depth is invalid; None without ``motion`` or if not requested.
     camera: intrinsics used, of ``image`` and ``depth``.

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from depth_motion_ros.engines.interface import Engine, EngineError, RawMotion
 from depth_motion_ros.estimation.alignment.constant_velocity import ConstantVelocity
 from depth_motion_ros.estimation.alignment.inlier_ratio import InlierRatio
-from depth_motion_ros.estimation.depth.fusion import DepthFusion, FollowedPair
-from depth_motion_ros.estimation.estimate import Estimate, Motion, Quality, Scale
+from depth_motion_ros.estimation.depth.fusion import DepthFusion, FollowedPair, unfused
+from depth_motion_ros.estimation.estimate import SKIPPED, Estimate, Motion, Quality, Scale
 from depth_motion_ros.estimation.inference import Inference, Inferrer, StampedView
 from depth_motion_ros.estimation.intrinsics import LearnedIntrinsics
 from depth_motion_ros.estimation.odometry import Odometry, OdometryState
@@ -26,13 +26,17 @@ from depth_motion_ros.estimation.quality import metric_covariance
 from depth_motion_ros.estimation.scale.choice import choose_scale_source
 from depth_motion_ros.estimation.scale.drift_filter import ScaleDriftFilter
 from depth_motion_ros.estimation.scale.odometry import OdometryScale
-from depth_motion_ros.estimation.scale.source import ScaleObservation, ScaleSource
+from depth_motion_ros.estimation.scale.source import UNKNOWN_SCALE, ScaleObservation, ScaleSource
 from depth_motion_ros.estimation.scene_flow.detection import FlowMotionDetector
 from depth_motion_ros.estimation.scene_flow.object_flow import ObjectFlow, object_flow
 from depth_motion_ros.estimation.settings import EXTRAPOLATE, FLOW, FUSED, EstimatorSettings
+from depth_motion_ros.estimation.stopwatch import NOTHING
+from depth_motion_ros.estimation.time_line import LeftOut
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.sources.frame import Frame
+
+_NO_INTRINSICS = "the network finds no intrinsics in these images; give the frames a camera"
 
 
 @dataclass(frozen=True)
@@ -63,10 +67,14 @@ class Estimator:
     camera the learned intrinsics are used. MotionNet needs a pair for them, so the first such frame
     is paired with itself once.
 
-    When time goes back or stands still, after a gap, with a new image size or frame_id, the frame
-    counts as a first one (``quality.reason`` says why). Pose and scale stay; the pose covariance
-    grows by the unobserved motion. A new size or frame_id means another camera: its intrinsics are
-    learned anew.
+    Only new images count. One that is not newer than the last, or the same picture under a new
+    stamp, has depth and is left out of everything else (``quality.tracking`` is ``skipped``); see
+    ``TimeLine``.
+
+    When time goes back for good, after a gap, with a new image size or frame_id, the frame counts
+    as a first one (``quality.reason`` says why). Pose and scale stay; the pose covariance grows by
+    the unobserved motion. A new size or frame_id means another camera: its intrinsics are learned
+    anew.
     """
 
     def __init__(
@@ -90,6 +98,7 @@ class Estimator:
         self._constant_velocity = ConstantVelocity()
         self._last_stamp: int | None = None
         self._last_motion: tuple[int, Motion] | None = None
+        self._last: Estimate | None = None
 
     def _choose_scale_source(self) -> ScaleSource:
         return self._given_scale_source or choose_scale_source(self.settings, self._odometry_scale)
@@ -132,6 +141,13 @@ class Estimator:
         """
         self._inferrer.reset(reason)
 
+    def skip(self) -> None:
+        """A frame is left out because nobody wants its estimate: a gap that is not the camera's.
+
+        May be called as ``infer`` is, beside ``complete``.
+        """
+        self._inferrer.skip()
+
     def reset_pose(self) -> None:
         """The base's pose becomes the origin of odom again, with zero covariance."""
         self._odometry.reset()
@@ -173,6 +189,8 @@ class Estimator:
 
     def complete(self, inference: Inference) -> Estimate:
         """The second half of ``process``: geometry."""
+        if inference.left_out is not None:
+            return self._depth_alone(inference, inference.left_out)
         now, previous, raw = inference.now, inference.previous, inference.raw
         if inference.forgets_camera:
             self._learned.clear()
@@ -191,9 +209,7 @@ class Estimator:
         camera = inference.camera or self._learned.camera(*size)
         if camera is None:
             self.reset(inference.reset_reason)
-            raise EngineError(
-                "the network finds no intrinsics in these images; give the frames a camera"
-            )
+            raise EngineError(_NO_INTRINSICS)
         pair = None
         if previous is not None and raw.motion is not None:
             expected = self._constant_velocity.expected(previous.stamp, now.stamp)
@@ -208,7 +224,7 @@ class Estimator:
             )
             least = self.settings.min_inlier_ratio
             other = self._odometry_scale.motion(previous.stamp, now.stamp)
-            pair = self._inlier_ratio.judged(pair, now.stamp, now.view, camera, least, other)
+            pair = self._inlier_ratio.checked(pair, now.stamp, now.view, camera, least, other)
         if previous is None or pair is None:
             self._constant_velocity.forget()
         else:
@@ -246,8 +262,39 @@ class Estimator:
         if previous is not None and raw.motion is not None and pair is not None:
             estimate = self._with_motion(estimate, inference, previous, raw.motion, pair, residual)
         self._integrate(estimate)
-        self._last_stamp = now.stamp
+        self._last_stamp, self._last = now.stamp, estimate
         return estimate
+
+    def _depth_alone(self, inference: Inference, left_out: LeftOut) -> Estimate:
+        """Of a frame that says nothing of the motion: no state changes."""
+        now, last = inference.now, self._last
+        quality = Quality(SKIPPED, reason=left_out.reason)
+        if inference.repeats and last is not None:
+            return replace(
+                last, stamp=now.stamp, motion=None, object_flow=None, quality=quality,
+                refinement=NOTHING,
+            )  # fmt: skip
+        size = now.view.image.shape[1::-1]
+        camera = inference.camera or self._learned.camera(*size)
+        if camera is None:
+            raise EngineError(_NO_INTRINSICS)
+        scale = UNKNOWN_SCALE if last is None else last.scale
+        prior = inference.raw.depth * np.float32(self._scale_drift.factor)
+        depth, std = unfused(prior, self.settings.depth_relative_std)
+        depth, std = self._valid(depth, std, scale)
+        return Estimate(
+            stamp=now.stamp,
+            image=now.view.image,
+            depth=depth,
+            depth_std=std,
+            motion=None,
+            object_flow=None,
+            camera=camera,
+            learned_camera=self._learned.camera(*size),
+            scale=scale,
+            quality=quality,
+            is_withheld=not scale.is_metric and not self.settings.publish_unscaled,
+        )
 
     def _learn(self, K: NDArray[np.float32], inference: Inference) -> None:
         self._learned.add(K, inference.squeeze if self.settings.square_pixels else None)
@@ -264,7 +311,7 @@ class Estimator:
         settings = self.settings
         if not inference.with_fusion:
             self._fusion.reset()
-            return prior, np.full_like(prior, settings.depth_relative_std)
+            return unfused(prior, settings.depth_relative_std)
         previous, followed = inference.previous, None
         if pair is not None and previous is not None:
             dt = (inference.now.stamp - previous.stamp) * 1e-9

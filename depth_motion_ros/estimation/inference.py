@@ -13,6 +13,7 @@ from depth_motion_ros.estimation.detail import detail_of, reduced
 from depth_motion_ros.estimation.pair import FrameView
 from depth_motion_ros.estimation.scene_flow.optical_flow import FlowResult, follow
 from depth_motion_ros.estimation.settings import FLOW, EstimatorSettings
+from depth_motion_ros.estimation.time_line import MISSING, UNWANTED, Break, LeftOut, TimeLine
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.sources.frame import Frame
 from depth_motion_ros.sources.rectify import Rectifier
@@ -47,6 +48,9 @@ class Inference:
     with_flow: whether object flow is requested.
     with_fusion: whether depth fused over frames is.
     flow: optical flow to the previous frame, being computed; None = not yet.
+    left_out: why the frame takes no part in the motion; it has depth only, and the next frame is
+        paired with the one before it.
+    repeats: the picture is that of the previous frame, and so is the depth.
     """
 
     now: StampedView
@@ -62,6 +66,8 @@ class Inference:
     with_flow: bool
     with_fusion: bool
     flow: Future[FlowResult] | None
+    left_out: LeftOut | None = None
+    repeats: bool = False
 
     def flow_to(self, previous: StampedView) -> FlowResult:
         """The optical flow to the previous frame; waits for it."""
@@ -79,15 +85,23 @@ class Inferrer:
         self._rectifier = Rectifier()
         self._flow_thread = ThreadPoolExecutor(1, thread_name_prefix="optical_flow")
         self._previous: StampedView | None = None
+        self._camera: Camera | None = None
+        self._time_line = TimeLine()
         self._input: tuple[tuple[int, ...], str] | None = None
         self._reset_reason = ""
+        self._skipped = False
         self._forgets_camera = self._new_weights = False
         self._depth_relative_std: float | None = None
 
     def reset(self, reason: str) -> None:
         """The next frame counts as the first."""
         self._previous = None
+        self._time_line.forget()
         self._reset_reason = reason
+
+    def skip(self) -> None:
+        """See ``Estimator.skip``."""
+        self._skipped = True
 
     def use_engine(self, engine: Engine, depth_relative_std: float | None) -> None:
         """See ``Estimator.use_engine``."""
@@ -111,8 +125,14 @@ class Inferrer:
         frame_id: str,
     ) -> Inference:
         """See ``Estimator.infer``."""
-        self._reset_if_discontinuous(frame, frame_id, settings.max_gap)
+        self._reset_if_another_input(frame, frame_id)
+        left_out = self._place(frame.stamp, settings.max_gap)
         image, detail, camera = self._prepare(frame, settings.refine)
+        repeats = self._repeats(image, detail, camera)
+        if left_out is None and repeats:
+            left_out = self._time_line.repeat(frame.stamp)
+        if left_out is not None:
+            return self._depth_alone(frame, image, detail, camera, left_out, repeats)
         previous, K, flow = self._previous, None, None
         if previous is None:
             raw = self.engine.step(None, None, image)
@@ -129,26 +149,63 @@ class Inferrer:
             self._forgets_camera, self._new_weights, self._depth_relative_std, with_flow,
             with_fusion, flow,
         )  # fmt: skip
-        self._previous, self._reset_reason = now, ""
+        self._previous, self._camera, self._reset_reason = now, camera, ""
+        self._time_line.advance(frame.stamp, repeats)
         self._forgets_camera = self._new_weights = False
         self._depth_relative_std = None
         return inference
 
-    def _reset_if_discontinuous(self, frame: Frame, frame_id: str, max_gap: float) -> None:
+    def _depth_alone(
+        self,
+        frame: Frame,
+        image: NDArray[np.uint8],
+        detail: NDArray[np.uint8],
+        camera: Camera | None,
+        left_out: LeftOut,
+        repeats: bool,
+    ) -> Inference:
+        """Of a frame that is left out of the motion: nothing is remembered of it."""
+        if repeats and self._previous is not None:
+            raw = RawPrediction(self._previous.view.depth, None)
+        else:
+            raw = self.engine.step(None, None, image)
+        now = StampedView(frame.stamp, FrameView(image, raw.depth, detail))
+        return Inference(
+            now, raw, None, camera, None, self._squeeze(frame.image), "", False, False, None,
+            False, False, None, left_out, repeats,
+        )  # fmt: skip
+
+    def _repeats(
+        self, image: NDArray[np.uint8], detail: NDArray[np.uint8], camera: Camera | None
+    ) -> bool:
+        """Whether it is the same picture as the last one, to the bit, by the same camera, for the
+        same weights."""
+        if self._previous is None or self._new_weights:
+            return False
+        view = self._previous.view
+        if camera is None or self._camera is None:
+            is_same_camera = camera is self._camera
+        else:
+            is_same_camera = camera.same_as(self._camera, 0.0)
+        same = np.array_equal(image, view.image) and np.array_equal(detail, view.detail)
+        return is_same_camera and same
+
+    def _place(self, stamp: int, max_gap: float) -> LeftOut | None:
+        """Why a frame of this time is left out. Resets where it does not follow the last one."""
+        place = self._time_line.place(stamp, max_gap)
+        skipped, self._skipped = self._skipped, False
+        if isinstance(place, Break):
+            reason = place.reason
+            self.reset(reason.replace(MISSING, UNWANTED) if skipped else reason)
+            return None
+        return place
+
+    def _reset_if_another_input(self, frame: Frame, frame_id: str) -> None:
         new_input = frame.image.shape, frame_id
         if self._input not in (None, new_input):
             self.reset(f"input changed from {self._input} to {new_input}")
             self._forgets_camera = True
         self._input = new_input
-        if self._previous is None:
-            return
-        elapsed = (frame.stamp - self._previous.stamp) * 1e-9
-        if elapsed < 0:
-            self.reset(f"time went back by {-elapsed:.3f} s")
-        elif elapsed == 0:
-            self.reset("two frames have the same stamp")
-        elif elapsed > max_gap:
-            self.reset(f"no frame for {elapsed:.3f} s")
 
     def _prepare(
         self, frame: Frame, with_detail: bool

@@ -17,9 +17,9 @@ from depth_motion_ros.estimation.alignment.triangulated_points import Triangulat
 from depth_motion_ros.estimation.estimate import Quality
 from depth_motion_ros.estimation.quality import (
     WarpErrors,
-    judge,
     motion_covariance,
     texture,
+    tracking_of,
     warp_errors,
 )
 from depth_motion_ros.estimation.settings import EstimatorSettings
@@ -145,9 +145,9 @@ def pair_motion(
     errors = warp_errors(
         view.image, previous.image, view.depth, rotation, translation, raw.residual, camera
     )
-    tracking, reason = judge(errors, settings, is_aligned=alignment is not None)
+    tracking, reason = tracking_of(errors, settings, is_aligned=alignment is not None)
     if tracking == "ok" and alignment is not None:
-        tracking, reason = _judge_alignment(alignment, settings)
+        tracking, reason = _tracking_of_alignment(alignment, settings)
     quality = Quality(
         tracking,
         errors.photometric_error,
@@ -211,7 +211,7 @@ def _lost(reason: str) -> PairMotion:
     return PairMotion(np.eye(3), np.zeros(3), nothing, Quality("lost", reason=reason))
 
 
-def _judge_alignment(alignment: Alignment, settings: EstimatorSettings) -> tuple[str, str]:
+def _tracking_of_alignment(alignment: Alignment, settings: EstimatorSettings) -> tuple[str, str]:
     if alignment.residual_px > settings.max_residual_px:
         return "lost", (
             f"the best motion leaves a residual of {alignment.residual_px:.2f} pixels, above "

@@ -145,7 +145,7 @@ def _details(grey: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.flo
     )
 
 
-def judge(
+def tracking_of(
     errors: WarpErrors, settings: EstimatorSettings, *, is_aligned: bool = False
 ) -> tuple[str, str]:
     """(tracking, reason): ``ok``, ``static`` or ``lost``, and why it is not ``ok``.

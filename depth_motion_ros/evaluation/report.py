@@ -65,17 +65,17 @@ _FOCAL: tuple[_Column, ...] = (
 )
 _SECTIONS = (
     (
-        "Depth: per-image median scaling; floors beside it: constant depth, best fixed row profile",
+        "Depth: per-image median scaling; baselines: constant depth, best fixed row profile",
         "abs_rel",
         _DEPTH,
     ),
     (
-        "Trajectory: one scale per sequence; floor beside it: straight ahead at constant speed",
+        "Trajectory: one scale per sequence; baseline: straight ahead at constant speed",
         "path",
         _TRAJECTORY,
     ),
     (
-        "Motion of objects by the network's residual field, metres per frame; floor beside it: "
+        "Motion of objects by the network's residual field, metres per frame; baseline: "
         "nothing moves",
         "motion_epe",
         _MOTION,

@@ -19,7 +19,7 @@ _MAX_SKEW = 0.2  # in focal lengths
 _CORNER = 0.02  # in image widths and heights: no principal point lies there
 
 RECTIFIED_WITHOUT_P = (
-    "the images are rectified, but P is not given: K serves, which is right only where they were "
+    "the images are rectified, but P is not given: K is used, which is right only if they were "
     "undistorted to K itself, as cv2.undistort does"
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
@@ -146,6 +146,8 @@ class PairSampler:
     """Draws batches of pairs. Batch ``index`` follows from the seed and the index alone.
 
     width, height: of the images. device: where scenes live and images are drawn.
+    between: called between two scenes that are built and two images that are drawn, so that a
+    batch, which takes seconds on a CPU, can be broken off by what it raises.
     """
 
     def __init__(
@@ -156,8 +158,10 @@ class PairSampler:
         settings: PairSettings | None = None,
         device: torch.device | str = "cpu",
         seed: int = 0,
+        between: Callable[[], None] = lambda: None,
     ) -> None:
         self.width, self.height = width, height
+        self._between = between
         self.settings = settings or PairSettings()
         self.device = torch.device(device)
         self.seed = seed
@@ -218,6 +222,7 @@ class PairSampler:
         size = 1 if device.type == "cpu" else 2 * count
         parts = []
         for first in range(0, 2 * count, size):
+            self._between()
             row, K_part, pose, time, next_pose, next_time = (
                 values[first : first + size] for values in (*whole, *after)
             )
@@ -260,6 +265,7 @@ class PairSampler:
         return self._pool
 
     def _build(self, slot: int, generation: int) -> Scene:
+        self._between()
         seed = _FIRST_SEED + (self.seed * 7919 + generation) * self.settings.pool + slot
         return build_scene(self._slots[slot], seed, DURATION)
 

@@ -63,7 +63,7 @@ def read_camera_file(path: str | Path, *, rectified: bool = False) -> Camera:
         raise SourceError(f"{path}: cannot read this camera file: {error}; {_READ}") from error
     except KeyError as error:
         raise SourceError(f"{path}: no {error.args[0]} in this camera file; {_READ}") from error
-    except (AttributeError, TypeError, ValueError, CameraError) as error:
+    except (AttributeError, TypeError, ValueError, OverflowError, CameraError) as error:
         raise SourceError(f"{path}: no valid camera: {error}") from error
 
 

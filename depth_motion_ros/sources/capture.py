@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.sources.base import Source
 from depth_motion_ros.sources.frame import Frame, SourceError
+
+_log = logging.getLogger(__name__)
 
 
 class CaptureSource(Source):
@@ -28,6 +33,8 @@ class CaptureSource(Source):
 
     Raises SourceError where the device cannot be opened.
     """
+
+    has_clock = True
 
     def __init__(
         self,
@@ -59,7 +66,7 @@ class CaptureSource(Source):
         super().__init__(device, float(self._capture.get(cv2.CAP_PROP_FPS)) or None)
         self._news = threading.Condition()
         self._latest: tuple[int, Any] | None = None
-        self._closing = False
+        self._closing = self._told_size = False
         self._thread = threading.Thread(target=self._read, name=f"capture {device}", daemon=True)
         self._thread.start()
 
@@ -79,8 +86,18 @@ class CaptureSource(Source):
                 stamp, image = self._latest
                 self._latest = None
             image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-            fits = self.camera is not None and self.camera.size == image.shape[1::-1]
-            yield Frame(stamp, image, self.camera if fits else None)
+            yield Frame(stamp, image, self._camera_of(image))
+
+    def _camera_of(self, image: NDArray[np.uint8]) -> Camera | None:
+        if self.camera is None or self.camera.size == image.shape[1::-1]:
+            return self.camera
+        if not self._told_size:
+            self._told_size = True
+            _log.warning(
+                "%s: the given camera is for %dx%d, the images are %dx%d: it is not used",
+                *(self.device, *self.camera.size, image.shape[1], image.shape[0]),
+            )
+        return None
 
     def close(self) -> None:
         """Stop the thread and give the device back."""

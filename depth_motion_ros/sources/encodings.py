@@ -80,7 +80,7 @@ class BitDepth:
         if largest and bits > self._bits:
             if bits < 16 or self._bits:
                 _log.warning(
-                    "%s: no value is above %d of 65535: taken for %d bits, aligned right",
+                    "%s: no value is above %d of 65535: treated as %d bits, right-aligned",
                     *(self._name, largest, bits),
                 )
             self._bits = bits

@@ -1,11 +1,10 @@
-"""Small file helpers: images, stamps, tables, and writing a file whole or not at all."""
+"""Small file helpers: images, tables, and writing a file whole or not at all."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Iterable
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import cv2
@@ -63,29 +62,6 @@ def read_png16(path: Path) -> NDArray[np.uint16]:
             f"{path}: expected one channel of 8 or 16 bits, got {values.shape} {values.dtype}"
         )
     return values.astype(np.uint16)
-
-
-def parse_seconds(text: str) -> int:
-    """Nanoseconds of a decimal number of seconds, without the rounding of a float."""
-    return int((Decimal(text) * 1_000_000_000).to_integral_value())
-
-
-def read_stamps(path: Path, expected: int) -> list[int]:
-    """Stamps in ns from a file with one number of seconds a line.
-
-    Raises SourceError where a line is no number or the count is not ``expected``.
-    """
-    stamps = []
-    for number, line in enumerate(_lines(path), start=1):
-        try:
-            stamps.append(parse_seconds(line.split()[0]))
-        except (InvalidOperation, ValueError, OverflowError) as error:
-            raise SourceError(
-                f"{path}: line {number} is not a number of seconds: {line!r}"
-            ) from error
-    if len(stamps) != expected:
-        raise SourceError(f"{path}: {len(stamps)} stamps for {expected} images")
-    return stamps
 
 
 def read_table(path: Path, columns: int, expected: int) -> NDArray[np.float64]:

@@ -7,11 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from depth_motion_ros.geometry.camera import Camera
-from depth_motion_ros.sources.base import Source, check_rate, stamp_of_index
+from depth_motion_ros.sources.base import Source, check_rate, is_date, rate_of, stamp_of_index
 from depth_motion_ros.sources.encodings import BitDepth
-from depth_motion_ros.sources.files import read_image, read_stamps
+from depth_motion_ros.sources.files import read_image
 from depth_motion_ros.sources.frame import Frame, SourceError
 from depth_motion_ros.sources.series import is_deep, pictures_of
+from depth_motion_ros.sources.timestamps import read_stamps
 
 _SAMPLES = 8
 
@@ -21,8 +22,9 @@ class FolderSource(Source):
 
     Of a folder that holds depth maps or masks as well, the pictures (see ``pictures_of``). An EXIF
     orientation is applied, unless ``camera`` fits the stored pixels only.
-    Stamps come from timestamps.txt (seconds, one line an image) in the folder or the one above,
-    else from ``rate`` (frames per second), else from 10 a second.
+    Stamps come from timestamps.txt (one line an image, see ``read_stamps``) in the folder or the
+    one above, and then the images come in order of time; else from ``rate`` (frames per second),
+    else from 10 a second.
     camera: intrinsics of all images, where the caller knows them.
 
     Raises SourceError for a folder without images, or with several series of which none is the
@@ -40,7 +42,14 @@ class FolderSource(Source):
             raise SourceError(f"{self.path}: no JPEG or PNG files in this folder")
         super().__init__(self.path.name, check_rate(rate), len(self.images))
         self.camera = camera
-        self.stamps = self._read_stamps()
+        stamps = self._read_stamps()
+        if stamps is None:
+            self.stamps = [stamp_of_index(index, self.rate) for index in range(len(self.images))]
+            return
+        in_order = sorted(zip(stamps, self.images, strict=True), key=lambda pair: pair[0])
+        self.stamps, self.images = [s for s, _ in in_order], [path for _, path in in_order]
+        self.rate = self.rate or rate_of(stamps)
+        self.has_clock = is_date(self.stamps[0])
 
     def __iter__(self) -> Iterator[Frame]:
         bit_depth = self._bit_depth()
@@ -64,9 +73,9 @@ class FolderSource(Source):
                     read_image(path, bit_depth=bit_depth)
         return bit_depth
 
-    def _read_stamps(self) -> list[int]:
+    def _read_stamps(self) -> list[int] | None:
         for folder in (self.path, self.path.parent):
             path = folder / "timestamps.txt"
             if path.is_file():
-                return read_stamps(path, len(self.images))
-        return [stamp_of_index(index, self.rate) for index in range(len(self.images))]
+                return read_stamps(path, len(self.images), self.rate)
+        return None

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.geometry.camera import Camera, CameraError
-from depth_motion_ros.sources.base import SECOND, Source
-from depth_motion_ros.sources.files import list_images, read_image, read_poses, read_stamps
+from depth_motion_ros.sources.base import SECOND, Source, is_date, rate_of
+from depth_motion_ros.sources.files import list_images, read_image, read_poses
 from depth_motion_ros.sources.frame import Frame, GroundTruth, SourceError
+from depth_motion_ros.sources.timestamps import read_stamps
 
-KITTI_RATE = 10.0
 _DRIVE = re.compile(r"\d{4}_\d{2}_\d{2}_drive_\d{4}_(sync|extract)")
 _RAW_CAMERAS = ("image_02", "image_03", "image_00", "image_01")
 _ODOMETRY_CAMERAS = ("image_2", "image_3", "image_0", "image_1")
@@ -62,7 +62,8 @@ class KittiSource(Source):
         camera: Camera,
         truth: list[GroundTruth | None],
     ) -> None:
-        super().__init__(name, KITTI_RATE, len(images))
+        super().__init__(name, rate_of(stamps), len(images))
+        self.has_clock = is_date(stamps[0])
         self.camera = camera
         self.images, self.stamps, self.truth = images, stamps, truth
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from depth_motion_ros.geometry.camera import Camera
-from depth_motion_ros.sources.bag.reader import BAG_SUFFIXES, BagSource, is_bag_folder
+from depth_motion_ros.sources.bag.files import BAG_SUFFIXES, is_bag_folder
+from depth_motion_ros.sources.bag.reader import BagSource
 from depth_motion_ros.sources.files import IMAGE_SUFFIXES, list_images
 from depth_motion_ros.sources.folder import FolderSource
 from depth_motion_ros.sources.frame import FrameSource, SourceError

@@ -64,7 +64,8 @@ def _series(images: list[Path]) -> dict[str, list[Path]]:
         by_name.setdefault(name, []).append(path)
         own = tuple(int(number) for number in _NUMBER.findall(path.name))
         numbers.setdefault(name, set()).add(own)
-    names = list(by_name)
+    # Where every name is another, as of hashes, there is no series.
+    names = [name for name in by_name if len(numbers[name]) > 1]
     for index, name in enumerate(names):
         for other in names[:index]:
             common = len(numbers[name] & numbers[other])

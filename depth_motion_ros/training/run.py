@@ -4,39 +4,44 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
+import signal
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities import rank_zero_only
 
 from depth_motion_ros.models.network import DepthMotionNet
 from depth_motion_ros.models.weights import Weights, weights_of
-from depth_motion_ros.training.checkpoint import (
-    SUFFIX,
-    SafetensorsCheckpointIO,
-    newest_checkpoint,
-)
+from depth_motion_ros.training.callbacks import CheckpointKeeper, StepBar
+from depth_motion_ros.training.checkpoint import SafetensorsCheckpointIO, newest_checkpoint
 from depth_motion_ros.training.data.datamodule import PairData, TrainingData
 from depth_motion_ros.training.data.resident import ResidentFrames
 from depth_motion_ros.training.guards import TrainingStoppedError
 from depth_motion_ros.training.module import DepthMotionModule, DepthValidator
 from depth_motion_ros.training.recipe import Recipe, RecipeError
 from depth_motion_ros.training.report import write_report
+from depth_motion_ros.training.run_folder import FAST_DEV_RUN, RunFolder
 from depth_motion_ros.training.stages import check_architecture, join_motion
+from depth_motion_ros.training.stop_request import StopRequest, TrainingInterrupted
 
-WEIGHTS_FILE, RECIPE_FILE, REPORT_FILE = "weights.safetensors", "recipe.yaml", "report.html"
-VALIDATION_FILE = "validation.json"
-CHECKPOINTS, CURVES = "checkpoints", "curves"
 FRAMES = ("auto", "loader", "device")
 # Of the memory that is free on a GPU, what frames may take of it.
 _DEVICE_SHARE = 0.25
-_LIGHTNINGS_LOG = "lightning.pytorch.utilities.rank_zero"
+_LIGHTNINGS_LOGS = (
+    "lightning.pytorch.utilities.rank_zero",
+    "lightning.pytorch.trainer.connectors.checkpoint_connector",
+)
+# Advertising, and words about what is as it should be; there is no switch against them.
+_NOISE = ("Tip: For seamless cloud", "TPU available: False", "`weights_only` was not set")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,9 +52,10 @@ class RunOptions:
     precision: as Lightning's Trainer takes them; precision "auto" is bf16-mixed on a GPU that has
     it, else 32-true. workers: loader processes. frames: where recorded frames lie, "loader" (read
     and cut out by the loader processes), "device" (all of them on the training device), or "auto":
-    on a GPU where they fit, else with the loader. fast_dev_run: one step of everything.
-    deterministic: only deterministic kernels on a GPU (slower). parent: weights to start from.
-    motion_parent: weights to start MotionNet from, in place of the parent's; see ``stages``.
+    on a GPU where they fit, else with the loader. fast_dev_run: one step of everything, in a folder
+    of its own inside ``out``. deterministic: only deterministic kernels on a GPU (slower).
+    parent: weights to start from. motion_parent: weights to start MotionNet from, in place of the
+    parent's; see ``stages``.
     licence: of the resulting weights.
     """
 
@@ -69,10 +75,6 @@ class RunOptions:
     licence: str = "as the training data's"
 
 
-class _Checkpoints(ModelCheckpoint):
-    FILE_EXTENSION = SUFFIX
-
-
 def train(
     recipe: Recipe,
     data: TrainingData,
@@ -81,12 +83,53 @@ def train(
 ) -> Path:
     """Train, and return the path of the weights file in ``options.out``.
 
-    Raises RecipeError for a recipe that does not fit the data or the checkpoint,
-    TrainingStoppedError where the run cannot go on, and OSError where files cannot be written.
+    Raises RecipeError for a recipe that does not fit the data or the checkpoint, and for a folder
+    that holds another run; TrainingStoppedError where the run cannot go on; OSError where files
+    cannot be written. SIGINT and SIGTERM end the run after the step in hand, with a checkpoint, as
+    KeyboardInterrupt and SystemExit.
     """
+    folder, stop = RunFolder(options.out), StopRequest()
     if options.fast_dev_run:
-        recipe = recipe.with_steps(1)
-    checkpoint = _checkpoint_to_resume(options)
+        if options.resume:
+            raise RecipeError("--fast-dev-run tries a new run; leave out --resume")
+        recipe, folder = recipe.with_steps(1), RunFolder(options.out / FAST_DEV_RUN)
+        if _is_first_process():
+            shutil.rmtree(folder.path, ignore_errors=True)
+    # The first process holds the folder for all of them.
+    held = folder.held(options.resume) if _is_first_process() else nullcontext()
+    try:
+        with stop.listening(), held:
+            return _train(recipe, data, options, depth_validator, folder, stop)
+    except TrainingInterrupted:
+        raise _interrupted(folder, stop) from None
+
+
+def _is_first_process() -> bool:
+    return not getattr(rank_zero_only, "rank", 0)
+
+
+def _interrupted(folder: RunFolder, stop: StopRequest) -> BaseException:
+    """Say what was kept; what the program is to end with."""
+    if _is_first_process():
+        kept = newest_checkpoint(folder.checkpoints)
+        if kept is None:
+            _log.info("interrupted before the first step: nothing was kept")
+        else:
+            _log.info("interrupted; %s is kept: go on with --resume", kept)
+    if stop.signal == signal.SIGINT:
+        return KeyboardInterrupt()
+    return SystemExit(128 + (stop.signal or 0))
+
+
+def _train(
+    recipe: Recipe,
+    data: TrainingData,
+    options: RunOptions,
+    depth_validator: DepthValidator | None,
+    folder: RunFolder,
+    stop: StopRequest,
+) -> Path:
+    checkpoint = folder.start(options.resume)
     if recipe.triangulated.unit > 0 and checkpoint is None and options.parent is None:
         raise RecipeError(
             "triangulated.unit keeps the unit of length of the weights a run starts from, and "
@@ -105,20 +148,18 @@ def train(
         depth_validator,
         loaders.pairs.sources if resident and loaders.pairs is not None else (),
     )
-    logging.getLogger(_LIGHTNINGS_LOG).addFilter(_without_tips)
-    trainer = _trainer(recipe, options, bool(data.validation))
+    for name in _LIGHTNINGS_LOGS:
+        logging.getLogger(name).addFilter(_is_no_noise)
+    trainer = _trainer(recipe, options, bool(data.validation), folder, stop)
     if trainer.is_global_zero:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / RECIPE_FILE).write_text(recipe.to_yaml(), encoding="utf-8")
+        folder.recipe.write_text(recipe.to_yaml(), encoding="utf-8")
     try:
         trainer.fit(module, datamodule=loaders, ckpt_path=checkpoint)
     except TrainingStoppedError as error:
-        last = newest_checkpoint(options.out / CHECKPOINTS)
+        last = newest_checkpoint(folder.checkpoints)
         where = f"the last good checkpoint is {last}" if last else "no checkpoint was written yet"
         raise TrainingStoppedError(f"{error}; {where}") from error
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    return _finish(trainer, module, loaders, data, options)
+    return _finish(trainer, module, loaders, data, options, folder)
 
 
 def _resident(recipe: Recipe, data: TrainingData, options: RunOptions) -> bool:
@@ -148,9 +189,9 @@ def _resident(recipe: Recipe, data: TrainingData, options: RunOptions) -> bool:
     return serves and taken < _DEVICE_SHARE * free
 
 
-def _without_tips(record: logging.LogRecord) -> bool:
-    """Lightning advertises its vendor's services at every run and has no switch against it."""
-    return "Tip: For seamless cloud" not in record.getMessage()
+def _is_no_noise(record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    return not any(text in message for text in _NOISE)
 
 
 def initial_network(recipe: Recipe, parent: Weights | None = None) -> DepthMotionNet:
@@ -192,33 +233,18 @@ def _parents(options: RunOptions) -> str:
     return " + ".join(parents) or "none"
 
 
-def _checkpoint_to_resume(options: RunOptions) -> Path | None:
-    newest = newest_checkpoint(options.out / CHECKPOINTS)
-    if options.resume and newest is None:
-        raise RecipeError(
-            f"{options.out / CHECKPOINTS} holds no checkpoint to resume from; "
-            "start without --resume"
-        )
-    if newest is not None and not options.resume:
-        raise RecipeError(
-            f"{options.out} holds a run already ({newest.name}); go on with --resume, or choose "
-            "another folder"
-        )
-    return newest
-
-
-def _trainer(recipe: Recipe, options: RunOptions, validate: bool) -> Trainer:
+def _trainer(
+    recipe: Recipe, options: RunOptions, validate: bool, folder: RunFolder, stop: StopRequest
+) -> Trainer:
     record = recipe.record
     parallel = options.devices * options.nodes > 1
-    checkpoints = _Checkpoints(
-        dirpath=options.out / CHECKPOINTS,
-        filename="step_{step:09d}",
-        auto_insert_metric_name=False,
-        monitor="step",
-        mode="max",
-        save_top_k=record.keep_checkpoints,
-        every_n_train_steps=record.checkpoint_every,
-    )
+    callbacks: list[Callback] = []
+    if not options.fast_dev_run:
+        callbacks.append(
+            CheckpointKeeper(folder, record.checkpoint_every, record.keep_checkpoints, stop)
+        )
+    if options.progress:
+        callbacks.append(StepBar())
     return Trainer(
         accelerator=options.accelerator,
         devices=options.devices,
@@ -230,8 +256,11 @@ def _trainer(recipe: Recipe, options: RunOptions, validate: bool) -> Trainer:
         max_epochs=-1,
         max_steps=recipe.schedule.steps,
         plugins=[SafetensorsCheckpointIO()],
-        callbacks=[checkpoints],
-        logger=TensorBoardLogger(options.out, name="", version=CURVES, default_hp_metric=False),
+        callbacks=callbacks,
+        enable_checkpointing=not options.fast_dev_run,
+        logger=TensorBoardLogger(
+            folder.path, name="", version=folder.curves.name, default_hp_metric=False
+        ),
         log_every_n_steps=record.scalars_every,
         val_check_interval=min(record.validate_every, recipe.schedule.steps),
         limit_val_batches=None if validate else 0,
@@ -259,29 +288,29 @@ def _finish(
     loaders: PairData,
     data: TrainingData,
     options: RunOptions,
+    folder: RunFolder,
 ) -> Path:
     """Validate, and write the weights, the results and the report (rank 0 only)."""
     results: dict[str, Any] = {}
     if data.validation:
         results = by_sequence(trainer.validate(module, datamodule=loaders, verbose=False)[0])
-    path = options.out / WEIGHTS_FILE
     if not trainer.is_global_zero:
-        return path
+        return folder.weights
     recipe, step = module.recipe, trainer.global_step
     weights = weights_of(
         module.result,
-        version=f"{options.out.name}-{step}",
+        version=f"{options.out.resolve().name}-{step}",
         parent=_parents(options),
         **_taught_unit(recipe, data, options),
         trained_on=", ".join(_learned_from(data, options)),
         licence=options.licence,
         recipe=recipe.to_yaml(),
     )
-    weights.to_file(path)
+    weights.to_file(folder.weights)
     text = json.dumps(results, indent=1, sort_keys=True)
-    (options.out / VALIDATION_FILE).write_text(text + "\n", encoding="utf-8")
-    write_report(options.out / REPORT_FILE, module, loaders, options.out / CURVES, results)
-    return path
+    folder.validation.write_text(text + "\n", encoding="utf-8")
+    write_report(folder.report, module, loaders, folder.curves, results)
+    return folder.weights
 
 
 def by_sequence(results: Mapping[str, float]) -> dict[str, dict[str, float]]:

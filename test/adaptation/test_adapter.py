@@ -47,7 +47,7 @@ def verdict(monkeypatch: pytest.MonkeyPatch, learner: Adapter, *outcomes: str) -
     left = list(outcomes)
     monkeypatch.setattr(
         learner._gate,
-        "judge",
+        "decide",
         lambda *_: ReleaseDecision(left.pop(0), "said so", {"held_back": 0.5}),
     )
 

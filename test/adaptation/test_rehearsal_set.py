@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.adaptation_scenes import HEIGHT, WIDTH, K, scene
+from support.adaptation_scenes import HEIGHT, WIDTH, K, immutable_pairs, scene, untrained
 
+from depth_motion_ros.adaptation.adapter import Adapter
 from depth_motion_ros.adaptation.errors import AdaptationError
 from depth_motion_ros.adaptation.pairing.records import PairRecord
+from depth_motion_ros.adaptation.progress import tell_progress, watched
 from depth_motion_ros.adaptation.replay import rehearsal_set as immutable
 from depth_motion_ros.adaptation.replay.rehearsal_set import cached_pairs, recorded_pairs, split
+from depth_motion_ros.adaptation.settings import AdaptationSettings
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.sources.base import Source
 from depth_motion_ros.sources.frame import Frame, GroundTruth
@@ -120,3 +123,46 @@ def test_sky_is_unknown(rendered: list[PairRecord]) -> None:
         assert record.depth_1 is not None
         known = record.depth_1[~torch.isnan(record.depth_1)]
         assert np.all(known.numpy() < 1000)
+
+
+class EnoughError(Exception):
+    """Ends the work."""
+
+
+def test_rendering_tells_how_far_it_is_and_can_be_ended(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+
+    def listen(work: str, done: int, total: int) -> None:
+        assert "rendering" in work
+        told.append((done, total))
+        if done == 8:
+            raise EnoughError
+
+    with watched(listen), pytest.raises(EnoughError):
+        cached_pairs(64, 32, 12, folder=tmp_path)
+    assert set(told) == {(0, 12), (8, 12)}
+    assert told == sorted(told)
+    assert len(told) > 16  # between two images, and not only between two batches
+    assert list(tmp_path.iterdir()) == []
+    # Who does not watch is not told.
+    tell_progress("rendering", 8, 12)
+
+
+def test_reading_tells_how_far_it_is_and_can_be_ended() -> None:
+    def listen(work: str, done: int, total: int) -> None:
+        assert (work, total) == ("reading pairs that must not be forgotten", 12)
+        if done == 3:
+            raise EnoughError
+
+    with watched(listen), pytest.raises(EnoughError):
+        recorded_pairs(Recording(9), WIDTH, HEIGHT, 3)
+
+
+@pytest.mark.parametrize("work", ["seeing pairs", "judging pairs"])
+def test_an_adapter_that_is_made_can_be_ended(work: str) -> None:
+    def listen(now: str, done: int, total: int) -> None:
+        if now == work and done:
+            raise EnoughError
+
+    with watched(listen), pytest.raises(EnoughError):
+        Adapter(untrained(), AdaptationSettings(), immutable_pairs(24))

@@ -63,14 +63,14 @@ def learned() -> DepthMotionNet:
 
 
 def test_a_better_candidate_is_released(gate: ReleaseGate, learned: DepthMotionNet) -> None:
-    verdict = gate.judge(learned, build_network(WEIGHTS), LIVE)
+    verdict = gate.decide(learned, build_network(WEIGHTS), LIVE)
     assert verdict.outcome == RELEASED, verdict
     assert verdict.scores["held_back"] < verdict.scores["held_back_running"]
     assert verdict.reason == ""
 
 
 def test_the_same_weights_are_neither_harmful_nor_worth_a_release(gate: ReleaseGate) -> None:
-    verdict = gate.judge(build_network(WEIGHTS), build_network(WEIGHTS), LIVE)
+    verdict = gate.decide(build_network(WEIGHTS), build_network(WEIGHTS), LIVE)
     assert verdict.outcome == KEPT
     assert "falls by 0.00%" in verdict.reason
 
@@ -83,7 +83,7 @@ def test_nearer_to_what_was_triangulated_is_worth_a_release() -> None:
     with torch.no_grad():
         # A thousandth of the motion: next to no other loss.
         candidate.motion_net.pose.weight *= 0.999
-    verdict = gate.judge(candidate, running, live)
+    verdict = gate.decide(candidate, running, live)
     assert verdict.outcome == KEPT
     assert "the depth error falls by" in verdict.reason
     known = [record.depth_1 for record in live]
@@ -96,7 +96,7 @@ def test_depth_in_another_unit_is_refused(gate: ReleaseGate) -> None:
     with torch.no_grad():
         # softplus(0.7 + 1) / softplus(0.7) is about 1.7: all depth grows by that factor.
         candidate.depth_net.head.bias += 1.0
-    verdict = gate.judge(candidate, build_network(WEIGHTS), LIVE)
+    verdict = gate.decide(candidate, build_network(WEIGHTS), LIVE)
     assert verdict.outcome == REFUSED
     assert verdict.reason
 
@@ -105,7 +105,7 @@ def test_weights_that_are_not_finite_are_refused(gate: ReleaseGate) -> None:
     candidate = build_network(WEIGHTS)
     with torch.no_grad():
         candidate.depth_net.head.bias += math.nan
-    verdict = gate.judge(candidate, build_network(WEIGHTS), LIVE)
+    verdict = gate.decide(candidate, build_network(WEIGHTS), LIVE)
     assert verdict.outcome == REFUSED
     assert "not finite" in verdict.reason
 
@@ -178,8 +178,8 @@ def test_numbers_of_releases_rise_from_those_of_the_weights() -> None:
 def test_scores_of_the_running_weights_follow_a_release(learned: DepthMotionNet) -> None:
     gate = ReleaseGate(WEIGHTS, immutable_pairs(3), settings(min_depth_variance=0.0))
     running = build_network(WEIGHTS)
-    before = gate.judge(learned, running, LIVE).scores
+    before = gate.decide(learned, running, LIVE).scores
     gate.running_changed(learned)
-    after = gate.judge(copy.deepcopy(learned), learned, LIVE).scores
+    after = gate.decide(copy.deepcopy(learned), learned, LIVE).scores
     assert after["held_back_running"] == pytest.approx(before["held_back"])
     assert after["held_back_first"] == before["held_back_first"]

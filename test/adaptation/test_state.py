@@ -35,7 +35,7 @@ def used() -> Adapter:
     for i in range(11):
         learner.observe(scene(0.2 * i)[0], 0.1 * i, K)
         learner.learn()
-    learner._gate.judge = lambda *_: ReleaseDecision(RELEASED, "", {"held_back": 0.5})  # type: ignore[method-assign]
+    learner._gate.decide = lambda *_: ReleaseDecision(RELEASED, "", {"held_back": 0.5})  # type: ignore[method-assign]
     assert learner.consider() is not None
     return learner
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +21,8 @@ def heard(**changes: Any) -> dict[str, Any]:
     return {
         "count": 90, "hz": 30.0, "bytes": 921_600, "age_s": 0.01, "backwards": 0,
         "sizes": ["640x480"], "encodings": ["rgb8"], "frame_ids": ["cam_optical"],
-        "uncalibrated": False, "focal": {}, "distorted": False, **changes,
+        "uncalibrated": False, "focal": {}, "distorted": False,
+        "refused": {"k": "", "p": ""}, **changes,
     }  # fmt: skip
 
 
@@ -36,6 +38,7 @@ def report() -> dict[str, Any]:
                 "name": NODE,
                 "state": "active",
                 "listens": {IMAGE: "/image", INFO: "/camera_info"},
+                "adapted_weights": "",
                 "diagnostics": {"level": 0, "message": "tracking ok, 30.00 Hz", "values": {}},
             }
         ],
@@ -63,6 +66,37 @@ def test_good_health_is_told_with_rates(report: dict[str, Any]) -> None:
     assert "/depth_motion is active" in text
     assert "/image: 30 Hz, rgb8 640x480, 0.92 MB each" in text
     assert "tracking ok, 30.00 Hz" in text
+
+
+def second_node(report: dict[str, Any], name: str) -> dict[str, Any]:
+    """Another perception node on the same camera."""
+    entry = {**report["perception"][0], "name": name}
+    report["perception"].append(entry)
+    report["nodes"].append(name)
+    for about in report["topics"].values():
+        about["subscribers"].append(end(name))
+    return entry
+
+
+def test_two_nodes_with_one_file_are_found(report: dict[str, Any]) -> None:
+    other = second_node(report, "/rear/depth_motion")
+    assert {finding.level for finding in check_graph(report)} == {"ok"}
+    report["perception"][0]["adapted_weights"] = other["adapted_weights"] = "/data/a.safetensors"
+    found = only_finding(report)
+    assert found.level == "problem"
+    assert "/depth_motion and /rear/depth_motion" in found.what
+    assert "/data/a.safetensors" in found.what
+    other["adapted_weights"] = "/data/b.safetensors"
+    assert {finding.level for finding in check_graph(report)} == {"ok"}
+
+
+@pytest.mark.parametrize("name", [NODE, CAMERA])
+def test_two_nodes_of_one_name_are_found(report: dict[str, Any], name: str) -> None:
+    report["nodes"].append(name)
+    found = only_finding(report)
+    assert found.level == "warning"
+    assert f"2 nodes are called {name}" in found.what
+    assert "-r __ns:=" in found.fix
 
 
 def test_without_a_perception_node_the_domain_is_named(report: dict[str, Any]) -> None:
@@ -197,7 +231,7 @@ def test_a_camera_info_that_will_not_serve_is_told(
     wrong = [finding for finding in check_graph(report) if finding.level != "ok"]
     assert any(words in finding.what for finding in wrong)
     if "count" not in changes:
-        assert "learned intrinsics serve" in wrong[0].what
+        assert "learned intrinsics are used" in wrong[0].what
 
 
 def test_the_nodes_own_word_comes_with_what_it_counted(report: dict[str, Any]) -> None:
@@ -223,7 +257,7 @@ def test_the_nodes_own_word_comes_with_what_it_counted(report: dict[str, Any]) -
             "ok",
             "fx = 128.2 of P in /camera_info",
         ),
-        ("/cam/image_rect_color", {"k": 180.0, "p": None}, False, "ok", "fx = 180 of K serves"),
+        ("/cam/image_rect_color", {"k": 180.0, "p": None}, False, "ok", "fx = 180 of K is used"),
         ("/cam/image_rect", {"k": 180.0, "p": None}, True, "warning", "K is the raw image's"),
         ("/left/rectified/image", {"k": 0.0, "p": 99.5}, True, "ok", "fx = 99.5 of P"),
     ],
@@ -246,4 +280,37 @@ def test_the_intrinsics_of_a_rectified_topic_are_named(
         finding for finding in check_graph(report) if "rectified, by its name" in finding.what
     ]
     assert found.level == level
+    assert text in found.what
+
+
+@pytest.mark.parametrize(
+    ("changes", "topic", "text"),
+    [
+        ({"k": [300.0, 0, 0, 0, 300, 0, 31.5, 23.5, 1]}, "/image", "K is transposed"),
+        ({"k": [0.9, 0, 0.5, 0, 1.2, 0.5, 0, 0, 1]}, "/image", "cannot be pixels of a 64x48 image"),
+        ({"d": [0.1] * 5, "distortion_model": ""}, "/image", "say which it is"),
+        ({"p": [1.0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0]}, "/cam/image_rect", "cannot be pixels"),
+    ],
+)
+def test_a_camera_info_that_cannot_be_is_named_with_what_is_wrong(
+    report: dict[str, Any], changes: dict[str, object], topic: str, text: str
+) -> None:
+    pytest.importorskip("rclpy", reason="needs ROS 2 (a sourced one, or the wheels)")
+    from depth_motion_ros.nodes.tools.topic_statistics import TopicStatistics
+
+    roi = SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0)
+    fields = {
+        "width": 64, "height": 48, "k": [60.0, 0, 31.5, 0, 60, 23.5, 0, 0, 1], "d": [],
+        "p": [0.0] * 12, "distortion_model": "plumb_bob", "binning_x": 0, "binning_y": 0,
+        "header": SimpleNamespace(stamp=SimpleNamespace(sec=1, nanosec=0), frame_id="cam"),
+    }  # fmt: skip
+    statistics = TopicStatistics()
+    statistics.take(SimpleNamespace(**{**fields, **changes}, roi=roi))
+    report["heard"]["/camera_info"] = statistics.summary(1.0) | {"age_s": 0.0}
+    report["heard"][topic] = report["heard"].pop("/image") | {"sizes": ["64x48"]}
+    report["topics"][topic] = report["topics"].pop("/image")
+    report["perception"][0]["listens"][IMAGE] = topic
+    found = only_finding(report)
+    assert found.level == "warning"
+    assert "/camera_info is not used, the learned intrinsics are used" in found.what
     assert text in found.what

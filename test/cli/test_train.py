@@ -72,8 +72,9 @@ def test_recorded_and_rendered_pairs_train_together(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sequence = write_sequence(Room(4, 64, 64), tmp_path / "room")
-    out = tmp_path / "run"
-    words = ["train", str(sequence), "sim:indoor", "--out", str(out), "--fast-dev-run", "--quiet"]
+    words = ["train", str(sequence), "sim:indoor", "--out", str(tmp_path / "run"), "--quiet"]
+    words += ["--fast-dev-run"]
+    out = tmp_path / "run" / "fast_dev_run"
     words += ["--set=data.supervision=exact", "--validation", str(sequence), "--workers=0"]
     assert main([*words, *SMALL]) == 0
     assert str(out / "report.html") in capsys.readouterr().out

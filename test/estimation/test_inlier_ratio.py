@@ -29,7 +29,7 @@ def moved(share, tracking="ok"):
 def play(shares, seconds=0.1):
     inlier_ratio = InlierRatio()
     return [
-        inlier_ratio.judged(moved(share), round(index * seconds * SECOND), VIEW, CAMERA, LEAST)
+        inlier_ratio.checked(moved(share), round(index * seconds * SECOND), VIEW, CAMERA, LEAST)
         for index, share in enumerate(shares)
     ]
 
@@ -90,8 +90,8 @@ def heard(degrees, metres=1.0):
 )
 def test_where_fewer_agree_another_odometry_is_asked(share, other, least, tracking):
     inlier_ratio = InlierRatio()
-    inlier_ratio.judged(moved(0.8), 0, VIEW, CAMERA, least)
-    pair = inlier_ratio.judged(moved(share), SECOND // 10, VIEW, CAMERA, least, other)
+    inlier_ratio.checked(moved(0.8), 0, VIEW, CAMERA, least)
+    pair = inlier_ratio.checked(moved(share), SECOND // 10, VIEW, CAMERA, least, other)
     assert pair.quality.tracking == tracking
     if tracking == "lost":
         assert "differs from the odometry by 30 degrees" in pair.quality.reason
@@ -109,15 +109,15 @@ def test_nothing_is_said_where_nothing_is_known():
     inlier_ratio = InlierRatio()
     assert inlier_ratio.usual == 0
     for pair in (moved(None), moved(0.9, "lost"), moved(None, "static")):
-        assert inlier_ratio.judged(pair, SECOND, VIEW, CAMERA, LEAST) is pair
+        assert inlier_ratio.checked(pair, SECOND, VIEW, CAMERA, LEAST) is pair
     assert inlier_ratio.usual == 0
 
 
 def test_a_camera_at_rest_is_at_rest_whatever_passes_by():
     inlier_ratio = InlierRatio()
-    inlier_ratio.judged(moved(0.9), 0, VIEW, CAMERA, LEAST)
+    inlier_ratio.checked(moved(0.9), 0, VIEW, CAMERA, LEAST)
     still = moved(0.1, "static")
-    assert inlier_ratio.judged(still, SECOND // 10, VIEW, CAMERA, LEAST) is still
+    assert inlier_ratio.checked(still, SECOND // 10, VIEW, CAMERA, LEAST) is still
 
 
 def test_a_lost_motion_goes_on_as_it_went_for_a_while():

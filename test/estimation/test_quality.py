@@ -7,10 +7,10 @@ from support.estimation_helpers import CAMERA, DEPTH, HEIGHT, STEP, WIDTH, wall
 from depth_motion_ros.estimation.estimate import Scale
 from depth_motion_ros.estimation.quality import (
     WarpErrors,
-    judge,
     metric_covariance,
     motion_covariance,
     texture,
+    tracking_of,
     warp_errors,
 )
 from depth_motion_ros.estimation.settings import EstimatorSettings
@@ -67,7 +67,7 @@ def test_frames_without_overlap_are_compared_nowhere():
     errors = errors_for([100, 0, 0])
     assert errors.valid_fraction == 0
     assert np.isnan(errors.photometric_error)
-    assert judge(errors, EstimatorSettings())[0] == "lost"
+    assert tracking_of(errors, EstimatorSettings())[0] == "lost"
 
 
 def test_invalid_depth_is_left_out():
@@ -77,7 +77,7 @@ def test_invalid_depth_is_left_out():
 
 
 def judged(photometric, identity, valid=0.9, image_correlation=1.0, **how):
-    return judge(
+    return tracking_of(
         WarpErrors(photometric, identity, valid, 1.0, 1.0, image_correlation),
         EstimatorSettings(
             static_error=0.005,

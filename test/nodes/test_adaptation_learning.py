@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from support.adaptation_doubles import EVERY, KnownAdapter, build
 
 from depth_motion_ros.adaptation.budget import Budget
 from depth_motion_ros.adaptation.errors import AdaptationError
+from depth_motion_ros.adaptation.progress import tell_progress
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.models.config import NetworkConfig
@@ -35,7 +37,7 @@ from depth_motion_ros.nodes.adaptation.observations import (
     RateLimiter,
 )
 from depth_motion_ros.nodes.adaptation.state import OrderNumbers, StateFolder, default_folder
-from depth_motion_ros.nodes.adaptation.status import judge
+from depth_motion_ros.nodes.adaptation.status import level_of
 from depth_motion_ros.nodes.ros.conversions import BadImageError
 from depth_motion_ros.nodes.ros.parameters import ParameterError
 from depth_motion_ros.nodes.weights_exchange.protocol import (
@@ -102,6 +104,21 @@ def test_a_new_process_goes_on_and_delivers_what_was_released(tmp_path: Path) ->
     again, before = (check_seal(b.delivered[-1], "") for b in (second, first))
     assert again.order > before.order
     assert again.content == before.content
+
+
+def test_a_candidate_in_hand_is_left_when_the_process_ends(tmp_path: Path) -> None:
+    bench = Bench(StateFolder(tmp_path))
+
+    def judged_for_ever() -> None:
+        bench.learning.stop()
+        for pair in itertools.count():
+            tell_progress("judging pairs", pair, 0)
+
+    bench.adapter.consider = judged_for_ever  # type: ignore[method-assign]
+    bench.show(1)
+    bench.learning.close()
+    assert bench.delivered == []
+    assert bench.adapter.saved == 1
 
 
 def test_a_damaged_state_is_told_and_learning_begins_anew(tmp_path: Path) -> None:
@@ -201,7 +218,7 @@ def test_a_folder_serves_one_learner_at_a_time(tmp_path: Path) -> None:
 
 def test_each_node_and_weights_have_their_own_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROS_HOME", "/home/ros")
-    expected = f"/home/ros/depth_motion/robot_adaptation-lite-{fingerprint(BASE)[:12]}"
+    expected = f"/home/ros/depth_motion/robot.adaptation-lite-{fingerprint(BASE)[:12]}"
     assert str(default_folder("/robot/adaptation", BASE)) == expected
 
 
@@ -307,7 +324,7 @@ def test_the_worst_is_told(
     adapter.off = state == "off"
     adapter.frames = int(state == "learning")
     status = adapter.status() if state is not None else None
-    found = judge(enabled, problem, status, silence, "/image")
+    found = level_of(enabled, problem, status, silence, "/image")
     assert found[0] == level
     assert word in found[1]
 

@@ -17,6 +17,7 @@ from std_srvs.srv import SetBool, Trigger
 from support.pages import granted, read
 from support.small_camera import NAMESPACE
 
+from depth_motion_ros.cli.doctor.processes import abandoned_segments
 from depth_motion_ros.nodes.perception.weights_loader import NICENESS
 
 if TYPE_CHECKING:
@@ -213,3 +214,37 @@ def test_perception_outlives_a_killed_learner_and_the_next_one_goes_on(
     node.ros.wait(heard, lambda: f"frames: {second.status}")
     assert second.process.end(signal.SIGTERM) == 0, second.process.log
     assert "Traceback" not in second.process.log
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_preparation_tells_how_far_it_is_and_ends_when_told(
+    node: Node, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+) -> None:  # fmt: skip
+    # Nothing is in the cache, and so many pairs take far longer than a launch file waits.
+    monkeypatch.setitem(node.ros.environment, "XDG_CACHE_HOME", str(tmp_path / "cache"))
+    given = {
+        "weights": weights, "state_folder": tmp_path / "state", "replay_pairs": 1000,
+        "diagnostics_period": 0.2,
+    }  # fmt: skip
+    process = node.ros.start("adaptation_node", given, ("-r", f"__ns:=/prepares_{number.name}"))
+    node.ros.wait(
+        lambda: "preparing: rendering pairs that must not be forgotten: " in process.log,
+        lambda: process.log,
+    )
+
+    def told() -> bool:
+        return any(
+            "rendering pairs that must not be forgotten: " in message.status[0].message
+            and "of 1000" in message.status[0].message
+            for message in list(node.diagnostics)
+        )
+
+    node.ros.wait(told, lambda: process.log)
+    maps = Path(f"/proc/{process.process.pid}/maps").read_text()
+    assert process.end(number) == 0, process.log
+    assert "Traceback" not in process.log
+    assert "cannot learn" not in process.log
+    left = [str(path) for path in abandoned_segments(Path("/dev/shm")) if str(path) in maps]
+    assert not left
+    assert not (tmp_path / "cache").exists()  # half a set is none

@@ -156,7 +156,7 @@ def test_what_cannot_be_intrinsics_leaves_the_learned_ones(
     [(cause, said)] = reports
     assert cause == "camera_info bad"
     assert text in said
-    assert said.endswith("the learned intrinsics serve")
+    assert said.endswith("the learned intrinsics are used")
 
 
 class NodeWithTopic:
@@ -191,4 +191,4 @@ def test_the_name_of_the_topic_or_the_parameter_says_that_images_are_rectified(
     assert bool(node.said) == (rectify and rectified)
     for said in node.said:
         assert topic in said
-        assert "P serves" in said
+        assert "P of CameraInfo is used" in said

@@ -16,6 +16,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (a sourced one, or the wheels)"
 
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from support.bag_recorder import MS, START, Recorder, picture, record
 
 from depth_motion_ros.nodes.ros.conversions import compressed_to_rgb, image_to_rgb
 from depth_motion_ros.nodes.ros.messages import stamp_from_message
@@ -118,6 +119,30 @@ def test_a_camera_without_a_source_says_what_it_needs(ros: Ros, tmp_path: Path) 
     assert "Traceback" not in missing.log + unset.log
 
 
+def test_a_rectified_bag_is_published_with_p_and_without_distortion(
+    ros: Ros, tmp_path: Path
+) -> None:
+    """Under a name that does not say so: the parameter does."""
+    projection = (40.0, 0.0, 30.0, 0.0, 0.0, 41.0, 22.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+
+    def script(recorder: Recorder) -> None:
+        for index in range(3):
+            recorder.info("/cam/camera_info", START + 10 * index * MS, p=projection)
+            recorder.image("/cam/undone", START + 10 * index * MS, picture(index))
+
+    bag = record(tmp_path / "a", "mcap", script)
+    infos = ros.listen(CameraInfo, "/undone/camera_info")
+    camera = ros.start(
+        "camera_node",
+        {"source": bag, "rectified": True, "loop": True},
+        ("-r", "__ns:=/undone"),
+    )
+    ros.wait(lambda: infos, "a CameraInfo")
+    assert camera.end(signal.SIGINT) == 0
+    assert (infos[0].k[0], infos[0].p[0]) == (40.0, 40.0)
+    assert (infos[0].distortion_model, list(infos[0].d)) == ("plumb_bob", [0.0] * 5)
+
+
 def test_a_folder_whose_name_is_no_utf8_is_played(ros: Ros, tmp_path: Path) -> None:
     """Old disks, zip files; one of its files is damaged and named, too."""
     folder = os.fsencode(tmp_path) + b"/stra\xdfe"
@@ -150,3 +175,103 @@ def test_a_bag_keeps_its_stamps_and_its_odometry(ros: Ros, name: str) -> None:
     # The bags are of a 10 Hz camera: their stamps, not the pace of 100 Hz, are published.
     assert np.diff(stamps_of(images)[:20]) == pytest.approx(0.1e9, rel=0.1)
     assert (images[0].width, images[0].height) == (416, 128)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Four images, and nothing that tells a time."""
+    path = tmp_path / "images"
+    path.mkdir()
+    for index in range(4):
+        pixels = np.full((HEIGHT, WIDTH, 3), 20 * index, np.uint8)
+        cv2.imwrite(str(path / f"{index}.png"), pixels)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "stamps"), [("folder", None), ("sequence of seconds", None), ("folder", "source")]
+)
+def test_what_has_no_clock_is_of_the_present_time_unless_asked_otherwise(
+    ros: Ros, folder: Path, kind: str, stamps: str | None
+) -> None:
+    if kind != "folder":
+        folder.rename(folder.parent / "image")
+        folder = folder.parent
+        (folder / "intrinsics.json").write_text(
+            json.dumps({"width": WIDTH, "height": HEIGHT, "K": None})
+        )
+        (folder / "timestamps.txt").write_text("0.0\n0.05\n0.1\n0.15\n")
+    space = f"/{kind[0]}_{stamps}"
+    images = ros.listen(Image, f"{space}/image")
+    before = ros.node.get_clock().now().nanoseconds
+    camera = ros.start(
+        "camera_node",
+        {"source": folder, "loop": True, "rate": 20.0, "wait_for_subscribers": 1}
+        | ({} if stamps is None else {"stamps": stamps}),
+        ("-r", f"__ns:={space}"),
+    )
+    ros.wait(lambda: len(images) > 6, "the loop to begin anew")
+    assert camera.end(signal.SIGINT) == 0, camera.log
+    found = stamps_of(images)
+    if stamps == "source":
+        assert "stamps: those of the source" in camera.log
+        assert set(np.round(np.array(found) * 1e-9, 3)) <= {0.0, 0.05, 0.1, 0.15, 0.2, 0.3}
+    else:
+        assert "stamps: the time of publishing" in camera.log
+        assert found[0] >= before
+        assert sorted(set(found)) == found
+
+
+def test_a_bag_keeps_its_stamps_over_a_clock_that_was_set(ros: Ros, tmp_path: Path) -> None:
+    stamps = [20 * MS * i for i in range(4)] + [START + 20 * MS * i for i in range(4)]
+
+    def script(recorder: Recorder) -> None:
+        for index, stamp in enumerate(stamps):
+            pixels = np.full((HEIGHT, WIDTH, 3), 20 * index, np.uint8)
+            recorder.image("/image", stamp, pixels, recorded=START + 20 * MS * index)
+
+    images = ros.listen(Image, "/leap/image")
+    camera = ros.start(
+        "camera_node",
+        {"source": record(tmp_path / "a", "mcap", script), "wait_for_subscribers": 1},
+        ("-r", "__ns:=/leap"),
+    )
+    assert camera.wait() == 0, camera.log
+    ros.wait(lambda: len(images) == len(stamps), "every image")
+    assert stamps_of(images) == stamps
+    assert "the stamps leap forwards by 53.9 years" in camera.log
+
+
+def test_a_calibration_file_gives_a_folder_its_camera(
+    ros: Ros, sequence: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "my camera.yaml"
+    path.write_text(
+        f"image_width: {WIDTH}\nimage_height: {HEIGHT}\ndistortion_model: plumb_bob\n"
+        "camera_matrix: {rows: 3, cols: 3, data: [60, 0, 31.5, 0, 61, 23.5, 0, 0, 1]}\n"
+        "distortion_coefficients: {rows: 1, cols: 5, data: [0, 0, 0, 0, 0]}\n"
+    )
+    infos = ros.listen(CameraInfo, "/calibrated/camera_info")
+    for url in (path, f"file://{str(path).replace(' ', '%20')}"):
+        infos.clear()
+        camera = ros.start(
+            "camera_node",
+            {
+                "source": sequence / "image",
+                "camera_info_url": f"'{url}'",
+                "rate": 20.0,
+                "loop": True,
+            },
+            ("-r", "__ns:=/calibrated"),
+        )  # fmt: skip
+        ros.wait(lambda: infos, lambda camera=camera: camera.log, patience=100)
+        assert infos[0].k[0] == 60.0
+        camera.end(signal.SIGINT)
+
+
+@pytest.mark.parametrize("url", ["/nix.yaml", "package://my_robot/camera.yaml"])
+def test_a_calibration_that_cannot_be_read_is_refused(ros: Ros, sequence: Path, url: str) -> None:
+    camera = ros.start("camera_node", {"source": sequence / "image", "camera_info_url": url})
+    assert camera.wait(100) == 2, camera.log
+    assert url in camera.log
+    assert "Traceback" not in camera.log

@@ -182,3 +182,37 @@ def test_a_signal_while_active_and_a_refused_parameter(ros: Ros, tmp_path: Path)
     assert "max_depth" in refused.log
     assert "-2.0" in refused.log
     assert "Traceback" not in refused.log
+
+
+@pytest.mark.parametrize(
+    ("parameters", "status", "said"),
+    [
+        ({"max_dept": 5.0}, 2, "unknown parameter 'max_dept'; did you mean 'max_depth'?"),
+        ({"image_transprot": "raw"}, 2, "did you mean 'image_transport'?"),
+        ({"max_depth": -1.0}, 2, "max_depth is -1.0; it must be"),
+    ],
+)
+def test_parameters_that_are_wrong_end_the_process_with_a_status(
+    ros: Ros, parameters: dict[str, Any], status: int, said: str
+) -> None:
+    process = ros.start("depth_motion_node", parameters)
+    assert process.wait(100) == status, process.log
+    assert said in process.log
+    assert "Traceback" not in process.log
+
+
+def test_a_parameter_for_another_node_is_said_and_ignored(ros: Ros, tmp_path: Path) -> None:
+    parameters = {"robot_width": 0.3, "autostart": False}
+    process = ros.start("depth_motion_node", parameters, ("-r", "__node:=with_others"))
+    ros.wait(lambda: "'robot_width'" in process.log, lambda: process.log, patience=100)
+    ros.wait(lambda: "with_others" in ros.node.get_node_names(), lambda: process.log)
+    assert process.end(signal.SIGINT) == 0
+
+
+def test_a_node_that_autostart_cannot_configure_ends_with_a_status(
+    ros: Ros, tmp_path: Path
+) -> None:
+    process = ros.start("depth_motion_node", {"weights": tmp_path / "nix.safetensors"})
+    assert process.wait(100) == 2, process.log
+    assert "cannot start: cannot configure" in process.log
+    assert "nix.safetensors: cannot be read" in process.log

@@ -14,10 +14,13 @@ import numpy as np
 import pytest
 import yaml
 from support.launching import RUN
-from support.ros_prefix import PATIENT_LAUNCH
+from support.ros_prefix import PATIENT_LAUNCH, SMALL, add_executable, make_prefix, with_prefix
 
-from depth_motion_ros.cli.demo.processes import RecorderProcess, environment, stopped_at_exit
-from depth_motion_ros.share import NODE_MODULES
+from depth_motion_ros.cli.demo.processes import ProcessGroup, RecorderProcess, environment
+from depth_motion_ros.launching.arguments import Argument
+from depth_motion_ros.launching.camera_arguments import CAMERA_ARGUMENTS
+from depth_motion_ros.launching.fusion import FUSION_ARGUMENTS
+from depth_motion_ros.launching.replay import REPLAY_ARGUMENTS, WAIT
 
 # Not "launch" alone: our folder of that name would do for an import.
 pytest.importorskip("launch.actions", reason="launch has no wheel: comes with a ROS 2 installation")
@@ -28,15 +31,15 @@ from launch.actions import ExecuteProcess, SetEnvironmentVariable
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
-# The smallest network input, in plain PyTorch: this is about processes, not about depth.
-SMALL = {
-    "engine": "torch", "architecture": "lite", "input_width": 96, "input_height": 64, "threads": 1,
-}  # fmt: skip
 LAUNCH = Path(__file__).resolve().parents[2] / "launch"
-COMMON = {
-    "namespace", "image", "camera_info", "params_file", "source", "rviz", "autostart",
-    "use_sim_time", "log_level", "weights", "adaptation", "adaptation_params_file",
-}  # fmt: skip
+# Packages that a robot may have, and what they start.
+OTHERS = {
+    "usb_cam": "usb_cam_node_exe",
+    "v4l2_camera": "v4l2_camera_node",
+    "rviz2": "rviz2",
+    "robot_localization": "ekf_node",
+    "ros2bag": "nothing",
+}
 
 
 def load(name: str) -> LaunchDescription:
@@ -72,48 +75,55 @@ def executables(actions: list[object]) -> set[str]:
     return {action.node_executable for action in actions if isinstance(action, Node)}
 
 
+@pytest.fixture
+def prefix(tmp_path: Path) -> Path:
+    """What colcon would install, and nothing else."""
+    return make_prefix(tmp_path / "install")
+
+
+@pytest.fixture
+def robot(prefix: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A sourced workspace in which all other packages are installed, too."""
+    for package, executable in OTHERS.items():
+        add_executable(prefix, package, executable, "-c pass")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(prefix))
+    return prefix
+
+
 @pytest.mark.parametrize(
-    ("name", "own"),
+    ("name", "table"),
     [
-        ("camera.launch.py", set()),
-        ("replay.launch.py", {"bag", "rate", "loop", "topics"}),
-        ("fusion.launch.py", {"ekf_params_file"}),
+        ("camera.launch.py", CAMERA_ARGUMENTS),
+        ("replay.launch.py", REPLAY_ARGUMENTS),
+        ("fusion.launch.py", FUSION_ARGUMENTS),
     ],
 )
-def test_every_argument_is_declared_and_described(name: str, own: set[str]) -> None:
+def test_every_argument_is_declared_and_described(name: str, table: tuple[Argument, ...]) -> None:
     declared = load(name).get_launch_arguments()
-    assert {argument.name for argument in declared} == COMMON | own
+    assert {argument.name for argument in declared} == {argument.name for argument in table}
     assert all(argument.description for argument in declared)
 
 
-def test_a_running_camera_needs_the_node_alone() -> None:
-    assert executables(expand("camera.launch.py")) == {"depth_motion_node"}
-
-
 @pytest.mark.parametrize(
-    ("source", "driver"),
+    ("name", "arguments", "expected"),
     [
-        ("usb_cam", "usb_cam_node_exe"),
-        ("v4l2_camera", "v4l2_camera_node"),
-        ("drive.mp4", "camera_node"),
-        ("sim:yard", "camera_node"),
+        ("camera.launch.py", {}, set()),
+        ("camera.launch.py", {"source": "usb_cam"}, {"usb_cam_node_exe"}),
+        ("camera.launch.py", {"source": "v4l2_camera"}, {"v4l2_camera_node"}),
+        ("camera.launch.py", {"source": "sim:yard"}, {"camera_node"}),
+        ("camera.launch.py", {"rviz": "true"}, {"rviz2"}),
+        ("camera.launch.py", {"adaptation": "1"}, {"adaptation_node"}),
+        ("fusion.launch.py", {"adaptation": "true"}, {"adaptation_node", "ekf_node"}),
+        ("fusion.launch.py", {"namespace": "r1", "frame_prefix": "r1/"}, {"ekf_node"}),
     ],
 )
-def test_source_starts_the_camera_it_names(source: str, driver: str) -> None:
-    started = executables(expand("camera.launch.py", source=source))
-    assert started == {"depth_motion_node", driver}
+def test_what_is_asked_for_is_started_beside_the_node(
+    name: str, arguments: dict[str, str], expected: set[str], robot: Path
+) -> None:
+    assert executables(expand(name, **arguments)) == {"depth_motion_node"} | expected
 
 
-@pytest.mark.parametrize("name", ["camera.launch.py", "fusion.launch.py"])
-def test_the_learner_is_started_on_request(name: str) -> None:
-    assert "adaptation_node" in executables(expand(name, adaptation="true"))
-
-
-def test_rviz_is_started_on_request() -> None:
-    assert "rviz2" in executables(expand("camera.launch.py", rviz="true"))
-
-
-def test_nodes_run_under_the_transport_profile() -> None:
+def test_nodes_run_under_the_transport_profile(robot: Path) -> None:
     names = {
         "".join(part.perform(LaunchContext()) for part in action.name)
         for action in expand("camera.launch.py")
@@ -124,42 +134,74 @@ def test_nodes_run_under_the_transport_profile() -> None:
     assert {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"} <= names | set(os.environ)
 
 
-def test_replay_plays_the_bag_with_its_clock() -> None:
-    actions = expand("replay.launch.py", bag="drive", topics="/a /b", loop="true")
-    [player] = [a for a in actions if type(a) is ExecuteProcess]
-    words = ["".join(part.perform(LaunchContext()) for part in word) for word in player.cmd]
-    assert words[:4] == ["ros2", "bag", "play", "drive"]
-    assert "--clock" in words
-    assert "--loop" in words
-    assert words[-3:] == ["--topics", "/a", "/b"]
+def test_replay_starts_no_player_before_the_node_is_active(
+    robot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_executable(robot, "ros2cli", "ros2", "-c pass")
+    monkeypatch.setenv("PATH", str(robot / "lib" / "ros2cli"), prepend=os.pathsep)
+    actions = expand("replay.launch.py", bag=str(tmp_path))
+    assert executables(actions) == {"depth_motion_node"}
+    [waiting] = [action for action in actions if type(action) is ExecuteProcess]
+    words = ["".join(part.perform(LaunchContext()) for part in word) for word in waiting.cmd]
+    assert words == [sys.executable, "-m", WAIT, "/depth_motion"]
 
 
-def test_replay_without_a_bag_says_so() -> None:
-    with pytest.raises(RuntimeError, match="bag"):
-        expand("replay.launch.py")
+def run(prefix: Path, folder: Path, name: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """A launch file in a process of its own, with the packages of ``prefix`` alone."""
+    pytest.importorskip("rclpy")
+    given = with_prefix(environment(), prefix, folder / "log")
+    given["AMENT_PREFIX_PATH"] = str(prefix)
+    return subprocess.run(
+        [sys.executable, "-c", RUN, str(LAUNCH / name), *words],
+        env=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=150,
+        check=False,
+    )  # fmt: skip
 
 
-def test_fusion_starts_the_filter_beside_the_node() -> None:
-    assert executables(expand("fusion.launch.py")) == {"depth_motion_node", "ekf_node"}
+@pytest.mark.parametrize(
+    ("name", "words", "said"),
+    [
+        ("camera.launch.py", ["rviz:=true"], "rviz:=true needs the package rviz2"),
+        ("camera.launch.py", ["source:=usb_cam"], "source:=usb_cam needs the package usb_cam"),
+        ("camera.launch.py", ["params_file:=/nix.yaml"], "params_file:=/nix.yaml: there is no"),
+        ("camera.launch.py", ["autostart:=maybe"], "autostart:=maybe: must be true or false"),
+        ("camera.launch.py", ["adaptaton:=true"], "did you mean adaptation?"),
+        ("fusion.launch.py", [], "needs the package robot_localization"),
+        ("fusion.launch.py", ["publish_tf:=true"], "ekf_node sends it here, too"),
+        ("replay.launch.py", [], "required argument 'bag'"),
+        ("replay.launch.py", ["bag:=/tmp"], "needs the package ros2bag"),
+    ],
+)
+def test_a_launch_that_cannot_work_starts_nothing(
+    name: str, words: list[str], said: str, prefix: Path, tmp_path: Path
+) -> None:
+    done = run(prefix, tmp_path, name, *words)
+    assert done.returncode == 1, done.stdout
+    assert said in done.stdout
+    assert "process started" not in done.stdout
+    assert "Traceback" not in done.stdout
 
 
-@pytest.fixture
-def prefix(tmp_path: Path) -> Path:
-    """What colcon would install: an entry in the index and the executables."""
-    path = tmp_path / "install"
-    index = path / "share" / "ament_index" / "resource_index" / "packages"
-    index.mkdir(parents=True)
-    (index / "depth_motion_ros").touch()
-    library = path / "lib" / "depth_motion_ros"
-    library.mkdir(parents=True)
-    for name, module in NODE_MODULES.items():
-        script = library / name
-        script.write_text(
-            f'#!/bin/sh\nexec {sys.executable} -m {module} "$@"\n',
-            encoding="utf-8",
-        )
-        script.chmod(0o755)
-    return path
+@pytest.mark.parametrize(
+    ("parameters", "words", "said"),
+    [
+        ({"max_dept": 5.0}, [], "unknown parameter 'max_dept'; did you mean 'max_depth'?"),
+        ({"max_depth": -1.0}, [], "max_depth is -1.0; it must be"),
+        ({"weights": "/nix.safetensors"}, [], "/nix.safetensors: cannot be read"),
+        ({}, ["source:=sim:nix"], "sim:nix: no such scene"),
+    ],
+)
+def test_a_node_that_cannot_start_ends_the_launch_with_a_status(
+    parameters: dict[str, object], words: list[str], said: str, prefix: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump({"/**": {"ros__parameters": {**SMALL, **parameters}}}))
+    done = run(
+        prefix, tmp_path, "camera.launch.py", f"params_file:={path}", *words, *PATIENT_LAUNCH
+    )
+    assert done.returncode == 1, done.stdout
+    assert said in done.stdout
+    assert "its last line says why" in done.stdout
 
 
 def test_a_launched_video_comes_out_as_depth(prefix: Path, tmp_path: Path) -> None:
@@ -178,7 +220,8 @@ def test_a_launched_video_comes_out_as_depth(prefix: Path, tmp_path: Path) -> No
         "depth_motion_ros.nodes.tools.recorder",
         [str(tmp_path / "bag"), f"{topic}=sensor_msgs/msg/Image"], given, tmp_path / "recorder.txt",
     )  # fmt: skip
-    with stopped_at_exit([recorder]), (tmp_path / "launch.txt").open("w") as log:
+    with ProcessGroup(tmp_path, given) as processes, (tmp_path / "launch.txt").open("w") as log:
+        processes.add(recorder)
         launched = subprocess.Popen(
             [
                 sys.executable, "-c", RUN, str(LAUNCH / "camera.launch.py"), "namespace:=front",

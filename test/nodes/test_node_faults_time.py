@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from support.depth_motion_harness import Node
     from support.ros_harness import Ros
 
+CAUSES = ("older image", "same stamp", "same picture")
+
 pytest_plugins = ["support.ros_harness", "support.depth_motion_harness"]
 
 
@@ -34,7 +36,8 @@ def test_a_bag_in_a_loop_resets_the_motion_at_each_seam_and_nothing_else(
 
     def script(recorder: Recorder) -> None:
         for index in range(6):
-            recorder.image("/image", START + 100 * MS * index, texture)
+            pixels = np.roll(texture, index, axis=1)
+            recorder.image("/image", START + 100 * MS * index, pixels)
 
     bag = record(tmp_path / "drive", "mcap", script)
     player = ros.start(
@@ -106,3 +109,43 @@ def test_without_a_clock_the_diagnostics_go_on(ros: Ros, node: Node, clock: obje
     told = len(node.diagnostics)
     ros.wait(lambda: len(node.diagnostics) > told + 3, "diagnostics")
     node.serve()
+
+
+def test_only_new_images_count(ros: Ros, node: Node) -> None:
+    """Each image has depth, whatever its stamp; what is not newer has no odometry, and is counted.
+
+    The node of the tests takes 5 s for a gap.
+    """
+    for _ in range(2):  # whatever the tests before have left
+        resets = str(int(node.values.get("resets", "0")) + 1)
+        node.serve(1000 * 1000 * MS)
+        node.wait_value("resets", resets)
+    node.serve()
+    before = {name: int(node.values.get(f"left_out/{name}", "0")) for name in CAUSES}
+    odometry = len(node.received["odom"])
+    node.serve(-150 * MS)  # an image that was overtaken
+    node.serve(-300 * MS)
+    node.camera.stamp += 450 * MS
+    node.serve(0)
+    for name, more in (("older image", 2), ("same stamp", 1)):
+        node.wait_value(f"left_out/{name}", str(before[name] + more))
+    assert len(node.received["odom"]) == odometry
+    for _ in range(3):
+        node.serve()
+    ros.wait(lambda: len(node.received["odom"]) == odometry + 3, "odometry of new images")
+    node.camera.is_noisy = False
+    node.serve(20 * MS)
+    node.wait_value("left_out/same picture", str(before["same picture"] + 1))
+    node.camera.is_noisy = True
+    node.serve()
+    assert node.values["resets"] == resets
+
+    def says() -> bool:
+        """A driver that does not set the stamp."""
+        node.camera.send(0)
+        return "must set header.stamp" in node.values["message"]
+
+    ros.wait(says, "a word about it")
+    assert "time stands still at" in node.values["message"]
+    for name in CAUSES:
+        assert node.process.log.count(f"left out of the motion ({name})") == 1

@@ -94,20 +94,29 @@ def test_what_the_weights_state_of_their_depth_holds_until_a_parameter_says_othe
     assert estimator_settings(config, stated).depth_relative_std == 0.08
 
 
-def test_a_value_for_a_parameter_that_does_not_exist_is_reported() -> None:
+@pytest.mark.parametrize("name", ["rat", "robot_width"])
+def test_a_name_that_does_not_exist_is_refused_as_misspelled_or_reported(name: str) -> None:
     rclpy = pytest.importorskip("rclpy", reason="needs ROS 2 (a sourced one, or the wheels)")
-    from depth_motion_ros.nodes.ros.parameters import ParameterServer
+    from depth_motion_ros.nodes.ros.parameters import ParameterError, ParameterServer
 
     context = rclpy.Context()
-    arguments = ["--ros-args", "-p", "rat:=3.0", "-p", "rate:=20.0", "-p", "use_sim_time:=false"]
+    given = [f"{name}:=3.0", "rate:=20.0", "use_sim_time:=false", "qos_overrides./tf.x:=1"]
+    arguments = ["--ros-args", *(word for value in given for word in ("-p", value))]
     rclpy.init(args=arguments, context=context)
     node = rclpy.create_node("misspelled", context=context)
     said: list[str] = []
     node.get_logger().warning = said.append
     try:
-        server = ParameterServer(node, CAMERA_PARAMETERS, lambda: True, lambda _: None)
-        assert server["rate"] == 20.0
-        assert said == ["unknown parameter 'rat'; did you mean 'rate'?"]
+        if name == "rat":
+            with pytest.raises(ParameterError, match="'rat'; did you mean 'rate'"):
+                ParameterServer(node, CAMERA_PARAMETERS, lambda: True, lambda _: None)
+            assert said == []
+        else:
+            server = ParameterServer(node, CAMERA_PARAMETERS, lambda: True, lambda _: None)
+            assert server["rate"] == 20.0
+            [warning] = said
+            assert warning.startswith("unknown parameter 'robot_width'")
+            assert warning.endswith("it is ignored")
     finally:
         node.destroy_node()
         context.shutdown()

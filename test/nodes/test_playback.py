@@ -103,3 +103,41 @@ def test_a_read_error_ends_the_playing_with_its_reason() -> None:
     assert recorder.end is not None
     assert recorder.end[0] == 1
     assert "frame 2 is damaged" in str(recorder.end[1])
+
+
+@pytest.mark.parametrize(
+    ("stamps", "told"),
+    [
+        (
+            [5.0, 5.02, 1.7e9, 1.7e9 + 0.02],
+            "forwards by 53.9 years, from 5.020 s to 1700000000.000",
+        ),
+        ([100.0, 100.02, 3700.0, 3700.02], "forwards by 3599.980 s"),
+        ([100.0, 100.02, 99.0, 99.02], "backwards by 1.020 s"),
+        ([1.7e9, 1.7e9 + 0.02, 0.0, 0.02], "backwards by 53.9 years"),
+    ],
+)
+def test_a_leap_of_the_stamps_is_told_and_not_waited_for(stamps: list[float], told: str) -> None:
+    recorder = Recorder()
+    leaps: list[str] = []
+    play(ListSource(stamps), recorder, tell=leaps.append)
+    assert recorder.end == (4, None)
+    assert recorder.stamps == [round(stamp * 1e9) for stamp in stamps]
+    assert len(leaps) == 1
+    assert told in leaps[0]
+
+
+def test_leaps_without_end_are_not_told_without_end() -> None:
+    recorder = Recorder()
+    leaps: list[str] = []
+    play(ListSource([float(60 * index) for index in range(12)]), recorder, tell=leaps.append)
+    assert recorder.end == (12, None)
+    assert len(leaps) == 5
+
+
+def test_a_pause_is_played_and_no_leap() -> None:
+    recorder = Recorder()
+    leaps: list[str] = []
+    play(ListSource([0.0, 0.4, 0.4]), recorder, tell=leaps.append)
+    assert leaps == []
+    assert recorder.times[-1] - recorder.times[0] >= 0.4 - 0.005

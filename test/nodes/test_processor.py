@@ -35,11 +35,12 @@ class Sink:
     """Keeps what is published."""
 
     def __init__(self) -> None:
+        self.listeners = 1
         self.states: list[OdometryState] = []
         self.estimates: list[Estimate] = []
 
     def wanted(self) -> frozenset[str]:
-        return frozenset({"odom"})
+        return frozenset({"odom"} if self.listeners else ())
 
     def publish_estimate(
         self, wanted: frozenset[str], header: Header, estimate: Estimate, size: tuple[int, int]
@@ -83,9 +84,14 @@ def test_odometry_begins_where_tf_first_says_how_the_camera_sits() -> None:
     world.show(4)
     assert not world.sink.states
     assert "extrinsic unknown" in world.said
+    problem = world.perception.mount_problem
+    assert "no odometry" in problem
+    assert "'eye'" in problem
+    assert "camera_xyz" in problem
     before = world.sink.estimates[-1].learned_camera
     world.mounts["eye"] = TO_THE_LEFT
     world.show(2)
+    assert not world.perception.mount_problem
     # To the left of a camera that looks to the left is backwards; two frames, two steps.
     position = world.sink.states[-1].pose[:3, 3]
     np.testing.assert_allclose(position, [-2 * STEP, 0, 0], atol=1e-9)
@@ -105,6 +111,23 @@ def test_the_pose_of_the_robot_goes_on_when_another_of_its_cameras_takes_over() 
     world.show(3, "side")
     expected = [-2 * STEP, 2 * STEP, 0]
     np.testing.assert_allclose(world.sink.states[-1].pose[:3, 3], expected, atol=1e-9)
+
+
+def test_frames_that_nobody_wanted_are_no_missing_frames() -> None:
+    world = World()
+    world.show(3)
+    world.sink.listeners = 0
+    world.show(20)
+    world.sink.listeners = 1
+    world.show(2)
+    # 2.1 s between two frames that were served, more than max_gap.
+    assert world.tally.values(0)["resets/no subscriber for"] == "1"
+    assert not [cause for cause in world.said if "reset" in cause]
+    assert [e.quality.tracking for e in world.sink.estimates[-2:]] == ["first", "ok"]
+    # A real gap after that is one.
+    world.shift += 20
+    world.show(1)
+    assert "motion state reset (no frame for)" in world.said
 
 
 def test_a_mount_that_is_no_rigid_transform_costs_odometry_alone() -> None:

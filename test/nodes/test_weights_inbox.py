@@ -19,13 +19,16 @@ from depth_motion_ros.engines.torch_engine import TorchEngine
 from depth_motion_ros.models.config import NetworkConfig
 from depth_motion_ros.models.network import DepthMotionNet
 from depth_motion_ros.models.weights import MAX_BYTES, Weights, WeightsError, weights_of
+from depth_motion_ros.nodes.adaptation.state import default_folder
 from depth_motion_ros.nodes.perception.engine_slot import EngineSlot
 from depth_motion_ros.nodes.perception.networks import EngineOptions
 from depth_motion_ros.nodes.perception.weights_loader import WeightsLoader
 from depth_motion_ros.nodes.ros.diagnostics import FrameCounters
+from depth_motion_ros.nodes.ros.storage import HeldFiles
 from depth_motion_ros.nodes.weights_exchange.inbox import (
     WeightsInbox,
     default_adapted_path,
+    hold_adapted,
     read_adapted,
 )
 from depth_motion_ros.nodes.weights_exchange.protocol import WeightsExchangeError, fingerprint, seal
@@ -221,11 +224,11 @@ def test_saved_weights_come_back_with_their_order_or_are_refused(
 ) -> None:
     path = tmp_path / "a folder" / "adapted.safetensors"
     with pytest.raises(WeightsError, match="'base' are not adapted"):
-        bench.deliveries.save(path).result(60)
+        bench.deliveries.save(path, HeldFiles()).result(60)
     assert not path.exists()
     bench.see()
     bench.hear(adapted(4).to_bytes())
-    assert bench.deliveries.save(path).result(60) == "base+4"
+    assert bench.deliveries.save(path, HeldFiles()).result(60) == "base+4"
     assert read_adapted(path, BASE).version == "base+4"
     assert read_adapted(path, adapted(9)).version == "base+4"
     torch.manual_seed(1)
@@ -242,8 +245,38 @@ def test_saved_weights_lie_where_ros_keeps_what_is_the_users(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("ROS_HOME", str(tmp_path))
-    expected = tmp_path / "depth_motion" / "adapted-lite.safetensors"
-    assert default_adapted_path("lite") == expected
+    expected = tmp_path / "depth_motion" / "adapted-front.depth_motion-lite.safetensors"
+    assert default_adapted_path("/front/depth_motion", "lite") == expected
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("/front/depth_motion", "/rear/depth_motion"),
+        ("/a/b", "/a_b"),
+        ("/depth_motion", "/depth/motion"),
+        ("/robot1/front/depth", "/robot1_front/depth"),
+    ],
+)
+def test_no_two_nodes_have_one_file(names: tuple[str, str]) -> None:
+    assert len({default_adapted_path(name, "lite") for name in names}) == 2
+    assert len({default_folder(name, BASE) for name in names}) == 2
+
+
+def test_a_file_that_another_node_keeps_is_left_alone(bench: Bench, tmp_path: Path) -> None:
+    path = tmp_path / "adapted.safetensors"
+    bench.see()
+    bench.hear(adapted(1).to_bytes())
+    own, other = HeldFiles(), HeldFiles()
+    assert bench.deliveries.save(path, own).result(60) == "base+1"
+    whole = path.read_bytes()
+    with pytest.raises(WeightsError, match=r"in use by another node.*adapted_weights"):
+        bench.deliveries.save(path, other).result(60)
+    with pytest.raises(WeightsError, match="in use by another node"):
+        hold_adapted(path, other)  # nor are they begun with
+    assert path.read_bytes() == whole
+    own.close()
+    assert bench.deliveries.save(path, other).result(60) == "base+1"
 
 
 @pytest.mark.parametrize(

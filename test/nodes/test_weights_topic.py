@@ -109,7 +109,7 @@ def test_adapted_weights_are_saved_and_begun_with_if_wanted(
     path = tmp_path / "adapted.safetensors"
     answer = ros.service(Trigger, f"{NODE}/save")
     home = Path(ros.environment["ROS_HOME"])
-    kept = home / "depth_motion" / "adapted-lite.safetensors"
+    kept = home / "depth_motion" / f"adapted-{NODE[1:].replace('/', '.')}-lite.safetensors"
     assert answer.success, answer.message
     assert answer.message == f"weights 'first+3' are in {kept}"
     kept.rename(path)

@@ -52,7 +52,7 @@ def test_bounds_are_allowed_and_whole_numbers_serve_a_double(value: float) -> No
         (float("inf"), "rate is inf; it must be"),
         ("fast", "rate is 'fast'; it must be a finite number"),
         (True, "rate is True; it must be"),
-        (None, "rate is None; it must be"),
+        (None, "rate is empty; it must be"),
     ],
 )
 def test_a_refusal_names_the_value_and_what_is_allowed(value: object, reason: str) -> None:

@@ -233,6 +233,20 @@ def test_a_cut_off_bag_is_named(tmp_path: Path, kind: str, part: float) -> None:
     assert "drive" in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", ["sqlite3", "mcap", "bag"])
+def test_a_bag_whose_name_is_no_utf8_is_read_or_told_so(tmp_path: Path, kind: str) -> None:
+    """Old disks, zip files. sqlite3 takes UTF-8 alone."""
+    path = record(tmp_path / "a", kind, drive)
+    path = path.rename(path.with_name(os.fsdecode(b"stra\xdfe") + path.suffix))
+    if kind != "sqlite3":
+        assert len(list(open_source(path))) == 5
+        return
+    with pytest.raises(SourceError, match=r"the name of this bag is not UTF-8.*rename"):
+        open_source(path)
+    (tmp_path / "link").symlink_to(path)
+    assert len(list(open_source(tmp_path / "link"))) == 5
+
+
 def test_a_bag_with_nothing_but_metadata_is_named(tmp_path: Path) -> None:
     path = record(tmp_path / "drive", "mcap", drive)
     (path / "drive.mcap").unlink()
@@ -322,7 +336,7 @@ def test_a_rectified_stream_without_p_is_said_once(
         camera = next(iter(open_source(record(tmp_path / "a", "mcap", script)))).camera
     assert camera is not None
     assert (camera.fx, camera.is_distorted) == (50, False)
-    assert caplog.text.count("P is not given: K serves") == 1
+    assert caplog.text.count("P is not given: K is used") == 1
 
 
 @pytest.mark.parametrize(
@@ -366,4 +380,4 @@ def test_the_bits_that_a_sensor_has_are_those_that_are_seen(
         frames = list(open_source(record(tmp_path / "a", "mcap", script)))
     for frame in frames:
         np.testing.assert_array_equal(frame.image[..., 0], levels)
-    assert caplog.text.count(f"taken for {bits} bits") == (bits < 16)
+    assert caplog.text.count(f"treated as {bits} bits") == (bits < 16)

@@ -196,6 +196,7 @@ def test_an_opencv_file_that_says_it_is_no_fisheye_is_plumb_bob(tmp_path: Path) 
         (ORB_SLAM_2.replace("Camera.width: 640\n", ""), "no size of the image"),
         (KALIBR.format(model="radtan").replace("[400.0, ", "[1.1, 400.0, "), "must be fx, fy"),
         ("# COLMAP\n1 OPENCV 640 480 400 401 320.5 240.5 0 0 0 0\n", "no list of keys and values"),
+        (ROS.format(lens="").replace("640", ".inf"), "no valid camera"),
         ("a: [1\n", "cannot read this camera file"),
         ("<opencv_storage><a>", "cannot read this camera file"),
         ('<!DOCTYPE a [<!ENTITY b "c">]><opencv_storage/>', "with entities is not read"),
@@ -222,8 +223,8 @@ def test_rectified_images_have_the_projection_matrix(
     assert (camera.fx, camera.fy, camera.cx) == (350, 351, 318)
     assert not camera.is_distorted
     assert not caplog.text
-    # A file without one: K serves, and that is said.
+    # A file without one: K is used, and that is said.
     with caplog.at_level(logging.WARNING):
         camera = read_camera_file(written(tmp_path, ORB_SLAM_2), rectified=True)
     assert (camera.fx, camera.is_distorted) == (400, False)
-    assert "P is not given: K serves" in caplog.text
+    assert "P is not given: K is used" in caplog.text

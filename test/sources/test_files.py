@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -241,6 +242,19 @@ def test_a_device_gives_its_latest_frame_and_counts_the_rest() -> None:
         assert source.rate == 30
         assert device.settings[cv2.CAP_PROP_FRAME_WIDTH] == 64
     assert device.released
+
+
+def test_a_calibration_of_another_size_than_a_device_sends_is_not_used(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    camera = Camera.from_field_of_view(*SIZE, 1.0)
+    for given, expected in ((camera, camera), (camera.resized(32, 24), None)):
+        device = Device(frames=9)
+        source = CaptureSource("/dev/video0", camera=given, open_device=lambda _, d=device: d)
+        with source, caplog.at_level(logging.WARNING):
+            frames = iter(source)
+            assert [next(frames).camera for _ in range(2)] == [expected] * 2
+    assert caplog.text.count("is for 32x24, the images are 64x48: it is not used") == 1
 
 
 def test_a_device_that_goes_silent_is_an_error_that_counts_failures() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from pathlib import Path
 
@@ -85,6 +86,14 @@ def test_series_that_cannot_be_told_apart_are_named(
 def test_one_series_is_read_whole(tmp_path: Path, names: tuple[str, str]) -> None:
     folder = write(tmp_path / "a", a=(names[0], COLOUR), b=(names[1], COLOUR))
     assert len(pictures_of(folder)) == 10
+
+
+def test_names_that_share_nothing_are_one_series(tmp_path: Path) -> None:
+    """Hashes: a thousand names, a thousand patterns."""
+    png = cv2.imencode(".png", GRAY)[1].tobytes()
+    for index in range(300):
+        (tmp_path / f"{hashlib.sha256(str(index).encode()).hexdigest()}.png").write_bytes(png)
+    assert len(pictures_of(tmp_path)) == 300
 
 
 def test_a_folder_of_16_bit_images_is_a_camera_of_its_bits(tmp_path: Path) -> None:

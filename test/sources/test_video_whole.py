@@ -202,15 +202,17 @@ def test_bytes_that_are_missing_are_named(tmp_path: Path, suffix: str) -> None:
     assert "frames" in str(caught.value)
 
 
-def test_an_mp4_with_its_index_in_front_is_named_when_cut(tmp_path: Path) -> None:
+@pytest.mark.parametrize("flags", ["faststart", "frag_keyframe+empty_moov"])
+def test_an_mp4_with_its_index_in_front_is_named_when_cut(tmp_path: Path, flags: str) -> None:
     path = tmp_path / "a.mp4"
-    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
+    with av.open(str(path), "w", options={"movflags": flags}) as container:
         stream = container.add_stream("mjpeg", rate=25)
         stream.width, stream.height, stream.pix_fmt = *SIZE, "yuvj420p"
         for index in range(40):
             frame = av.VideoFrame.from_ndarray(gray(level_of(index)), format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    assert len(list(VideoSource(path))) == 40
     whole = path.read_bytes()
     path.write_bytes(whole[:-2000])
     with pytest.raises(SourceError, match=r"truncated: it should have|decoding broke"):

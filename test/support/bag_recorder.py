@@ -31,7 +31,7 @@ class Recorder:
         if compression is not None:
             mode = CompressionMode[compression]
             self.writer.set_compression(mode, CompressionFormat.ZSTD)
-        self.connections: dict[str, Any] = {}
+        self.connections: dict[tuple[str, str], Any] = {}
         self.writer.open()
 
     def close(self) -> None:
@@ -48,16 +48,29 @@ class Recorder:
         return self.message("std_msgs/msg/Header", stamp=time, frame_id="camera", **extra)
 
     def write(self, topic: str, recorded: int, message: Any) -> None:
-        if topic not in self.connections:
-            self.connections[topic] = self.writer.add_connection(
-                topic, message.__msgtype__, typestore=self.store
-            )
         serialise = self.store.serialize_ros1 if self.ros1 else self.store.serialize_cdr
-        self.writer.write(
-            self.connections[topic], recorded, serialise(message, message.__msgtype__)
+        self.write_raw(
+            topic, message.__msgtype__, recorded, serialise(message, message.__msgtype__)
         )
 
-    def image(self, topic: str, stamp: int, image: np.ndarray, encoding: str = "rgb8") -> None:
+    def write_raw(self, topic: str, kind: str, recorded: int, raw: Any) -> None:
+        key = topic, kind
+        if key not in self.connections:
+            self.connections[key] = self.writer.add_connection(topic, kind, typestore=self.store)
+        self.writer.write(self.connections[key], recorded, raw)
+
+    def text(self, topic: str, recorded: int) -> None:
+        self.write(topic, recorded, self.message("std_msgs/msg/String", data="hello"))
+
+    def image(
+        self,
+        topic: str,
+        stamp: int,
+        image: np.ndarray,
+        encoding: str = "rgb8",
+        recorded: int | None = None,
+    ) -> None:
+        """recorded: a little after the stamp unless given."""
         data = np.ascontiguousarray(image).view(np.uint8).reshape(-1)
         message = self.message(
             "sensor_msgs/msg/Image",
@@ -69,7 +82,7 @@ class Recorder:
             step=data.size // image.shape[0],
             data=data,
         )
-        self.write(topic, (stamp or START) + 7 * MS, message)  # recorded a little later
+        self.write(topic, (stamp or START) + 7 * MS if recorded is None else recorded, message)
 
     def jpeg(self, topic: str, stamp: int, data: bytes) -> None:
         message = self.message(
@@ -116,7 +129,17 @@ class Recorder:
         )
         self.write(topic, stamp + 8 * MS, message)
 
-    def odometry(self, topic: str, stamp: int, speed: float, x: float, delay: int = 0) -> None:
+    def odometry(
+        self,
+        topic: str,
+        stamp: int,
+        speed: float,
+        x: float,
+        delay: int = 0,
+        turn: tuple[float, ...] = (0.0, 0.0, 0.0, 1.0),
+        recorded: int | None = None,
+    ) -> None:
+        """turn: the orientation as x, y, z, w."""
         vector = "geometry_msgs/msg/Vector3"
         zero = self.message(vector, x=0.0, y=0.0, z=0.0)
         twist = self.message(
@@ -127,7 +150,9 @@ class Recorder:
         pose = self.message(
             "geometry_msgs/msg/Pose",
             position=self.message("geometry_msgs/msg/Point", x=x, y=0.0, z=0.0),
-            orientation=self.message("geometry_msgs/msg/Quaternion", x=0.0, y=0.0, z=0.0, w=1.0),
+            orientation=self.message(
+                "geometry_msgs/msg/Quaternion", **dict(zip("xyzw", turn, strict=True))
+            ),
         )
         covariance = np.zeros(36)
         message = self.message(
@@ -141,7 +166,7 @@ class Recorder:
                 "geometry_msgs/msg/TwistWithCovariance", twist=twist, covariance=covariance
             ),
         )
-        self.write(topic, stamp + delay, message)
+        self.write(topic, stamp + delay if recorded is None else recorded, message)
 
 
 def picture(index: int) -> np.ndarray:

@@ -48,13 +48,18 @@ def make_weights(path: Path, version: str, seed: int = 0) -> Path:
 
 
 class FakeCamera:
-    """Publishes one texture again and again: a camera at rest, of which odometry is certain."""
+    """Publishes one texture again and again: a camera at rest, of which odometry is certain.
+
+    is_noisy: each picture has another little noise: as with a real camera, none is the same as the
+        one before.
+    """
 
     def __init__(self, ros: Ros, start: int = 1_700_000_000_000_000_123) -> None:
         self.ros = ros
         self.stamp = start
         self.frame_id = "front_optical"
         self.pixels = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+        self.is_noisy, self._noise = True, 0
         self.images = self.publisher(Image, "front/image", ReliabilityPolicy.RELIABLE)
         self.infos = self.publisher(CameraInfo, "front/camera_info", ReliabilityPolicy.RELIABLE)
 
@@ -68,7 +73,10 @@ class FakeCamera:
 
     def send(self, advance: int = PERIOD, **changes: Any) -> int:
         """One image, with fields changed; its stamp."""
-        message = messages.rgb_image(self.header(advance), self.pixels)
+        self._noise = (self._noise + self.is_noisy) % 8
+        pixels = self.pixels.copy()
+        pixels[: HEIGHT // 2, : WIDTH // 2] ^= np.uint8(self._noise)
+        message = messages.rgb_image(self.header(advance), pixels)
         for name, value in changes.items():
             setattr(message, name, value)
         self.images.publish(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ NOISE = np.random.default_rng(3).integers(0, 256, (48, 400, 1), dtype=np.uint8)
 # Gray, since JPEG halves the resolution of colour.
 TEXTURE = NOISE.repeat(3, axis=2)
 SETTINGS = PrepareSettings(FrameFit(32))
+RAW = [cv2.IMWRITE_PNG_COMPRESSION, 0]
 
 
 def view(position: int) -> np.ndarray:
@@ -207,6 +209,133 @@ def test_what_is_done_is_not_read_again_and_a_set_can_grow(tmp_path: Path) -> No
     assert [sequence.name for sequence in PreparedDataset(tmp_path / "set")] == ["b", "given"]
 
 
+def images(folder: Path, positions: list[int]) -> Path:
+    folder.mkdir(exist_ok=True)
+    for index, position in enumerate(positions):
+        cv2.imwrite(str(folder / f"{index}.png"), view(position))
+    return folder
+
+
+def video(path: Path, count: int) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (64, 48))
+    for index in range(count):
+        writer.write(view(20 * index))
+    writer.release()
+    return path
+
+
+@pytest.mark.parametrize("kind", ["images", "video", "bag"])
+def test_a_source_that_has_changed_is_read_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    def make(count: int) -> Path:
+        if kind == "images":
+            return images(tmp_path / "drive", [10 * index for index in range(count)])
+        if kind == "video":
+            return video(tmp_path / "drive.avi", count)
+        shutil.rmtree(tmp_path / "drive", ignore_errors=True)
+
+        def fill(recorder: Recorder) -> None:
+            for step in range(count):
+                recorder.image("/cam/image_raw", START + 100 * MS * step, view(10 * step))
+
+        return record(tmp_path / "drive", "mcap", fill)
+
+    out = tmp_path / "set"
+    for count in (4, 7):
+        assert main(["prepare", str(make(count)), "--out", str(out), "--width", "32"]) == 0
+    assert "has changed since it was read" in capsys.readouterr().err
+    (sequence,) = PreparedDataset(out)
+    assert len(sequence) == 7
+    assert [entry.name for entry in out.iterdir() if entry.name.startswith(".")] == [".lock"]
+
+
+def test_the_same_number_of_bytes_may_be_another_recording(tmp_path: Path) -> None:
+    folder = tmp_path / "drive"
+    out = tmp_path / "set"
+    for shift in (0, 100):
+        folder.mkdir(exist_ok=True)
+        for index in range(3):  # not compressed: one size whatever they show
+            cv2.imwrite(str(folder / f"{index}.png"), view(shift + 10 * index), RAW)
+        assert main(["prepare", str(folder), "--out", str(out), "--width", "64"]) == 0
+    (sequence,) = PreparedDataset(out)
+    assert np.abs(sequence.frame(0).image.astype(int) - view(100)).mean() < 3
+
+
+def test_what_was_only_touched_or_copied_is_not_read_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = images(tmp_path / "drive", [0, 10, 20])
+    words = ["prepare", str(folder), "--out", str(tmp_path / "set"), "--width", "32"]
+    assert main(words) == 0
+    inode = (tmp_path / "set" / "drive").stat().st_ino
+    for file in folder.iterdir():
+        os.utime(file, (1e9, 1e9))
+    assert main(words) == 0
+    assert (tmp_path / "set" / "drive").stat().st_ino == inode
+    assert "has changed" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [["--rate", "5"], ["--camera-file", "front.yaml"]])
+def test_a_source_that_is_read_in_another_way_is_read_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    images(Path("drive"), [0, 10, 20])
+    Path("front.yaml").write_text(CALIBRATION)
+    words = ["prepare", "drive", "--out", "set", "--width", "32"]
+    assert main(words) == 0
+    assert main([*words, *option]) == 0
+    (sequence,) = PreparedDataset(Path("set"))
+    if option[0] == "--rate":
+        assert np.diff(sequence.stamps).tolist() == [200 * MS] * 2
+    else:
+        assert sequence.camera is not None
+
+
+def test_a_higher_limit_goes_on_where_the_lower_one_ended(tmp_path: Path) -> None:
+    folder = images(tmp_path / "drive", [10 * index for index in range(9)])
+    words = ["prepare", str(folder), "--out", str(tmp_path / "set"), "--width", "32"]
+    for limit, expected in ((["--max-frames", "4"], 4), (["--max-frames", "3"], 4), ([], 9)):
+        assert main([*words, *limit]) == 0
+        assert len(PreparedDataset(tmp_path / "set")) == expected
+
+
+@pytest.mark.parametrize(
+    ("positions", "options", "counts", "why"),
+    [
+        ([0], [], "1 frames read, 0 kept, 0 too alike, 1 without", "it has 1 frames"),
+        ([0, 0, 0], [], "3 frames read, 0 kept, 2 too alike, 1 without", "2 frames differ from"),
+        ([0, 9, 18], ["--rate", "0.5"], "3 frames read, 0 kept, 0 too alike, 3 without", "3 frames"
+         " stand alone: the one before is more than --max-gap 1 s away"),
+        ([0, 0, 9, 9], ["--max-gap", "0.01"], "4 frames read, 0 kept, 0 too alike, 4 without",
+         "--max-gap 0.01 s"),
+    ],
+)  # fmt: skip
+def test_who_kept_nothing_says_why_and_fails(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    positions: list[int],
+    options: list[str],
+    counts: str,
+    why: str,
+) -> None:
+    folder = images(tmp_path / "drive", positions)
+    words = ["prepare", str(folder), "--out", str(tmp_path / "set"), "--width", "32", *options]
+    for _ in range(2):
+        assert main(words) == 1
+        said = capsys.readouterr()
+        assert counts in said.out
+        assert f"nothing kept: {why}" in said.err or why in said.err
+
+
+def test_too_alike_are_only_those_that_are(tmp_path: Path) -> None:
+    frames = at_10_hz([0, 0, 5, 5, 10]) + at_10_hz([50], start=5_000 * MS)
+    frames += at_10_hz([60, 60, 70], start=10_000 * MS)
+    (state,) = run(tmp_path / "set", {"a": lambda: Given(frames)})
+    assert (state.read, state.kept, state.duplicates, state.alone) == (9, 5, 3, 1)
+
+
 def test_each_sequence_of_a_set_is_a_source_of_its_own(tmp_path: Path) -> None:
     run(tmp_path / "set", {"a": lambda: Given(at_10_hz([0, 5]))})
     assert open_source(tmp_path / "set" / "given").length == 2
@@ -288,6 +417,51 @@ camera_matrix: {rows: 3, cols: 3, data: [60, 0, 31.5, 0, 60, 23.5, 0, 0, 1]}
 distortion_model: plumb_bob
 distortion_coefficients: {rows: 1, cols: 5, data: [0, 0, 0, 0, 0]}
 """
+
+
+PROJECTION = (40.0, 0.0, 30.0, 0.0, 0.0, 41.0, 22.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("topic", "options", "focal"),
+    [
+        ("/cam/image_rect", [], 40),
+        ("/cam/undone", ["--rectified"], 40),
+        ("/cam/image_raw", [], 50),
+    ],
+)
+def test_a_rectified_bag_is_not_rectified_again(
+    tmp_path: Path, topic: str, options: list[str], focal: float
+) -> None:
+    def script(recorder: Recorder) -> None:
+        for index in range(4):
+            recorder.info("/cam/camera_info", START + 100 * index * MS, p=PROJECTION)
+            recorder.image(topic, START + 100 * index * MS, view(10 * index))
+
+    bag = str(record(tmp_path / "bag", "mcap", script))
+    assert main(["prepare", bag, *options, "--out", str(tmp_path / "set"), "--width", "64"]) == 0
+    (sequence,) = PreparedDataset(tmp_path / "set")
+    assert sequence.camera is not None
+    # A raw lens may be zoomed a little, so that no border is black.
+    assert sequence.camera.fx == pytest.approx(focal, rel=0 if focal == 40 else 0.1)
+    image = next(iter(sequence.folder)).image
+    same = np.abs(image.astype(int) - view(0)).mean() < 4  # JPEG
+    assert same == (focal == 40)
+
+
+def test_the_command_takes_the_projection_of_a_calibration_file(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for index in range(3):
+        cv2.imwrite(str(tmp_path / "images" / f"{index}.png"), view(10 * index)[..., ::-1])
+    projection = f"projection_matrix: {{rows: 3, cols: 4, data: {list(PROJECTION)}}}\n"
+    (tmp_path / "front.yaml").write_text(CALIBRATION + projection)
+    arguments = [str(tmp_path / "images"), "--camera-file", str(tmp_path / "front.yaml")]
+    for name, options, focal in (("a", [], 60), ("b", ["--rectified"], 40)):
+        out = str(tmp_path / name)
+        assert main(["prepare", *arguments, *options, "--out", out, "--width", "64"]) == 0
+        (sequence,) = PreparedDataset(out)
+        assert sequence.camera is not None
+        assert sequence.camera.fx == focal
 
 
 def test_the_command_takes_a_calibration_file_for_images(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +21,12 @@ from support.training_helpers import Room, write_sequence
 
 from depth_motion_ros.losses.objective import LossBreakdown, Objective
 from depth_motion_ros.models.weights import Weights
+from depth_motion_ros.sources.frame import SourceError
 from depth_motion_ros.training import module as module_under_test
+from depth_motion_ros.training import run as run_under_test
 from depth_motion_ros.training.data.datamodule import TrainingData
 from depth_motion_ros.training.guards import TrainingStoppedError
+from depth_motion_ros.training.module import DepthMotionModule
 from depth_motion_ros.training.recipe import Recipe, RecipeError, parse_recipe
 from depth_motion_ros.training.report import read_curves
 from depth_motion_ros.training.run import RunOptions, train
@@ -60,6 +66,12 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
+def _wait_for(condition: Callable[[], bool], process: subprocess.Popen[Any]) -> None:
+    deadline = time.monotonic() + 200
+    while not condition() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
 def _losses(out: Path) -> dict[int, float]:
     steps, values = read_curves(out / "curves")["loss"]
     return dict(zip(steps.tolist(), values.tolist(), strict=True))
@@ -79,9 +91,7 @@ def test_a_killed_run_resumes_as_if_nothing_had_been(tmp_path: Path) -> None:
         _command(sequence, killed, recipe, "--workers", "1"), env=_environment(), cwd=tmp_path
     )
     first = killed / "checkpoints" / "step_000000006.checkpoint"
-    deadline = time.monotonic() + 200
-    while not first.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
+    _wait_for(first.exists, process)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
     subprocess.run(
@@ -133,7 +143,7 @@ def test_a_run_writes_weights_that_say_where_they_come_from(tmp_path: Path) -> N
     assert weights.metadata["parent"] == "none"
     recipe = parse_recipe(weights.metadata["recipe"])
     assert recipe == _tiny(**{"schedule.steps": 1})
-    report = (tmp_path / "run" / "report.html").read_text()
+    report = (path.parent / "report.html").read_text()
     assert report.count("data:image/png;base64,") >= 1
     assert "focal_error" in report
     # And they can be gone on from.
@@ -195,20 +205,215 @@ def test_many_in_a_row_stop_the_run_and_name_the_last_checkpoint(
         _run(tmp_path, _tiny(**{"guards.max_skipped": 3}))
 
 
-def test_a_finished_or_foreign_run_is_not_overwritten(tmp_path: Path) -> None:
+def test_a_foreign_run_is_not_resumed(tmp_path: Path) -> None:
     recipe = _tiny(**{"schedule.steps": 6})
     with pytest.raises(RecipeError, match="no checkpoint to resume"):
         _run(tmp_path, recipe, resume=True)
     _run(tmp_path, recipe)
-    with pytest.raises(RecipeError, match="holds a run already"):
-        _run(tmp_path, recipe)
     with pytest.raises(RecipeError, match="another optimiser"):
         _run(tmp_path, _tiny(**{"optimiser.learning_rate": 1e-3}), resume=True)
-    # A longer run of the same recipe is welcome.
-    before = _losses(tmp_path)
-    _run(tmp_path, _tiny(**{"schedule.steps": 8}), resume=True)
-    assert set(_losses(tmp_path)) == set(range(8))
-    assert {step: _losses(tmp_path)[step] for step in before} == before
+
+
+# Fewer than checkpoint_every, no multiple of it, and a multiple.
+@pytest.mark.parametrize("steps", [1, 8, 12])
+def test_a_finished_run_goes_on_with_more_steps(tmp_path: Path, steps: int) -> None:
+    _run(tmp_path / "run", _tiny(**{"schedule.steps": steps}))
+    before = _losses(tmp_path / "run")
+    _run(tmp_path / "run", _tiny(**{"schedule.steps": steps + 2}), resume=True)
+    _run(tmp_path / "whole", _tiny(**{"schedule.steps": steps + 2}))
+    after = _losses(tmp_path / "run")
+    assert set(after) == set(range(steps + 2))
+    assert {step: after[step] for step in before} == before
+    assert after == pytest.approx(_losses(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize("left", ["everything", "weights", "checkpoints"])
+def test_a_finished_run_is_not_overwritten(tmp_path: Path, left: str) -> None:
+    recipe = _tiny(**{"schedule.steps": 2})
+    weights = _run(tmp_path, recipe)
+    if left == "weights":
+        shutil.rmtree(tmp_path / "checkpoints")
+    if left == "checkpoints":
+        weights.unlink()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(RecipeError, match=r"(?s)holds.* run.*another folder"):
+        _run(tmp_path, _tiny(**{"seed": 5, "schedule.steps": 2}))
+    if left == "weights":
+        with pytest.raises(RecipeError, match=r"--weights .*weights\.safetensors"):
+            _run(tmp_path, recipe, resume=True)
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
+    script = f"""
+import sys
+from pathlib import Path
+from depth_motion_ros.training.run_folder import RunFolder
+with RunFolder(Path({str(tmp_path)!r})).held(resume=False):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    other = subprocess.Popen([sys.executable, "-c", script], env=_environment(), text=True, **pipes)
+    assert other.stdout is not None
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(RecipeError, match="another run writes there right now"):
+        _run(tmp_path, _tiny(**{"schedule.steps": 1}))
+    other.communicate()
+    _run(tmp_path, _tiny(**{"schedule.steps": 1}))
+
+
+def test_trying_a_run_leaves_its_folder_to_the_run(tmp_path: Path) -> None:
+    recipe = _tiny(**{"schedule.steps": 2})
+    for _ in range(2):
+        tried = _run(tmp_path, recipe, fast_dev_run=True)
+    weights = _run(tmp_path, recipe)
+    before = weights.read_bytes()
+    assert _run(tmp_path, recipe, fast_dev_run=True) == tried
+    assert tried != weights
+    assert weights.read_bytes() == before
+    with pytest.raises(RecipeError, match="leave out --resume"):
+        _run(tmp_path, recipe, fast_dev_run=True, resume=True)
+
+
+def _before(
+    monkeypatch: pytest.MonkeyPatch, step: str, count: int, act: Callable[[], object]
+) -> None:
+    """Act once, in the midst of the ``count``-th training or validation step of the next run."""
+    calls = itertools.count(1)
+    original = getattr(DepthMotionModule, step)
+
+    def wrapped(*arguments: Any) -> Any:
+        if next(calls) == count:
+            act()
+        return original(*arguments)
+
+    monkeypatch.setattr(DepthMotionModule, step, wrapped)
+
+
+@pytest.mark.parametrize(
+    ("step", "count", "taken"), [("training_step", 3, 3), ("validation_step", 1, 10)]
+)
+@pytest.mark.parametrize(
+    ("number", "ending"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+def test_an_interrupted_run_keeps_its_steps(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    count: int,
+    taken: int,
+    number: signal.Signals,
+    ending: type[BaseException],
+) -> None:
+    recipe = _tiny(**{"schedule.steps": 14, "record.checkpoint_every": 1000})
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    _before(monkeypatch, step, count, lambda: os.kill(os.getpid(), number))
+    with caplog.at_level("INFO", "depth_motion_ros"), pytest.raises(ending):
+        _run(tmp_path / "run", recipe)
+    monkeypatch.undo()
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+    (kept,) = (tmp_path / "run" / "checkpoints").iterdir()
+    assert f"{kept} is kept: go on with --resume" in caplog.text
+    assert kept.stem == f"step_{taken:09d}"
+    _run(tmp_path / "run", recipe, resume=True)
+    _run(tmp_path / "whole", recipe)
+    assert _losses(tmp_path / "run") == pytest.approx(_losses(tmp_path / "whole"))
+
+
+def test_an_interrupt_before_the_first_step_says_that_nothing_was_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(run_under_test, "initial_network", interrupted)
+    with caplog.at_level("INFO", "depth_motion_ros"), pytest.raises(KeyboardInterrupt):
+        _run(tmp_path, _tiny())
+    assert "nothing was kept" in caplog.text
+    monkeypatch.undo()
+    _run(tmp_path, _tiny(**{"schedule.steps": 1}))  # the folder is free
+
+
+_HANGS = """
+import os, signal, sys, time
+from depth_motion_ros.cli.main import main
+from depth_motion_ros.training.module import DepthMotionModule
+
+def hangs(*_):
+    os.kill(os.getpid(), signal.SIGINT)
+    print("first", flush=True)
+    time.sleep(600)
+
+DepthMotionModule.training_step = hangs
+main(sys.argv[1:])
+"""
+
+
+def test_a_second_interrupt_ends_at_once(tmp_path: Path) -> None:
+    sequence = write_sequence(Room(6, 64, 32), tmp_path / "room")
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(TINY)
+    words = _command(sequence, tmp_path / "run", recipe, "--workers", "0")[3:]
+    process = subprocess.Popen(
+        [sys.executable, "-c", _HANGS, *words],
+        env=_environment(), stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert any(line == "first\n" for line in process.stdout)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=100) == -signal.SIGINT
+
+
+def test_ctrl_c_in_a_terminal_reaches_the_loaders_too(tmp_path: Path) -> None:
+    sequence = write_sequence(Room(6, 64, 32), tmp_path / "room")
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(TINY.replace("steps: 30", "steps: 3000"))
+    process = subprocess.Popen(
+        _command(sequence, tmp_path / "run", recipe, "--workers", "2"),
+        env=_environment(), cwd=tmp_path, start_new_session=True, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    _wait_for(lambda: any((tmp_path / "run").glob("checkpoints/*")), process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=200)
+    assert process.returncode == 130, said
+    newest = max((tmp_path / "run" / "checkpoints").iterdir())
+    assert f"{newest} is kept" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("error", [OSError("disk gone"), SourceError("frame 3 is damaged")])
+def test_steps_are_kept_where_a_source_breaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    class Breaks(Room):
+        broken = False
+
+        def image(self, index: int) -> Any:
+            if self.broken:
+                raise error
+            return super().image(index)
+
+    room = Breaks(6, 64, 32)
+    _before(monkeypatch, "training_step", 3, lambda: setattr(room, "broken", True))
+    with pytest.raises(type(error)):
+        _run(tmp_path, _tiny(**{"record.checkpoint_every": 1000}), room)
+    (kept,) = (tmp_path / "checkpoints").iterdir()
+    assert kept.stem == "step_000000003"
+
+
+def test_progress_counts_the_steps_of_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _run(tmp_path, _tiny(**{"schedule.steps": 2}), progress=True)
+    _run(tmp_path, _tiny(**{"schedule.steps": 4}), progress=True, resume=True)
+    shown = capsys.readouterr().out
+    for text in ("1/2", "2/2", "3/4", "4/4", "loss="):
+        assert text in shown
+    assert "Epoch" not in shown
+    assert "v_num" not in shown
 
 
 def test_collapse_is_told_in_words(tmp_path: Path) -> None:

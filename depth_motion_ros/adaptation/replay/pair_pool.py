@@ -11,6 +11,7 @@ from torch import Tensor
 
 from depth_motion_ros.adaptation.learner import LearnerBatch
 from depth_motion_ros.adaptation.pairing.records import PairRecord, batch_of
+from depth_motion_ros.adaptation.progress import tell_progress
 from depth_motion_ros.adaptation.replay.buffer import ReplayBuffer, ReplayEntry
 from depth_motion_ros.adaptation.settings import AdaptationSettings
 from depth_motion_ros.models.network import DepthMotionNet
@@ -36,7 +37,10 @@ class PairPool:
         self._settings = settings
         self._chance = chance
         self._training = list(training)
-        self._first_depths = [_depths(first, record) for record in self._training]
+        self._first_depths: list[Tensor] = []
+        for record in self._training:
+            tell_progress("seeing pairs", len(self._first_depths), len(self._training))
+            self._first_depths.append(_depths(first, record))
         self.live: deque[PairRecord] = deque(maxlen=_LIVE)
         self.own = ReplayBuffer(settings.own_capacity)
         # As diverse as the own pairs: validation must not depend on the last view alone.

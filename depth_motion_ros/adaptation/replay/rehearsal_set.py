@@ -19,6 +19,7 @@ from depth_motion_ros.adaptation.pairing.records import (
     record_of_tensors,
     tensors_of_record,
 )
+from depth_motion_ros.adaptation.progress import tell_progress
 from depth_motion_ros.adaptation.storage import read_tensors, write_tensors
 from depth_motion_ros.simulator.batches import PairSampler, PairSettings
 from depth_motion_ros.sources.frame import Frame, FrameSource
@@ -34,8 +35,12 @@ _PART = 8
 def simulated_pairs(width: int, height: int, count: int = COUNT, seed: int = 0) -> list[PairRecord]:
     """Rendered pairs of all families, with true depth. The same arguments give the same pairs."""
     settings = PairSettings(pool=min(20, max(5, count // 2)))
-    sampler = PairSampler(width, height, settings=settings, seed=seed)
     records: list[PairRecord] = []
+
+    def between() -> None:
+        tell_progress("rendering pairs that must not be forgotten", len(records), count)
+
+    sampler = PairSampler(width, height, settings=settings, seed=seed, between=between)
     with torch.no_grad():
         for start in range(0, count, _PART):
             batch = sampler.batch(min(_PART, count - start), index=0 if start == 0 else None)
@@ -108,7 +113,8 @@ def recorded_pairs(
 def _moving_pairs(source: FrameSource, width: int, height: int) -> Iterator[PairRecord]:
     first: tuple[Frame, NDArray[np.uint8]] | None = None
     age = 0
-    for frame in source:
+    for index, frame in enumerate(source):
+        tell_progress("reading pairs that must not be forgotten", index, source.length or index)
         resized = cv2.resize(frame.image, (width, height), interpolation=cv2.INTER_AREA)
         image = np.asarray(resized, dtype=np.uint8)
         if first is not None:

@@ -7,7 +7,6 @@ on a robot; a third process records. Pictures and figures are then made from the
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import shutil
@@ -18,14 +17,12 @@ from typing import Any
 
 from depth_motion_ros.cli.demo.pictures import draw_overview
 from depth_motion_ros.cli.demo.processes import (
-    DemoError,
-    NodeProcess,
+    LOOK_S,
+    ProcessGroup,
     RecorderProcess,
     add_node_arguments,
-    environment,
     node_parameters,
-    stopped_at_exit,
-    write_parameters,
+    require_rclpy,
 )
 from depth_motion_ros.cli.demo.recording import (
     DEPTH,
@@ -45,11 +42,9 @@ SIMULATED = "sim:"
 # Rendering takes longer than the frame lasts, so that a scene is rendered first and played then.
 WIDTH, HEIGHT = 320, 240
 SCENE_RATE = 10.0
-NODES = "depth_motion_ros.nodes"
-START_S = 300.0
+RECORDER = "depth_motion_ros.nodes.tools.recorder"
 # A source of just this length ends by itself; only a longer one is cut off.
 SLACK_S = 1.0
-LOOK_S = 0.2
 # The last diagnostics, one a second, must still be heard after the last image.
 LAST_WORDS = 2
 SCENE_FOLDER = "scene"
@@ -74,11 +69,7 @@ def run(args: argparse.Namespace) -> int:
     # Before torch is loaded: beside other work, threads that spin while they wait made rendering
     # the scene ten times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if importlib.util.find_spec("rclpy") is None:
-        raise DemoError(
-            "the demo needs ROS 2's rclpy, which is not installed here: "
-            "pip install 'depth_motion_ros[ros]', or source a ROS 2 first"
-        )
+    require_rclpy()
     parameters = node_parameters(args)
     output: Path = args.output
     bag, log = _prepare(output)
@@ -123,30 +114,24 @@ def _record(
     camera: dict[str, Any], node: dict[str, Any], bag: Path, log: Path, seconds: float
 ) -> None:
     """Run everything until the source ends or the time is up."""
-    env = environment()
     say = ProgressLine()
-    say.line(f"ROS_DOMAIN_ID={env['ROS_DOMAIN_ID']}; logs in {log}/")
-    with stopped_at_exit([]) as nodes:
+    with ProcessGroup(log) as processes:
+        domain = processes.environment["ROS_DOMAIN_ID"]
+        say.line(f"ROS_DOMAIN_ID={domain}; logs in {log}/")
         topics = [f"{topic}={kind}" for topic, kind in TOPICS.items()]
-        recorder = RecorderProcess(
-            f"{NODES}.tools.recorder", [str(bag), *topics], env, log / "recorder.txt"
+        recorder = processes.add(
+            RecorderProcess(
+                RECORDER, [str(bag), *topics], processes.environment, log / "recorder.txt"
+            )
         )
-        nodes.append(recorder)
-        given = write_parameters(log / "depth_motion.yaml", node)
-        nodes.append(
-            NodeProcess(f"{NODES}.perception.node", given, env, log / "depth_motion_node.txt")
+        processes.start("depth_motion_node", node)
+        processes.wait_until(
+            lambda: recorder.counts().get(DIAGNOSTICS),
+            "the node to say something on /diagnostics",
+            lambda waited: say.status(f"starting the node, {waited:.0f} s"),
         )
-        started = time.monotonic()
-        while not recorder.counts().get(DIAGNOSTICS):
-            _wait(nodes)
-            say.status(f"starting the node, {time.monotonic() - started:.0f} s")
-            if time.monotonic() - started > START_S:
-                raise DemoError(
-                    f"the node says nothing on /diagnostics after {START_S:.0f} s:\n"
-                    f"{nodes[-1].tail()}"
-                )
-        given = write_parameters(
-            log / "camera.yaml",
+        source = processes.start(
+            "camera_node",
             {
                 **camera,
                 # The node and the recorder: neither is to miss the first image.
@@ -156,27 +141,21 @@ def _record(
                 "stamps": "now",
             },
         )
-        source = NodeProcess(f"{NODES}.camera.node", given, env, log / "camera_node.txt")
-        nodes.append(source)
         first: float | None = None
         while source.running and (first is None or time.monotonic() - first < seconds + SLACK_S):
-            _wait(nodes)
+            processes.pause(LOOK_S)
             counts = recorder.counts()
             if first is None and counts.get(IMAGE):
                 first = time.monotonic()
             say.status(_counts(counts))
         source.check()
-        source.stop()
+        processes.stop(source)
         heard = recorder.counts().get(DIAGNOSTICS, 0)
-        while recorder.counts().get(DIAGNOSTICS, 0) < heard + LAST_WORDS:
-            _wait(nodes)
+        processes.wait_until(
+            lambda: recorder.counts().get(DIAGNOSTICS, 0) >= heard + LAST_WORDS,
+            "the last diagnostics",
+        )
         say.line(_counts(recorder.counts()))
-
-
-def _wait(nodes: list[NodeProcess]) -> None:
-    for node in nodes:
-        node.check()
-    time.sleep(LOOK_S)
 
 
 def _counts(counts: dict[str, int]) -> str:

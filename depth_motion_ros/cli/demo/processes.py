@@ -1,23 +1,30 @@
-"""Processes that talk over DDS: camera, perception node, and a recorder or a monitor."""
+"""Processes that talk over DDS: nodes of the package, and who listens to them."""
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
-from depth_motion_ros.share import transport_environment
+from depth_motion_ros.share import NODE_MODULES, transport_environment
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+START_S = 300.0
+LOOK_S = 0.2
 STOP_S = 20.0
 LAST_LINES = 15
 
@@ -77,6 +84,9 @@ class NodeProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(STOP_S)
         self._file.close()
+
+
+P = TypeVar("P", bound=NodeProcess)
 
 
 class RecorderProcess(NodeProcess):
@@ -140,11 +150,111 @@ def write_parameters(path: Path, values: Mapping[str, object]) -> list[str]:
     return ["--ros-args", "--params-file", str(path)]
 
 
-@contextmanager
-def stopped_at_exit(nodes: list[NodeProcess]) -> Iterator[list[NodeProcess]]:
-    """Stops the nodes, the one started last first, however the block is left."""
-    try:
-        yield nodes
-    finally:
-        for node in reversed(nodes):
-            node.stop()
+def require_rclpy() -> None:
+    """Raises DemoError where ROS is missing."""
+    if importlib.util.find_spec("rclpy") is None:
+        raise DemoError(
+            "this runs nodes and needs ROS 2's rclpy, which is not installed here: "
+            "pip install 'depth_motion_ros[ros]', or source a ROS 2 first"
+        )
+
+
+class ProcessGroup:
+    """Nodes as processes; leaving the block stops them, the one started last first.
+
+    folder: for parameter files and logs. given: the environment of the processes; None = that of
+    ``environment``. outer: see ``inner``.
+
+    Raises DemoError where ROS is missing.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        given: Mapping[str, str] | None = None,
+        outer: ProcessGroup | None = None,
+    ) -> None:
+        require_rclpy()
+        self.folder = folder
+        self.environment = dict(environment() if given is None else given)
+        self._outer = outer
+        self._running: list[NodeProcess] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for process in reversed(self._running):
+            process.stop()
+
+    def inner(self) -> Self:
+        """For a part of the work: its processes end with its own block, and while it waits it
+        watches over those of this group, too."""
+        return type(self)(self.folder, self.environment, self)
+
+    def start(self, name: str, parameters: Mapping[str, Any]) -> NodeProcess:
+        """A node of the package, by the name of its executable."""
+        arguments = write_parameters(self.folder / f"{name}.yaml", parameters)
+        log = self.folder / f"{name}.txt"
+        return self.add(NodeProcess(NODE_MODULES[name], arguments, self.environment, log))
+
+    def add(self, process: P) -> P:
+        """A process started elsewhere, to be watched and stopped."""
+        self._running.append(process)
+        return process
+
+    def stop(self, process: NodeProcess) -> None:
+        """End a process before the others."""
+        process.stop()
+        self._running.remove(process)
+
+    def kill(self, process: NodeProcess) -> None:
+        """End a process as a crash would."""
+        process.kill()
+        self._running.remove(process)
+
+    def check(self) -> None:
+        """Raises DemoError where a process has failed."""
+        if self._outer is not None:
+            self._outer.check()
+        for process in self._running:
+            process.check()
+
+    def wait_until(
+        self,
+        condition: Callable[[], object],
+        what: str,
+        tell: Callable[[float], object] = lambda waited: None,
+    ) -> None:
+        """Raises DemoError where a process fails, or nothing comes of it within five minutes.
+
+        tell: called again and again with the seconds waited.
+        """
+        start = time.monotonic()
+        while not condition():
+            self.check()
+            waited = time.monotonic() - start
+            tell(waited)
+            if waited > START_S:
+                raise DemoError(f"waited {START_S:.0f} s in vain for {what}:\n{self._tails()}")
+            time.sleep(LOOK_S)
+
+    def pause(
+        self, seconds: float, look: Callable[[], object] = lambda: None, every: float = 0.5
+    ) -> None:
+        """Let the time go by. look: called every so many seconds. Raises DemoError where a process
+        ends meanwhile."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.check()
+            look()
+            time.sleep(min(every, max(0.0, end - time.monotonic())))
+
+    def _tails(self) -> str:
+        tails = "\n".join(process.tail() for process in self._running)
+        return tails if self._outer is None else f"{self._outer._tails()}\n{tails}"

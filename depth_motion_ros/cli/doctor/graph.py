@@ -25,6 +25,7 @@ def check_graph(report: Report) -> list[Finding]:
     """report: what nodes/tools/graph_report.py printed."""
     return [
         *check_nodes(report),
+        *check_files(report),
         *check_cameras(report),
         *check_reliability(report),
         *check_types(report),
@@ -59,6 +60,29 @@ def check_nodes(report: Report) -> Iterator[Finding]:
             )
         else:
             yield problem(f"{name} is {state}", "restart it")
+
+
+def check_files(report: Report) -> Iterator[Finding]:
+    """Does each node keep its files for itself?"""
+    users: dict[str, list[str]] = {}
+    for entry in report["perception"]:
+        if entry.get("adapted_weights"):
+            users.setdefault(entry["adapted_weights"], []).append(entry["name"])
+    for path, names in users.items():
+        if len(names) > 1:
+            yield problem(
+                f"{' and '.join(names)} keep their adapted weights in one file, {path}: only one "
+                "of them can save and begin with them",
+                "leave adapted_weights empty: each node then has a file with its own name",
+            )
+    for name in sorted(set(report["nodes"])):
+        if report["nodes"].count(name) > 1:
+            yield warning(
+                f"{report['nodes'].count(name)} nodes are called {name}: they share services, "
+                "parameters and files",
+                "give each a namespace: --ros-args -r __ns:=/front (a node that was killed is "
+                "still seen for some seconds)",
+            )
 
 
 def check_cameras(report: Report) -> Iterator[Finding]:
@@ -208,36 +232,41 @@ def check_intrinsics(report: Report) -> Iterator[Finding]:
             continue
         if info is None or not info["count"]:
             yield warning(
-                f"no CameraInfo comes on {topic}: the learned intrinsics serve",
+                f"no CameraInfo comes on {topic}: the learned intrinsics are used",
                 "calibrate the camera and publish it; remap it with "
                 "--ros-args -r camera_info:=/cam/camera_info",
             )
         elif info["uncalibrated"] and not (is_rectified_topic(hears) and info["focal"]["p"]):
             yield warning(
                 f"{topic} says that the camera is not calibrated (K[0] = 0): the learned "
-                "intrinsics serve",
+                "intrinsics are used",
                 "ros2 run camera_calibration cameracalibrator --size 8x6 --square 0.025",
             )
         elif image and image["sizes"] and info["sizes"][-1] != image["sizes"][-1]:
             yield warning(
                 f"{topic} is for {info['sizes'][-1]}, the images are {image['sizes'][-1]} (unless "
-                "binning or roi say so): it would not be used, the learned intrinsics serve",
+                "binning or roi say so): it would not be used, the learned intrinsics are used",
                 "publish the CameraInfo of the size that the camera sends",
+            )
+        elif refusal := info["refused"]["p" if is_rectified_topic(hears) else "k"]:
+            yield warning(
+                f"{topic} is not used, the learned intrinsics are used: {refusal}",
+                "mend the calibration file that the camera's driver reads",
             )
         elif is_rectified_topic(hears):
             yield _of_rectified(hears, topic, info)
 
 
 def _of_rectified(image: str, topic: str, info: Report) -> Finding:
-    """Which intrinsics serve for images that are rectified already."""
+    """Which intrinsics are used for images that are rectified already."""
     k, p = info["focal"]["k"], info["focal"]["p"]
     if p is not None:
-        return ok(f"{image} is rectified, by its name: fx = {p:.6g} of P in {topic} serves")
+        return ok(f"{image} is rectified, by its name: fx = {p:.6g} of P in {topic} is used")
     text = f"{image} is rectified, by its name, but P in {topic} is not set: fx = {k:.6g} of K"
     if not info["distorted"]:
-        return ok(f"{text} serves, which is the same without distortion")
+        return ok(f"{text} is used, which is the same without distortion")
     return warning(
-        f"{text} serves, and K is the raw image's",
+        f"{text} is used, and K is the raw image's",
         "calibrate with camera_calibration, which writes P; or listen to the raw image",
     )
 

@@ -40,7 +40,7 @@ class InlierRatio:
         """The usual inlier ratio; 0 while it is unknown."""
         return self._usual or 0.0
 
-    def judged(
+    def checked(
         self,
         pair: PairMotion,
         stamp: int,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.estimation.depth.filter import DepthFilter, Step
-from depth_motion_ros.estimation.depth.output import FusedDepth
+from depth_motion_ros.estimation.depth.output import FusedDepth, calibrated
 from depth_motion_ros.estimation.depth.pose_correction import RelativePose
 from depth_motion_ros.estimation.pair import PairMotion
 from depth_motion_ros.estimation.scene_flow.optical_flow import DenseFlow
@@ -115,6 +115,11 @@ class DepthFusion:
             )
             step = Step(flow, pose, _widened(pair.moving))
         return self._filter.update(grey, prior, prior_std, camera, step, pair.unit_change)
+
+
+def unfused(prior: Floats, prior_std: float) -> tuple[Floats, Floats]:
+    """Depth (H, W) of the network alone, and its relative standard deviation."""
+    return prior, calibrated(np.full_like(prior, prior_std))
 
 
 def _widened(moving: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:

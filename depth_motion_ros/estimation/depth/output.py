@@ -38,13 +38,14 @@ def fused(state: GeometryState, prior: CorrectedPrior) -> FusedDepth:
     variance = state.variance * (1 + apart * apart)
     gain = doubt / (doubt + variance)
     r = np.maximum(c + gain * off, np.float32(0.2) * c)
-    return FusedDepth(r, _calibrated(np.sqrt(gain * variance) / r))
+    return FusedDepth(r, calibrated(np.sqrt(gain * variance) / r))
 
 
 def prior_alone(prior: Floats, std: float) -> FusedDepth:
     """Without geometry. prior: (H, W) inverse depth, off by ``std``, relative."""
-    return FusedDepth(prior, _calibrated(np.full_like(prior, std)))
+    return FusedDepth(prior, calibrated(np.full_like(prior, std)))
 
 
-def _calibrated(std: Floats) -> Floats:
+def calibrated(std: Floats) -> Floats:
+    """(H, W) what errors truly are where the filter claims ``std``."""
     return _INFLATION * std + _SHARED

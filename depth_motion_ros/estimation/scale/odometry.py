@@ -60,7 +60,7 @@ class OdometryScale:
 
     def add(self, stamp: int, pose: NDArray[np.float64]) -> None:
         """Add an odometry message. stamp: ns, by the clock of the images. pose: (4, 4), m."""
-        self._track.add(stamp, 0.0, pose)
+        self._track.add(stamp, pose)
 
     def update(self, seen: ScaleObservation) -> Scale:
         self._unit_change *= seen.unit_change
@@ -82,10 +82,10 @@ class OdometryScale:
         earlier one's axes; None where there is no odometry, or not yet."""
         if not self._track.reaches(last):
             return None
-        before, after = self._track.at(first), self._track.at(last)
+        before, after = self._track.pose_at(first), self._track.pose_at(last)
         if before is None or after is None:
             return None
-        return self._of_camera(before[1], after[1])
+        return self._of_camera(before, after)
 
     def _of_camera(
         self, before: NDArray[np.float64], after: NDArray[np.float64]
@@ -94,10 +94,10 @@ class OdometryScale:
         return np.asarray(self._camera_from_base @ base @ self._base_from_camera)
 
     def _measure(self, first: int, last: int, predicted: float, unit_variance: float) -> bool:
-        before, after = self._track.at(first), self._track.at(last)
+        before, after = self._track.pose_at(first), self._track.pose_at(last)
         if before is None or after is None:
             return False
-        camera = self._of_camera(before[1], after[1])
+        camera = self._of_camera(before, after)
         step = float(np.linalg.norm(camera[:3, 3]))
         seconds = (last - first) * _S_PER_NS
         if predicted <= 0 or step < _MIN_SPEED_MPS * seconds:

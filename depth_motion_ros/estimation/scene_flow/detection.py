@@ -108,12 +108,12 @@ class FlowMotionDetector:
         ray_x, ray_y = rays(camera)
         sky = ray_x * up[0] + ray_y * up[1] + up[2] > 0
         sigmas = _significance(x, y, frames, seen, depth_relative_std, sky)
-        judged = frames > 0
-        moves = _patches(np.where(fast & judged, sigmas, np.float32(0)))
+        has_flow = frames > 0
+        moves = _patches(np.where(fast & has_flow, sigmas, np.float32(0)))
         if moves.any():
-            moves = _grown(moves, known & ~judged)
+            moves = _grown(moves, known & ~has_flow)
             moves &= ~_explained(moves, followed, seen)
-        return _translations(moves, judged, length_x, length_y, flow, camera, least * dt)
+        return _translations(moves, has_flow, length_x, length_y, flow, camera, least * dt)
 
     def _averaged(
         self,
@@ -228,7 +228,7 @@ def _explained(
 
 def _translations(
     moves: NDArray[np.bool_],
-    judged: NDArray[np.bool_],
+    has_flow: NDArray[np.bool_],
     x: Floats,
     y: Floats,
     flow: DenseFlow,
@@ -240,8 +240,8 @@ def _translations(
     A single pixel cannot show motion along its ray; a patch can, by growing or shrinking. Robust
     least squares over its pixels, with zero as the prior mean.
 
-    x, y: (H, W) residual flow as lengths across the optical axis, where ``judged``. least: patches
-    that move by less count as static.
+    x, y: (H, W) residual flow as lengths across the optical axis, where ``has_flow``. least:
+    patches that move by less count as static.
     """
     usual = _USUAL_SPEED_FACTOR * least
     field = np.zeros((*moves.shape, 3), np.float32)
@@ -249,7 +249,7 @@ def _translations(
     ray_x, ray_y = rays(camera)
     for label in range(1, count):
         patch = labels == label
-        inside = patch & judged
+        inside = patch & has_flow
         if not inside.any():
             continue
         u = (ray_x + flow.x / np.float32(camera.fx))[inside].astype(np.float64)

@@ -10,6 +10,7 @@ from pathlib import Path
 from depth_motion_ros.adaptation.adapter import AdaptationStatus, Adapter, Release
 from depth_motion_ros.adaptation.budget import Budget
 from depth_motion_ros.adaptation.errors import AdaptationError, AdaptationStateError
+from depth_motion_ros.adaptation.progress import AdaptationInterruptedError, watched
 from depth_motion_ros.adaptation.replay.rehearsal_set import cached_pairs, recorded_pairs
 from depth_motion_ros.adaptation.settings import AdaptationSettings
 from depth_motion_ros.adaptation.status import OFF
@@ -101,17 +102,34 @@ class AdapterWorker:
 
     def serve(self, seen: LearnerObservation) -> None:
         """Observe one frame, learn as far as the budget goes, and release what has passed."""
+        with watched(self._end_if_stopping):
+            self._serve(seen)
+
+    def _serve(self, seen: LearnerObservation) -> None:
         self._charge()
         self._adapter.observe(seen.image, seen.stamp, seen.K, seen.displacement)
         while not self._stopping and (report := self._adapter.learn()) is not None:
             if self._curves is not None:
                 self._curves.add_step(report)
-        release = None if self._stopping else self._adapter.consider()
+        release = self._consider()
         if release is not None:
             self._keep(release)
         elif self._folder is not None and time.monotonic() >= self._save_after:
             self._save()
         self._look()
+
+    def _consider(self) -> Release | None:
+        """Judging a candidate takes long: one that is interrupted is judged another time."""
+        if self._stopping:
+            return None
+        try:
+            return self._adapter.consider()
+        except AdaptationInterruptedError:
+            return None
+
+    def _end_if_stopping(self, work: str, done: int, total: int) -> None:
+        if self._stopping:
+            raise AdaptationInterruptedError(f"stopped after {done} of {total} in {work}")
 
     def rollback(self) -> str:
         """Withdraw the newest release; returns the version now published.

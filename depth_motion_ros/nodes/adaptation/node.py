@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from array import array
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from depth_motion_ros.adaptation.budget import Budget
 from depth_motion_ros.adaptation.errors import AdaptationError
+from depth_motion_ros.adaptation.progress import AdaptationInterruptedError, watched
 from depth_motion_ros.adaptation.settings import AdaptationSettings
 from depth_motion_ros.models.find import UNTRAINED, find_weights
 from depth_motion_ros.models.weights import Weights, WeightsError
@@ -40,7 +42,7 @@ from depth_motion_ros.nodes.adaptation.observations import (
 )
 from depth_motion_ros.nodes.adaptation.parameters import ADAPTATION_PARAMETERS, SETTINGS
 from depth_motion_ros.nodes.adaptation.state import StateFolder, default_folder
-from depth_motion_ros.nodes.adaptation.status import AdaptationCounters, judge, learner_values
+from depth_motion_ros.nodes.adaptation.status import AdaptationCounters, learner_values, level_of
 from depth_motion_ros.nodes.perception.parameters import COMPRESSED
 from depth_motion_ros.nodes.ros.camera_info import CameraPairing, images_are_rectified
 from depth_motion_ros.nodes.ros.camera_inputs import CameraInputs
@@ -55,12 +57,14 @@ from depth_motion_ros.nodes.ros.messages import pose_from_message, stamp_from_me
 from depth_motion_ros.nodes.ros.parameters import ParameterError, ParameterServer
 from depth_motion_ros.nodes.ros.qos import LATCHED
 from depth_motion_ros.nodes.ros.shutdown import run_node
+from depth_motion_ros.nodes.ros.storage import file_name_of
 from depth_motion_ros.nodes.ros.transforms import base_from_optical
 from depth_motion_ros.nodes.ros.worker import LatestWorker
 from depth_motion_ros.nodes.weights_exchange.protocol import TOPIC
 from depth_motion_ros.settings import SettingsError
 
 _FOLLOW_PERIOD = 0.5  # s between two looks at what the publishers offer
+_TELL_EVERY = 5.0  # s between two lines about how far the preparation is
 _ANSWER = 30.0  # s; a step in hand is finished first
 _STOP_PATIENCE = 10.0  # s
 
@@ -82,7 +86,9 @@ class AdaptationNode(Node):
         self._settings, self._base = self._read()
         self._folder = self._open_folder()
         directory = self._config["tensorboard"]
-        self._curves = LearningCurves(Path(directory).expanduser()) if directory else None
+        # Two learners with one parameter file would draw one curve.
+        curves = Path(directory).expanduser() / file_name_of(self.get_fully_qualified_name())
+        self._curves = LearningCurves(curves) if directory else None
         self._budget = Budget(self._settings.max_cpu_fraction, self._settings.max_rate)
         rectified = images_are_rectified(
             self, self._config["rectify"], self._config["image_transport"]
@@ -102,7 +108,10 @@ class AdaptationNode(Node):
         self._image_topic = ""
         self._learning: AdapterWorker | None = None
         self._problem = ""
-        self._pace = RateLimiter(self._config["frame_rate"])
+        self._preparation = ""
+        self._told_at = 0.0
+        self._closing = False
+        self._pace = RateLimiter(self._config["frame_rate"], self._tally.leave_out)
         self._worker: LatestWorker[Any] = LatestWorker(self._serve, self._on_error, "learner")
         self._weights = self.create_publisher(UInt8MultiArray, TOPIC, LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -126,6 +135,7 @@ class AdaptationNode(Node):
 
     def close(self) -> int:
         """Save the state and end the learner. Returns the exit status."""
+        self._closing = True
         self._deafen()
         if self._learning is not None:
             self._learning.stop()
@@ -156,6 +166,18 @@ class AdaptationNode(Node):
     # On the learner's thread.
 
     def _prepare(self) -> None:
+        with watched(self._on_progress):
+            self._make_learning()
+
+    def _on_progress(self, work: str, done: int, total: int) -> None:
+        if self._closing:
+            raise AdaptationInterruptedError(f"stopped after {done} of {total} in {work}")
+        self._preparation = f"{work}: {done} of {total}"
+        if time.monotonic() - self._told_at >= _TELL_EVERY:
+            self._told_at = time.monotonic()
+            self.get_logger().info(f"preparing: {self._preparation}")
+
+    def _make_learning(self) -> None:
         replay = Replay(self._config["replay_data"], self._config["replay_pairs"])
         learning = AdapterWorker(
             self._build(self._base, self._settings, replay, self._budget),
@@ -173,7 +195,7 @@ class AdaptationNode(Node):
 
     def _on_prepared(self, prepared: Any) -> None:
         error = prepared.exception()
-        if error is not None:
+        if error is not None and not isinstance(error, AdaptationInterruptedError):
             self._problem = f"cannot learn: {error}"
             self.get_logger().error(self._problem)
 
@@ -266,7 +288,8 @@ class AdaptationNode(Node):
     def _answer(self, response: Trigger.Response, work: Any) -> Trigger.Response:
         learning = self._learning
         if learning is None:
-            response.success, response.message = False, self._problem or "not ready yet"
+            waiting = f"not ready yet: {self._preparation or 'preparing'}"
+            response.success, response.message = False, self._problem or waiting
             return response
         try:
             # Nothing else of this node is urgent: images that come meanwhile may be lost.
@@ -279,8 +302,13 @@ class AdaptationNode(Node):
     def _diagnose(self) -> None:
         status = self._learning.status if self._learning is not None else None
         enabled = self._inputs is not None
-        level, message = judge(
-            enabled, self._problem, status, self._tally.silence(), self._image_topic
+        level, message = level_of(
+            enabled,
+            self._problem,
+            status,
+            self._tally.silence(),
+            self._image_topic,
+            self._preparation,
         )
         values = {
             "enabled": str(enabled).lower(),

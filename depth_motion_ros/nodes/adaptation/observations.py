@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.estimation.estimate import Motion
+from depth_motion_ros.estimation.time_line import LeftOut, TimeLine
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.camera import CameraError
 from depth_motion_ros.nodes.ros.camera_info import CameraPairing
@@ -22,6 +23,7 @@ from depth_motion_ros.sources.rectify import Rectifier
 # s. Odometry of an image's time may come after the image; who has been silent for longer than a
 # second is not waited for.
 _PATIENCE, _ALIVE = 0.2, 1.0
+_LONGEST_GAP = 1.0  # s; time that goes back by more is another time
 _SECOND = 1e-9
 
 
@@ -31,21 +33,31 @@ class RateLimiter:
     A camera does not tick exactly: an image may come half a period early without being left out.
     """
 
-    def __init__(self, rate: float) -> None:
+    def __init__(
+        self, rate: float, left_out: Callable[[LeftOut], None] = lambda left_out: None
+    ) -> None:
+        """left_out: hears of each image that is not newer than the last."""
         self._period = round(1e9 / rate)
-        self._last: int | None = None
-        self._due = 0
+        self._left_out = left_out
+        self._time_line = TimeLine()
+        self._due: int | None = None
 
     def takes(self, stamp: int) -> bool:
-        """stamp: ns. After time has gone back, pacing starts again."""
+        """stamp: ns. An image that is not newer than the last is left out; after time has gone back
+        for good, pacing starts again."""
+        place = self._time_line.place(stamp, _LONGEST_GAP)
+        if isinstance(place, LeftOut):
+            self._left_out(place)
+            return False
+        self._time_line.advance(stamp, is_repeated=False)
         early = self._period // 2
-        anew = self._last is None or stamp < self._last
-        self._last = stamp
-        if not anew and stamp < self._due - early:
+        if place is not None:
+            self._due = None
+        if self._due is not None and stamp < self._due - early:
             return False
         # After a gap nothing is caught up.
-        late = anew or stamp > self._due + early
-        self._due = (stamp if late else self._due) + self._period
+        is_late = self._due is None or stamp > self._due + early
+        self._due = (stamp if is_late or self._due is None else self._due) + self._period
         return True
 
 
@@ -65,7 +77,7 @@ class CameraOdometry:
     def add(self, stamp: int, pose: NDArray[np.float64]) -> None:
         """stamp: ns, by the clock of the images. pose: (4, 4), m."""
         with self._news:
-            self._track.add(stamp, 0.0, pose)
+            self._track.add(stamp, pose)
             self._received_at = time.monotonic()
             self._news.notify()
 
@@ -76,10 +88,10 @@ class CameraOdometry:
         with self._news:
             if time.monotonic() - self._received_at < _ALIVE:
                 self._news.wait_for(lambda: self._track.reaches(last), _PATIENCE)
-            before, after = self._track.at(first), self._track.at(last)
+            before, after = self._track.pose_at(first), self._track.pose_at(last)
         if before is None or after is None:
             return None
-        base = se3.inverse(before[1]) @ after[1]
+        base = se3.inverse(before) @ after
         camera = self._camera_from_base @ base @ self._base_from_camera
         unknown = np.full((6, 6), np.nan)
         return Motion(camera[:3, :3], camera[:3, 3], unknown, (last - first) * _SECOND)
@@ -126,7 +138,7 @@ class ObservationBuilder:
             try:
                 image, camera = self._rectifier(image, camera)
             except CameraError as error:
-                self._report("camera_info bad", f"{error}; the learned intrinsics serve")
+                self._report("camera_info bad", f"{error}; the learned intrinsics are used")
                 camera = None
         previous, self._previous = self._previous, stamp
         moved = None if previous is None else self._odometry.between(previous, stamp)

@@ -82,7 +82,8 @@ _NODE = (
     Setting(
         "tensorboard",
         "",
-        "folder for TensorBoard curves (needs tensorboard); empty = none",
+        "folder for TensorBoard curves (needs tensorboard), with a folder for each node in it; "
+        "empty = none",
     ),
     DIAGNOSTICS_PERIOD,
 )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import time
 from contextlib import suppress
 from pathlib import Path
 
 from depth_motion_ros.models.weights import Weights
 from depth_motion_ros.nodes.ros.parameters import ParameterError
+from depth_motion_ros.nodes.ros.storage import file_name_of, ros_home
 from depth_motion_ros.nodes.weights_exchange.protocol import origin_of
 
 _ORDER, _LOCK = "order", "lock"
@@ -18,10 +18,8 @@ _ORDER, _LOCK = "order", "lock"
 
 def default_folder(node_name: str, weights: Weights) -> Path:
     """One for each node, architecture and weights begun with: under ``$ROS_HOME`` or ~/.ros."""
-    home = Path(os.environ.get("ROS_HOME") or "~/.ros").expanduser()
-    node = re.sub(r"\W+", "_", node_name).strip("_")
-    about = f"{node}-{weights.config.architecture}-{origin_of(weights)[:12]}"
-    return home / "depth_motion" / about
+    node = file_name_of(node_name)
+    return ros_home() / f"{node}-{weights.config.architecture}-{origin_of(weights)[:12]}"
 
 
 class StateFolder:

@@ -8,6 +8,7 @@ from collections import Counter
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from depth_motion_ros.adaptation.status import OFF, AdaptationStatus
+from depth_motion_ros.estimation.time_line import LeftOut
 
 _SILENCE = 2.0  # s without an image that are worth a warning
 _PLAIN = (
@@ -31,8 +32,12 @@ class AdaptationCounters:
 
     def __init__(self) -> None:
         self.received = self.between = self.delivered = 0
+        self._left_out: Counter[str] = Counter()
         self._bad: Counter[str] = Counter()
         self._last_received, self._changed_at = 0, time.monotonic()
+
+    def leave_out(self, left_out: LeftOut) -> None:
+        self._left_out[left_out.cause] += 1
 
     def bad(self, cause: str) -> None:
         self._bad[cause] += 1
@@ -42,6 +47,8 @@ class AdaptationCounters:
         return {
             "received": str(self.received),
             "between": str(self.between),
+            "left_out": str(sum(self._left_out.values())),
+            **{f"left_out/{cause}": str(n) for cause, n in sorted(self._left_out.items())},
             "delivered": str(self.delivered),
             "bad": str(sum(bad.values())),
             **{f"bad/{cause}": str(count) for cause, count in sorted(bad.items())},
@@ -64,17 +71,22 @@ def learner_values(status: AdaptationStatus) -> dict[str, str]:
     return values
 
 
-def judge(
-    enabled: bool, problem: str, status: AdaptationStatus | None, silence: float, topic: str
+def level_of(
+    enabled: bool,
+    problem: str,
+    status: AdaptationStatus | None,
+    silence: float,
+    topic: str,
+    preparation: str = "",
 ) -> tuple[bytes, str]:
     """Level and message: the most severe condition.
 
-    problem: why there is no learner. silence: seconds without an image.
+    problem: why there is no learner. silence: seconds without an image. preparation: how far it is.
     """
     if problem:
         return DiagnosticStatus.ERROR, problem
     if status is None:
-        return DiagnosticStatus.OK, "preparing the rehearsal set"
+        return DiagnosticStatus.OK, f"preparing: {preparation or 'the rehearsal set'}"
     if not enabled:
         return DiagnosticStatus.OK, "disabled"
     if status.state == OFF:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import rclpy
@@ -18,12 +21,14 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from depth_motion_ros.geometry.axes import BODY_FROM_OPTICAL
-from depth_motion_ros.nodes.camera.parameters import CAMERA_PARAMETERS, NOW
+from depth_motion_ros.nodes.camera.parameters import AUTO, CAMERA_PARAMETERS, NOW
 from depth_motion_ros.nodes.camera.playback import Playback
+from depth_motion_ros.nodes.camera.rate_monitor import RateMonitor
 from depth_motion_ros.nodes.ros import messages
 from depth_motion_ros.nodes.ros.parameters import ParameterError, ParameterServer
 from depth_motion_ros.nodes.ros.shutdown import run_node
 from depth_motion_ros.nodes.ros.text import path_from_ros, printable
+from depth_motion_ros.sources.camera_file import read_camera_file
 from depth_motion_ros.sources.frame import Frame, FrameSource, GroundTruth
 from depth_motion_ros.sources.open import open_source
 
@@ -69,10 +74,16 @@ class CameraNode(Node):
             ready=self._is_awaited,
             rate=self._config["rate"],
             loop=self._config["loop"],
+            tell=self.get_logger().warning,
         )
-        length = "endless" if source.length is None else f"{source.length} frames"
-        name = printable(source.name)
-        self.get_logger().info(f"{name}: {length}, {source.rate or 'unknown'} Hz")
+        announced = self._config["rate"] or source.rate
+        self._rate = RateMonitor(announced)
+        self._announced = announced or 0.0
+        self._stamps_now = _wants_present_time(self._config["stamps"], source)
+        length = "unknown length" if source.length is None else f"{source.length} frames"
+        stamps = "the time of publishing" if self._stamps_now else "those of the source"
+        rate = source.rate or "unknown"
+        self.get_logger().info(f"{printable(source.name)}: {length}, {rate} Hz, stamps: {stamps}")
 
     def begin(self) -> None:
         self._playback.start()
@@ -86,11 +97,16 @@ class CameraNode(Node):
         spec = self._config["source"]
         if not spec:
             raise ParameterError("source is empty: set what to play, for example source:=clip.mp4")
+        if is_rendered(spec):
+            spare_the_cores()
         options = {
             name: self._config[name]
             for name in ("topic", "odometry_topic", "rate", "rectified", "width", "height")
         }
         options["pose"] = self._config["publish_truth"]
+        calibration = self._config["camera_info_url"]
+        if calibration:
+            options["camera"] = read_camera_file(path_of(path_from_ros(calibration)))
         return open_source(
             path_from_ros(spec), **{name: value for name, value in options.items() if value}
         )
@@ -119,9 +135,7 @@ class CameraNode(Node):
         return waited > (_SETTLE if partners else _PARTNER_WAIT)
 
     def _show(self, frame: Frame) -> None:
-        stamp = frame.stamp
-        if self._config["stamps"] == NOW:
-            stamp = self.get_clock().now().nanoseconds
+        stamp = self.get_clock().now().nanoseconds if self._stamps_now else frame.stamp
         header = Header(stamp=messages.stamp_to_message(stamp), frame_id=self._frame_id)
         # The info first: subscribers that pair by arrival have it when the image comes.
         self._info.publish(_info_of(header, frame))
@@ -132,6 +146,21 @@ class CameraNode(Node):
             self._compressed.publish(messages.jpeg_image(header, frame.image, quality))
         if self._truth is not None and frame.truth is not None:
             self._truth.publish(header, frame.truth)
+        reached = self._rate.count(time.monotonic())
+        if reached is not None:
+            self._say_that_it_is_slow(reached)
+
+    def _say_that_it_is_slow(self, reached: float) -> None:
+        said = f"{self._announced:g} Hz are announced, {reached:.2g} Hz are reached"
+        if is_rendered(self._config["source"]):
+            said += (
+                f": rendering takes {1 / reached:.2g} s a frame. Set rate to {reached:.1g}, or a "
+                "smaller width and height"
+            )
+            if self._stamps_now:
+                slower = self._announced / reached
+                said += f"; until then the scene moves {slower:.2g} times too slowly"
+        self.get_logger().warning(said)
 
     def _finish(self, shown: int, error: Exception | None) -> None:
         """On the playing thread: let the last frame arrive, then end the node."""
@@ -193,6 +222,37 @@ class TruthPublishers:
             self._way[0, 3] += truth.speed * (stamp - self._last_stamp) * 1e-9
         self._last_stamp = stamp
         return self._way
+
+
+def is_rendered(spec: str) -> bool:
+    """Whether a source is a scene of the simulator."""
+    return spec.startswith("sim:")
+
+
+def spare_the_cores() -> None:
+    """Render on a quarter of the cores, at least on one.
+
+    The others are for who looks. PyTorch's threads wait for each other at every one of a frame's
+    few hundred steps: two of them on two busy cores took 2 to 15 s a frame, one takes 0.5 s.
+    """
+    import torch
+
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 4))
+
+
+def path_of(url: str) -> str:
+    """The path of ``file:///path``, as camera drivers name calibration files, or of a bare path."""
+    if "://" in url and not url.startswith("file://"):
+        raise ParameterError(f"camera_info_url = {url!r}: must be a path, or file:///path")
+    return str(Path(unquote(url.removeprefix("file://"))).expanduser())
+
+
+def _wants_present_time(stamps: str, source: FrameSource) -> bool:
+    """Whether images get the time of publishing: a video's 0 s is no time of this world, and a loop
+    over it would go back in time."""
+    if stamps == AUTO:
+        return not getattr(source, "has_clock", False)
+    return stamps == NOW
 
 
 def _info_of(header: Header, frame: Frame) -> CameraInfo:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from depth_motion_ros.settings import START, Setting
 
-SOURCE, NOW = "source", "now"
+AUTO, SOURCE, NOW = "auto", "source", "now"
 
 CAMERA_PARAMETERS = (
     Setting(
@@ -26,30 +26,38 @@ CAMERA_PARAMETERS = (
     Setting("topic", "", "image topic of a bag; empty = its only one", START),
     Setting("odometry_topic", "", "odometry topic of a bag; empty = its only one", START),
     Setting(
+        "camera_info_url",
+        "",
+        "calibration file of a video, an image folder or a device, as a path or file:///path; "
+        "empty = none: the intrinsics are unknown, or the source has its own",
+        START,
+    ),
+    Setting(
         "rectified",
         False,
         "the images are rectified, and P of the source's CameraInfo holds (as it does for a topic "
         "named image_rect)",
         START,
     ),
-    Setting("loop", False, "begin anew at the end; otherwise the node ends there", START),
+    Setting("loop", False, "play the source again and again; false = the node ends with it", START),
     Setting("reliable", True, "reliable instead of best-effort delivery", START),
     Setting(
         "frame_id", "camera_optical_frame", "frame of the images: optical axes, z forward", START
     ),
     Setting(
         "stamps",
-        SOURCE,
-        "time of an image: what the source says, or the moment of publishing",
+        AUTO,
+        "time of an image: what the source says (source), or the moment of publishing (now); auto "
+        "= source for what has a clock (a bag, a device, a data set with dates), else now",
         START,
-        choices=(SOURCE, NOW),
+        choices=(AUTO, SOURCE, NOW),
     ),
     Setting("compressed", False, "publish JPEG on image/compressed as well", START),
     Setting("jpeg_quality", 90, "quality of image/compressed", START, minimum=1, maximum=100),
     Setting(
         "wait_for_subscribers",
         0,
-        "wait with the first frame for so many subscribers of the image, so that they miss none",
+        "wait for this many subscribers of the image, so that they miss no frame",
         START,
         minimum=0,
         maximum=100,

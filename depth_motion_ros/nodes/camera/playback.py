@@ -8,6 +8,11 @@ from collections.abc import Callable
 
 from depth_motion_ros.sources.frame import Frame, FrameSource, SourceError
 
+# s. A longer pause between two frames is no pause, but a clock that was set while recording.
+LONGEST_PAUSE = 10.0
+_USUAL_PAUSE = 0.1  # s, where nothing says how far frames are apart
+_MOST_LEAPS_TOLD = 5
+
 
 class Playback:
     """Plays a source: each frame is given to ``show`` when its time has come.
@@ -15,11 +20,13 @@ class Playback:
     rate: frames per second; 0 = by the stamps (a live source has its own pace).
     loop: start again at the end.
     ready: the first frame waits until it returns True.
+    tell: called with a sentence for each leap of the stamps.
     finished: called at the end with the number of frames shown and the error that ended it,
         None at the end of the source; not called after ``stop``.
 
     All calls come from the playing thread. A frame that is late is shown at once and the later
-    ones keep their distance to it: nothing is made up for in a burst.
+    ones keep their distance to it: nothing is made up for in a burst. Stamps that leap, forwards by
+    more than ``LONGEST_PAUSE`` or backwards, cost the time of one frame.
     """
 
     def __init__(
@@ -30,6 +37,7 @@ class Playback:
         ready: Callable[[], bool] = lambda: True,
         rate: float = 0.0,
         loop: bool = False,
+        tell: Callable[[str], object] = lambda leap: None,
     ) -> None:
         self._source = source
         self._show = show
@@ -37,6 +45,8 @@ class Playback:
         self._ready = ready
         self._period = 1.0 / rate if rate > 0 else 0.0
         self._loop = loop
+        self._tell = tell
+        self._leaps_told = 0
         self._stopped = threading.Event()
         self._shown = 0
         self._thread = threading.Thread(target=self._run, name="playback", daemon=True)
@@ -77,9 +87,10 @@ class Playback:
         """One pass. Returns False for a pass without frames, which must not be repeated."""
         due = time.monotonic()
         previous: int | None = None
+        usual = self._period or (1.0 / self._source.rate if self._source.rate else _USUAL_PAUSE)
         for frame in self._source:
             if previous is not None:
-                step = self._period or max(0.0, (frame.stamp - previous) * 1e-9)
+                step = self._period or self._pause(previous, frame.stamp, usual)
                 due = max(due + step, time.monotonic() - step)
             previous = frame.stamp
             if self._stopped.wait(max(0.0, due - time.monotonic())):
@@ -89,7 +100,27 @@ class Playback:
         if previous is None:
             return False
         # The last frame lasts as long as the others, or a loop would hurry over the seam.
-        rate = self._source.rate
-        last = self._period or (1.0 / rate if rate else 0.0)
-        self._stopped.wait(max(0.0, due + last - time.monotonic()) if self._loop else 0.0)
+        self._stopped.wait(max(0.0, due + usual - time.monotonic()) if self._loop else 0.0)
         return True
+
+    def _pause(self, previous: int, stamp: int, usual: float) -> float:
+        """Seconds between two frames, as their stamps say where they are to be believed."""
+        step = (stamp - previous) * 1e-9
+        if 0.0 <= step <= LONGEST_PAUSE:
+            return step
+        if self._leaps_told < _MOST_LEAPS_TOLD:
+            self._leaps_told += 1
+            where = "forwards" if step > 0 else "backwards"
+            self._tell(
+                f"the stamps leap {where} by {_duration(abs(step))}, from {previous * 1e-9:.3f} s "
+                f"to {stamp * 1e-9:.3f} s: the clock was set while recording, or the recording "
+                f"paused; played on after {usual:.3g} s"
+            )
+        return usual
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("years", 365.25 * 86400), ("days", 86400.0), ("hours", 3600.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.3f} s"

@@ -23,7 +23,7 @@ from depth_motion_ros.nodes.perception.pipeline import Pipeline, estimator_setti
 from depth_motion_ros.nodes.perception.status import StatusWriter
 from depth_motion_ros.nodes.ros.diagnostics import FrameCounters, OncePerCause, diagnostic_array
 from depth_motion_ros.nodes.ros.log_bridge import LogBridge
-from depth_motion_ros.nodes.ros.parameters import ParameterServer
+from depth_motion_ros.nodes.ros.parameters import ParameterError, ParameterServer
 from depth_motion_ros.nodes.ros.shutdown import run_node
 from depth_motion_ros.nodes.ros.transforms import TransformsMissingError
 from depth_motion_ros.settings import SettingsError, Value
@@ -75,11 +75,15 @@ class DepthMotionNode(LifecycleNode):
             self.create_service(Trigger, name, callback, callback_group=group)
 
     def begin(self) -> None:
-        """Configure and activate, if the parameter autostart is true."""
+        """Configure and activate, if the parameter autostart is true.
+
+        Raises ParameterError where that fails: nobody is there to try again.
+        """
         if not self._config["autostart"]:
             return
-        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-            self.trigger_activate()
+        for transition in (self.trigger_configure, self.trigger_activate):
+            if transition() != TransitionCallbackReturn.SUCCESS:
+                raise ParameterError(self._problem)
 
     def close(self) -> int:
         """Ends all threads. Returns the exit status."""

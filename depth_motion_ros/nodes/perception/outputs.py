@@ -11,13 +11,13 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
-from depth_motion_ros.estimation.estimate import Estimate
+from depth_motion_ros.estimation.estimate import SKIPPED, Estimate
 from depth_motion_ros.estimation.odometry import OdometryState
 from depth_motion_ros.estimation.scene_flow.tracking import ObjectTracker
 from depth_motion_ros.nodes.perception import markers
 from depth_motion_ros.nodes.ros import messages
 from depth_motion_ros.nodes.ros.qos import PublisherEventCallbacks
-from depth_motion_ros.nodes.ros.transforms import TfPublisher
+from depth_motion_ros.nodes.ros.transforms import CameraTf, TfPublisher
 
 ODOM = "odom"
 FLOW = (
@@ -49,7 +49,8 @@ class OutputPublishers:
     """Publishers of every output. Reliable, so that any subscriber can match.
 
     depth_encoding and point_stride may be changed while it is in use.
-    tf: sends odom_frame -> base_frame; None = another node does.
+    tf: sends odom_frame -> base_frame; None = another node does. camera_tf: the same for
+    base_frame -> camera.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class OutputPublishers:
         depth_encoding: str,
         point_stride: int,
         tf: TfPublisher | None,
+        camera_tf: CameraTf | None = None,
     ) -> None:
         self._node = node
         self._odom_frame = odom_frame
@@ -67,6 +69,7 @@ class OutputPublishers:
         self.depth_encoding = depth_encoding
         self.point_stride = point_stride
         self._tf = tf
+        self._camera_tf = camera_tf
         self._tracker = ObjectTracker()
         qos = QoSProfile(depth=_QUEUE, reliability=ReliabilityPolicy.RELIABLE)
         # Every event handler costs the executor time at each message; these are not used.
@@ -86,6 +89,8 @@ class OutputPublishers:
     ) -> None:
         """Everything in the camera's frame. header: of the input. size: (width, height) of it."""
         camera, depth = estimate.camera, estimate.depth
+        if self._camera_tf is not None:
+            self._camera_tf.say(header.stamp, header.frame_id)
         if "depth/camera_info" in wanted:
             self._publish("depth/camera_info", messages.camera_info(header, camera))
         if "depth/image" in wanted:
@@ -101,7 +106,8 @@ class OutputPublishers:
         if "camera_info_estimated" in wanted and estimate.learned_camera is not None:
             learned = estimate.learned_camera.resized(*size)
             self._publish("camera_info_estimated", messages.camera_info(header, learned))
-        self._publish_flow(wanted, header, estimate)
+        if estimate.quality.tracking != SKIPPED:
+            self._publish_flow(wanted, header, estimate)
 
     def _publish_flow(self, wanted: frozenset[str], header: Header, estimate: Estimate) -> None:
         if "object_flow/markers" in wanted:

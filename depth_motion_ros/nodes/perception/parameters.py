@@ -92,7 +92,7 @@ _NETWORK = (
     Setting(
         "adapted_weights",
         "",
-        "file of ~/save and use_adapted; empty = depth_motion/adapted-ARCHITECTURE.safetensors "
+        "file of ~/save and use_adapted; empty = a file with the node's name in depth_motion "
         "under $ROS_HOME, or ~/.ros",
     ),
     ARCHITECTURE,
@@ -142,6 +142,12 @@ _FRAMES = (
         False,
         "publish odom_frame -> base_frame on /tf (needs tf2_msgs); leave it to the EKF if there is "
         "one",
+    ),
+    Setting(
+        "publish_camera_tf",
+        False,
+        "publish base_frame -> camera, from camera_xyz and camera_rpy, on /tf_static (needs "
+        "tf2_msgs); leave it to the robot description if that has the camera",
     ),
 )
 
@@ -196,7 +202,13 @@ _OUTPUT = (
 )
 
 _NODE = (
-    Setting("autostart", True, "configure and activate at the start", START),
+    Setting(
+        "autostart",
+        True,
+        "configure and activate at the start, and end if that fails; false = wait for a lifecycle "
+        "manager",
+        START,
+    ),
     DIAGNOSTICS_PERIOD,
 )
 

@@ -41,14 +41,21 @@ from depth_motion_ros.nodes.ros.diagnostics import FrameCounters
 from depth_motion_ros.nodes.ros.messages import pose_from_message, stamp_from_message
 from depth_motion_ros.nodes.ros.qos import LATCHED
 from depth_motion_ros.nodes.ros.staged_worker import StagedWorker
-from depth_motion_ros.nodes.ros.transforms import ExtrinsicFromTf, TfPublisher, base_from_optical
+from depth_motion_ros.nodes.ros.storage import HeldFiles
+from depth_motion_ros.nodes.ros.transforms import (
+    CameraTf,
+    ExtrinsicFromTf,
+    TfPublisher,
+    base_from_optical,
+)
 from depth_motion_ros.nodes.weights_exchange.inbox import (
     WeightsInbox,
     default_adapted_path,
+    hold_adapted,
     read_adapted,
 )
 from depth_motion_ros.nodes.weights_exchange.protocol import TOPIC
-from depth_motion_ros.settings import LIVE, declared
+from depth_motion_ros.settings import LIVE, SettingsError, declared
 
 _STOP_PATIENCE = 10.0  # s; several frames of the slowest engine
 # Causes of a report that are bad messages, to be counted; the others are mere circumstances.
@@ -102,6 +109,7 @@ class Pipeline:
             *(config[name] for name in ("engine", "precision", "device", "threads")),
             *(config[name] for name in ("input_width", "input_height")),
         )
+        self._files = HeldFiles()
         weights = self._first_weights()
         settings = estimator_settings(config, weights.metadata)
         if weights.version == UNTRAINED:
@@ -110,6 +118,7 @@ class Pipeline:
                 "nothing. Set the parameter weights to a .safetensors file"
             )
         with ExitStack() as undo:
+            undo.callback(self._files.close)
             self._build(undo, settings, options, build, weights)
             self._undo = undo.pop_all()
 
@@ -130,6 +139,15 @@ class Pipeline:
         tf = TfPublisher(node) if config["publish_tf"] else None
         if tf is not None:
             undo.callback(tf.close)
+        camera_tf = None
+        if config["publish_camera_tf"]:
+            if config["use_tf_extrinsic"]:
+                raise SettingsError(
+                    "publish_camera_tf and use_tf_extrinsic contradict each other: TF cannot be "
+                    "told what it is asked for; set one to false"
+                )
+            camera_tf = CameraTf(node, config["base_frame"], settings.base_from_camera)
+            undo.callback(camera_tf.close)
         self._from_tf = ExtrinsicFromTf(node) if config["use_tf_extrinsic"] else None
         if self._from_tf is not None:
             undo.callback(self._from_tf.close)
@@ -140,6 +158,7 @@ class Pipeline:
             config["depth_encoding"],
             config["point_stride"],
             tf,
+            camera_tf,
         )
         undo.callback(self.outputs.close)
         compressed = config["image_transport"] == COMPRESSED
@@ -186,8 +205,9 @@ class Pipeline:
             self._node.get_logger().info(f"no adapted weights in {path} yet")
             return weights
         try:
+            hold_adapted(path, self._files)
             return read_adapted(path, weights)
-        except WeightsError as error:
+        except (WeightsError, OSError) as error:
             self._tally.bad("weights saved")
             self._report("adapted weights refused", str(error))
             return weights
@@ -196,7 +216,8 @@ class Pipeline:
         given = self._config["adapted_weights"]
         if given:
             return Path(given).expanduser()
-        return default_adapted_path(weights.config.architecture)
+        name = self._node.get_fully_qualified_name()
+        return default_adapted_path(name, weights.config.architecture)
 
     def start(self) -> None:
         """Subscribe and start processing."""
@@ -259,7 +280,7 @@ class Pipeline:
     def save_weights(self) -> tuple[Future[str], Path]:
         """Write the adapted weights in use: the future gives their version, or an error."""
         path = self._adapted_path(self.deliveries.in_use)
-        return self.deliveries.save(path), path
+        return self.deliveries.save(path, self._files), path
 
     def _exchange(self, exchange: Callable[[], None], weights: Weights) -> Future[None]:
         stated = self._config["depth_relative_std"] or depth_relative_std_of(weights.metadata)

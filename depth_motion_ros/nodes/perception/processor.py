@@ -19,6 +19,7 @@ from depth_motion_ros.estimation.inference import Inference
 from depth_motion_ros.estimation.odometry import OdometryState
 from depth_motion_ros.estimation.settings import EstimatorSettings
 from depth_motion_ros.estimation.stopwatch import NOTHING, Cost, Stopwatch
+from depth_motion_ros.estimation.time_line import UNWANTED
 from depth_motion_ros.geometry.camera import CameraError
 from depth_motion_ros.nodes.perception.engine_slot import EngineSlot
 from depth_motion_ros.nodes.perception.outputs import DEPTH, FLOW
@@ -130,6 +131,7 @@ class FrameProcessor:
         self.last: Estimate | None = None
         self.camera_is_given = False
         self.failing = ""
+        self.mount_problem = ""
         self._failures = 0
         self._ended = time.process_time()
 
@@ -186,6 +188,7 @@ class FrameProcessor:
         wanted = self._outputs.wanted()
         if not wanted:
             self._tally.idle()
+            self._estimator.skip()
             self._ended = time.process_time()
             return None
         self._engine.cost = NOTHING
@@ -251,7 +254,7 @@ class FrameProcessor:
         try:
             return self._estimator.infer(Frame(stamp, pixels, camera), computed, frame_id=frame_id)
         except CameraError as error:
-            self._report("camera_info bad", f"{error}; the learned intrinsics serve")
+            self._report("camera_info bad", f"{error}; the learned intrinsics are used")
             self._tally.bad("camera_info bad")
             return self._estimator.infer(Frame(stamp, pixels), computed, frame_id=frame_id)
 
@@ -260,8 +263,16 @@ class FrameProcessor:
         header, wanted = inferred.header, inferred.wanted
         knows_mount = self._mount(header.frame_id)
         estimate = self._estimator.complete(inferred.inference)
-        self.camera_is_given = inferred.inference.camera is not None
-        self._note(estimate)
+        left_out = inferred.inference.left_out
+        if left_out is None:
+            self.camera_is_given = inferred.inference.camera is not None
+            self._note(estimate)
+        else:
+            self._tally.leave_out(left_out.cause)
+            self._report(
+                f"left out of the motion ({left_out.cause})",
+                f"{left_out.reason}: it has depth, but no odometry",
+            )
         if estimate.is_withheld:
             return estimate.refinement
         if knows_mount and estimate.motion is not None:
@@ -274,21 +285,25 @@ class FrameProcessor:
         """Set the camera's pose on the robot; False while TF does not know it."""
         extrinsic = self._extrinsic(frame_id)
         if extrinsic is None:
-            self._report(
-                "extrinsic unknown",
-                f"TF does not know {frame_id!r} on the robot yet: no odometry until it does",
+            self.mount_problem = (
+                f"no odometry: TF has no transform from base_frame to {frame_id!r}, the frame of "
+                "the images. Publish it (robot_state_publisher, static_transform_publisher), or "
+                "set use_tf_extrinsic to false, camera_xyz and camera_rpy"
             )
+            self._report("extrinsic unknown", self.mount_problem)
             return False
         if self._mounted is None or not np.array_equal(extrinsic, self._mounted):
             try:
                 self._estimator.mount(extrinsic)
             except SettingsError as error:
-                self._report("extrinsic bad", f"{error}: no odometry with this mount")
+                self.mount_problem = f"no odometry with this mount of the camera: {error}"
+                self._report("extrinsic bad", self.mount_problem)
                 return False
             if self._mounted is None:
                 # The pose so far used an assumed mount, and was not published.
                 self._estimator.reset_pose()
             self._mounted = extrinsic
+        self.mount_problem = ""
         return True
 
     def _note(self, estimate: Estimate) -> None:
@@ -298,6 +313,8 @@ class FrameProcessor:
         if estimate.quality.tracking == "first" and estimate.quality.reason:
             cause = _cause_of_reset(estimate.quality.reason)
             self._tally.reset(cause)
+            if estimate.quality.reason.startswith(UNWANTED):
+                return
             self._report(f"motion state reset ({cause})", estimate.quality.reason)
 
 

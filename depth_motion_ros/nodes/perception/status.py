@@ -9,6 +9,7 @@ from dataclasses import asdict
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from depth_motion_ros.estimation.estimate import Estimate
+from depth_motion_ros.estimation.time_line import STANDS_STILL
 from depth_motion_ros.models.find import UNTRAINED
 from depth_motion_ros.nodes.perception.pipeline import Pipeline
 from depth_motion_ros.nodes.ros.diagnostics import FrameCounters
@@ -65,8 +66,13 @@ class StatusWriter:
         if now - self._done_at > _SILENCE:
             stuck = now - self._done_at
             return DiagnosticStatus.ERROR, f"images come, but none was served for {stuck:.0f} s"
+        if pipeline.perception.mount_problem:
+            return DiagnosticStatus.WARN, pipeline.perception.mount_problem
         if values["tracking"] == "lost":
             return DiagnosticStatus.WARN, f"tracking lost: {values['tracking_reason']}"
+        if values["tracking_reason"].startswith(STANDS_STILL):
+            reason = values["tracking_reason"]
+            return DiagnosticStatus.WARN, f"{reason}: the camera must set header.stamp; no odometry"
         if values["weights_version"] == UNTRAINED:
             return DiagnosticStatus.WARN, "the network is untrained: set the parameter weights"
         if pipeline.perception.unscaled:

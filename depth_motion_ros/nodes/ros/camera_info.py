@@ -28,7 +28,7 @@ def images_are_rectified(node: Node, rectify: bool, transport: str) -> bool:
     topic = node.resolve_topic_name("image/compressed" if transport == COMPRESSED else "image")
     if rectify and is_rectified_topic(topic):
         node.get_logger().info(
-            f"{topic} is rectified, by its name: of CameraInfo P serves, not K and D"
+            f"{topic} is rectified, by its name: P of CameraInfo is used, not K and D"
         )
         return True
     return not rectify
@@ -80,14 +80,14 @@ class CameraPairing:
             if nothing_came:
                 self._report(
                     "camera_info missing",
-                    "no CameraInfo has come yet: the learned intrinsics serve until it does",
+                    "no CameraInfo has come yet: the learned intrinsics are used until it does",
                 )
             return None
         if camera.size != (width, height):
             self._report(
                 "camera_info contradicts image",
                 f"CameraInfo is for {camera.width}x{camera.height}, the image is "
-                f"{width}x{height}: it is not used, the learned intrinsics serve. Publish a "
+                f"{width}x{height}: it is not used, the learned intrinsics are used. Publish a "
                 "CameraInfo of the image's own size (binning and roi count)",
             )
             return None
@@ -98,7 +98,7 @@ class CameraPairing:
         if len(info.k) == 9 and info.k[0] == 0.0 and not (self._rectified and has_projection):
             self._report(
                 "camera_info uncalibrated",
-                "CameraInfo has K[0] = 0 (uncalibrated): the learned intrinsics serve",
+                "CameraInfo has K[0] = 0 (uncalibrated): the learned intrinsics are used",
             )
             return None
         if self._rectified and not has_projection and any(info.d):
@@ -111,7 +111,7 @@ class CameraPairing:
         except CameraError as error:
             self._report(
                 "camera_info bad",
-                f"CameraInfo is not usable: {error}; the learned intrinsics serve",
+                f"CameraInfo is not usable: {error}; the learned intrinsics are used",
             )
             return None
 

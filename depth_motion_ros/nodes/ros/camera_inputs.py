@@ -1,4 +1,4 @@
-"""What both nodes hear of the camera and the robot: the image, its CameraInfo and odometry."""
+"""Inputs of both nodes from camera and robot: the image, its CameraInfo and odometry."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from depth_motion_ros.nodes.ros.qos import InputSubscription
 class CameraInputs:
     """offer: gets every image message. on_odometry: gets what odom_in says.
 
-    compressed: whether to hear ``image/compressed``. pairing: gets CameraInfo.
+    compressed: subscribe to ``image/compressed``. pairing: gets CameraInfo.
     """
 
     def __init__(
@@ -33,17 +33,17 @@ class CameraInputs:
         def on_info(info: CameraInfo) -> None:
             pairing.set(info, stamp_from_message(info.header.stamp))
 
-        def hear(kind: Any, topic: str, callback: Callable[[Any], None]) -> InputSubscription:
+        def subscribe(kind: Any, topic: str, callback: Callable[[Any], None]) -> InputSubscription:
             return InputSubscription(node, kind, topic, callback, reliability, report)
 
         if compressed:
-            self._image = hear(CompressedImage, "image/compressed", offer)
+            self._image = subscribe(CompressedImage, "image/compressed", offer)
         else:
-            self._image = hear(Image, "image", offer)
+            self._image = subscribe(Image, "image", offer)
         self._all = (
             self._image,
-            hear(CameraInfo, "camera_info", on_info),
-            hear(Odometry, "odom_in", on_odometry),
+            subscribe(CameraInfo, "camera_info", on_info),
+            subscribe(Odometry, "odom_in", on_odometry),
         )
 
     @property

@@ -51,6 +51,7 @@ class FrameCounters:
         self._served: deque[FrameCosts] = deque(maxlen=_WINDOW)
         self._total_served = 0
         self._idle = 0
+        self._left_out: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
         self._bad: Counter[str] = Counter()
         self._resets: Counter[str] = Counter()
@@ -68,6 +69,11 @@ class FrameCounters:
         """A frame without subscribers of outputs: not computed, and no drop either."""
         with self._lock:
             self._idle += 1
+
+    def leave_out(self, cause: str) -> None:
+        """An image that was not new: it has depth, and no part in the motion."""
+        with self._lock:
+            self._left_out[cause] += 1
 
     def drop(self, cause: str) -> None:
         with self._lock:
@@ -103,6 +109,8 @@ class FrameCounters:
             dropped = {"busy": dropped_busy, **self._dropped}
             values["dropped"] = str(sum(dropped.values()))
             values.update(_by_cause("dropped", dropped))
+            values["left_out"] = str(sum(self._left_out.values()))
+            values.update(_by_cause("left_out", self._left_out))
             values["bad"] = str(sum(self._bad.values()))
             values.update(_by_cause("bad", self._bad))
             values["resets"] = str(sum(self._resets.values()))

@@ -5,6 +5,7 @@ ROS is imported where it is used, so that the tables of parameters can be read o
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 # Declared by rclpy itself, by some of its versions after the node's own.
 _OF_RCLPY = ("use_sim_time", "start_type_description_service")
+# Likeness (difflib's ratio) from which one name is taken for a misspelling of another.
+_RESEMBLES = 0.8
 
 
 class ParameterError(SettingsError):
@@ -61,8 +64,7 @@ class ParameterServer:
     on_change: called with all values, changed ones included, before a ``live`` change is adopted;
         a ValueError refuses it.
 
-    Values for parameters that do not exist are reported in the log, with the nearest name.
-    Raises ParameterError when a value given at the start is refused.
+    Raises ParameterError when a value given at the start is refused, or a name is misspelled.
     """
 
     def __init__(
@@ -76,18 +78,23 @@ class ParameterServer:
 
         self._table = {parameter.name: parameter for parameter in parameters}
         self._values: dict[str, Value] = {}
+        # rclpy has no public name for what files and the command line say.
+        given: Mapping[str, Any] = node._parameter_overrides  # type: ignore[attr-defined]
+        self._refuse_misspelled(node, given)
         self._can_configure = can_configure
         self._on_change = on_change
         for parameter in parameters:
             descriptor = descriptor_of(parameter)
             try:
+                if parameter.name in given:
+                    # Before rclpy does, whose message does not say what is allowed.
+                    parameter.check(given[parameter.name].value)
                 declared: Any = node.declare_parameter(
                     parameter.name, parameter.default, descriptor
                 )
                 self._values[parameter.name] = parameter.check(declared.value)
             except (InvalidParameterValueException, TypeError, ValueError) as error:
                 raise ParameterError(str(error)) from error
-        self._report_unknown(node)
         node.add_on_set_parameters_callback(self._on_set)
 
     def __getitem__(self, name: str) -> Any:
@@ -97,13 +104,20 @@ class ParameterServer:
         """All values as they are now."""
         return dict(self._values)
 
-    def _report_unknown(self, node: Node) -> None:
-        """Without this, a misspelled name in a parameter file is silently ignored."""
-        for name in node._parameter_overrides:  # type: ignore[attr-defined]
+    def _refuse_misspelled(self, node: Node, given: Mapping[str, Any]) -> None:
+        """Without this, a misspelled name in a parameter file is silently ignored.
+
+        A name that resembles none of ours may be for another node, since a section ``/**`` of a
+        file reaches all of them: it is reported in the log.
+        """
+        for name in given:
             # Names with dots belong to rclpy (qos_overrides).
-            if not node.has_parameter(name) and "." not in name and name not in _OF_RCLPY:
-                error = UnknownSettingError(name, self._table, "parameter")
-                node.get_logger().warning(str(error))
+            if name in self._table or "." in name or name in _OF_RCLPY:
+                continue
+            error = UnknownSettingError(name, self._table, "parameter")
+            if difflib.get_close_matches(name, self._table, n=1, cutoff=_RESEMBLES):
+                raise ParameterError(str(error)) from error
+            node.get_logger().warning(f"{error}; it is ignored")
 
     def _on_set(self, changes: list[Any]) -> SetParametersResult:
         from rcl_interfaces.msg import SetParametersResult
@@ -134,3 +148,7 @@ class ParameterServer:
             raise ParameterError(
                 f"{parameter.name} is read by configure: deactivate and clean up the node first"
             )
+
+
+# Likeness (difflib's ratio) from which one name is taken for a misspelling of another.
+_RESEMBLES = 0.8

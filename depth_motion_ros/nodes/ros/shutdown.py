@@ -7,11 +7,13 @@ closed while everything still works, the context last.
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
@@ -22,6 +24,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
+from depth_motion_ros.nodes.ros.arguments import explain_refusal
 from depth_motion_ros.nodes.ros.text import to_ros
 from depth_motion_ros.settings import SettingsError
 from depth_motion_ros.sources.frame import SourceError
@@ -30,6 +33,7 @@ CANNOT_START = 2
 # s. A thread that has left Python for a moment, as each frame does hundreds of times, waits so long
 # for another that does not: Python's own 5 ms cost dropped frames whenever weights were read.
 _SWITCH_INTERVAL = 0.5e-3
+_LAST_PATIENCE = 1.0  # s
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 N = TypeVar("N", bound=Node)
 
@@ -47,9 +51,14 @@ def run_node(
     it. A node whose work is done ends itself with ``rclpy.try_shutdown()``.
     """
     sys.setswitchinterval(_SWITCH_INTERVAL)
+    before = threading.enumerate()
     # No `with`: rclpy.init is no context manager on Humble.
     words = [to_ros(word) for word in (sys.argv if args is None else args)]
-    rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:
+        print(f"cannot start: {explain_refusal(error, words)}", file=sys.stderr)
+        return CANNOT_START
     node: N | None = None
     executor = SingleThreadedExecutor()
     status = 0
@@ -73,7 +82,22 @@ def run_node(
                 node.destroy_node()
             executor.shutdown(timeout_sec=1.0)
             rclpy.try_shutdown()
+    if _busy_threads(before):
+        # Python's own end would take its libraries from under a thread that is still inside one
+        # (rendering, a network, a read): the process would be aborted. Everything is closed.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
     return status
+
+
+def _busy_threads(before: Collection[threading.Thread]) -> list[threading.Thread]:
+    """Daemon threads, others than those ``before``, that do not end within a short while."""
+    end = time.monotonic() + _LAST_PATIENCE
+    ours = [thread for thread in threading.enumerate() if thread.daemon and thread not in before]
+    for thread in ours:
+        thread.join(max(0.0, end - time.monotonic()))
+    return [thread for thread in ours if thread.is_alive()]
 
 
 class _Signals:

@@ -10,15 +10,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from builtin_interfaces.msg import Time
 from geometry_msgs.msg import TransformStamped
 from numpy.typing import NDArray
 from rclpy.node import Node
-from rclpy.time import Time
+from rclpy.time import Time as RosTime
 from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
 
 from depth_motion_ros.geometry.axes import BODY_FROM_OPTICAL
 from depth_motion_ros.nodes.ros.messages import quaternion
+from depth_motion_ros.nodes.ros.qos import LATCHED
 
 
 class TransformsMissingError(RuntimeError):
@@ -58,9 +60,9 @@ class ExtrinsicFromTf:
     def base_from_optical(self, base: str, optical: str) -> NDArray[np.float64] | None:
         """(4, 4) of points in ``optical`` to ``base``; None while TF does not know it."""
         if (base, optical) not in self._known:
-            if not self._buffer.can_transform(base, optical, Time()):
+            if not self._buffer.can_transform(base, optical, RosTime()):
                 return None
-            found = self._buffer.lookup_transform(base, optical, Time()).transform
+            found = self._buffer.lookup_transform(base, optical, RosTime()).transform
             turn, shift = found.rotation, found.translation
             transform = np.eye(4)
             transform[:3, :3] = Rotation.from_quat([turn.x, turn.y, turn.z, turn.w]).as_matrix()
@@ -73,19 +75,27 @@ class ExtrinsicFromTf:
 
 
 class TfPublisher:
-    """Sends transforms on /tf. Raises TransformsMissingError at construction without tf2_msgs."""
+    """Sends transforms on /tf, or on /tf_static.
 
-    def __init__(self, node: Node) -> None:
+    parameter: that which asks for it. static: on /tf_static, where the last one stays.
+
+    Raises TransformsMissingError at construction without tf2_msgs.
+    """
+
+    def __init__(self, node: Node, parameter: str = "publish_tf", static: bool = False) -> None:
         try:
             from tf2_msgs.msg import TFMessage
         except ImportError as error:
             raise TransformsMissingError(
-                f"publish_tf needs tf2_msgs, which cannot be imported ({error}); set it to false "
-                "and let robot_localization or another owner of the transform listen to odom"
+                f"{parameter} needs tf2_msgs, which cannot be imported ({error}); set it to false "
+                "and let the owner of the transform (an EKF for odom_frame, a robot description "
+                "for the camera) send it"
             ) from error
         self._node = node
         self._type = TFMessage
-        self._publisher = node.create_publisher(TFMessage, "/tf", 100)
+        # As tf2_ros has it; the listeners of /tf_static ask for transient local.
+        qos = LATCHED if static else 100
+        self._publisher = node.create_publisher(TFMessage, "/tf_static" if static else "/tf", qos)
 
     def send(self, header: Header, child: str, pose: NDArray[np.float64]) -> None:
         """pose: (4, 4), child to the header's frame."""
@@ -97,3 +107,26 @@ class TfPublisher:
 
     def close(self) -> None:
         self._node.destroy_publisher(self._publisher)
+
+
+class CameraTf:
+    """Says once, on /tf_static, where the camera sits; again where its frame gets another name.
+
+    Raises TransformsMissingError at construction without tf2_msgs.
+    """
+
+    def __init__(self, node: Node, base_frame: str, base_from_optical: NDArray[np.float64]) -> None:
+        self._tf = TfPublisher(node, "publish_camera_tf", static=True)
+        self._base_frame = base_frame
+        self._transform = base_from_optical
+        self._said = ""
+
+    def say(self, stamp: Time, optical_frame: str) -> None:
+        """stamp: builtin_interfaces/Time of an image whose frame this is."""
+        if optical_frame and optical_frame != self._said:
+            self._said = optical_frame
+            header = Header(stamp=stamp, frame_id=self._base_frame)
+            self._tf.send(header, optical_frame, self._transform)
+
+    def close(self) -> None:
+        self._tf.close()

@@ -1,8 +1,8 @@
 """What is seen in the ROS graph, as one line of JSON, for ``depth_motion doctor``.
 
-It listens, for some seconds and as lightly as it can (best effort), to what the perception nodes
-hear; where there is no perception node, to every image. Outputs of a perception node are not
-listened to: it would begin to compute them.
+It subscribes for some seconds (best effort) to the inputs of the perception nodes, or, without such
+a node, to every image. It does not subscribe to outputs of a perception node, which would then
+begin to compute them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import GetState
+from rcl_interfaces.srv import GetParameters
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.utilities import get_rmw_implementation_identifier, remove_ros_args
@@ -58,14 +59,14 @@ def look(node: Node, seconds: float) -> dict[str, Any]:
     _spin(node, DISCOVERY_S)
     perception = [_perception(node, *name) for name in _perception_nodes(node)]
     topics = _topics(node)
-    heard: dict[str, TopicStatistics] = {}
+    received: dict[str, TopicStatistics] = {}
     for topic in _inputs(perception, topics):
         kind = topics[topic]["types"][0]
-        heard[topic] = TopicStatistics()
+        received[topic] = TopicStatistics()
         node.create_subscription(
             CLASSES[kind],
             topic,
-            heard[topic].take,
+            received[topic].take,
             QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT),
         )
     started = time.monotonic()
@@ -84,7 +85,7 @@ def look(node: Node, seconds: float) -> dict[str, Any]:
         ),
         "perception": perception,
         "topics": topics,
-        "heard": {topic: report.summary(lasted) for topic, report in heard.items()},
+        "heard": {topic: report.summary(lasted) for topic, report in received.items()},
     }
 
 
@@ -127,25 +128,42 @@ def _perception(node: Node, name: str, namespace: str) -> dict[str, Any]:
     listens: dict[str, str] = {}
     for topic, types in node.get_subscriber_names_and_types_by_node(name, namespace):
         listens.update({kind: topic for kind in types if kind in CLASSES})
-    return {"name": full, "state": _state(node, full), "listens": listens}
+    return {
+        "name": full,
+        "state": _state(node, full),
+        "listens": listens,
+        "adapted_weights": _text_parameter(node, full, "adapted_weights"),
+    }
 
 
 def _state(node: Node, full: str) -> str | None:
     """Of the lifecycle; None where it does not answer."""
-    client: Any = node.create_client(GetState, f"{full}/get_state")
+    answer = _answer(node, GetState, f"{full}/get_state", GetState.Request())
+    return str(answer.current_state.label) if answer is not None else None
+
+
+def _text_parameter(node: Node, full: str, name: str) -> str | None:
+    """The value of a parameter that is text; None where the node does not answer."""
+    request = GetParameters.Request(names=[name])
+    answer = _answer(node, GetParameters, f"{full}/get_parameters", request)
+    return str(answer.values[0].string_value) if answer is not None and answer.values else None
+
+
+def _answer(node: Node, kind: Any, service: str, request: Any) -> Any:
+    """Of a service; None where there is none in time."""
+    client: Any = node.create_client(kind, service)
     try:
         if not client.wait_for_service(timeout_sec=1.0):
             return None
-        future = client.call_async(GetState.Request())
+        future = client.call_async(request)
         _spin(node, 2.0, future.done)
-        answer = future.result() if future.done() else None
-        return str(answer.current_state.label) if answer is not None else None
+        return future.result() if future.done() else None
     finally:
         node.destroy_client(client)
 
 
 def _topics(node: Node) -> dict[str, dict[str, Any]]:
-    """Every topic on which somebody but this process speaks or listens."""
+    """Every topic with a publisher or subscriber outside this process."""
     found = {}
     for name, types in node.get_topic_names_and_types():
         publishers = [_endpoint(info) for info in node.get_publishers_info_by_topic(name)]

@@ -1,4 +1,4 @@
-"""A node that hears chosen topics and writes them, as they come off the wire, into a bag (mcap).
+"""A node that subscribes to topics and writes them, as they come off the wire, into a bag (mcap).
 
 ``ros2 bag record`` does the same where it is installed; this serves homes that have only rclpy.
 A bag's timestamps are the times of receipt, taken before anything is written, so that latencies

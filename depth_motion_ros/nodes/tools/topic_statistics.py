@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from depth_motion_ros.geometry.camera import is_given
+from depth_motion_ros.geometry.camera import Camera, CameraError, is_given
 from depth_motion_ros.nodes.ros.messages import stamp_from_message
 
 
@@ -24,6 +24,7 @@ class TopicStatistics:
         self._uncalibrated = False
         self._distorted = False
         self._focal: dict[str, float | None] = {}
+        self._info: Any = None
 
     def take(self, message: Any) -> None:
         """A sensor_msgs Image, CompressedImage or CameraInfo."""
@@ -48,6 +49,7 @@ class TopicStatistics:
                 "p": float(message.p[0]) if is_given(message.p) else None,
             }
             self._distorted = any(message.d)
+            self._info = message
 
     def summary(self, seconds: float) -> dict[str, Any]:
         """seconds: how long was listened. hz: between the first and the last message."""
@@ -66,4 +68,15 @@ class TopicStatistics:
             "uncalibrated": self._uncalibrated,
             "focal": self._focal,
             "distorted": self._distorted,
+            "refused": {"k": self._refusal(rectified=False), "p": self._refusal(rectified=True)},
         }
+
+    def _refusal(self, rectified: bool) -> str:
+        """Why the last CameraInfo cannot be that of the images; empty where it can."""
+        if self._info is None:
+            return ""
+        try:
+            Camera.from_camera_info(self._info, rectified=rectified)
+        except CameraError as error:
+            return str(error)
+        return ""

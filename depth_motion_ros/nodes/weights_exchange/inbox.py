@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from array import array
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -12,6 +11,7 @@ from depth_motion_ros.models.weights import Weights, WeightsError
 from depth_motion_ros.nodes.perception.engine_slot import EngineSlot
 from depth_motion_ros.nodes.perception.weights_loader import LoadRequest, WeightsLoader
 from depth_motion_ros.nodes.ros.diagnostics import FrameCounters
+from depth_motion_ros.nodes.ros.storage import HeldFiles, file_name_of, ros_home
 from depth_motion_ros.nodes.weights_exchange.protocol import (
     ORDER,
     ReceivedWeights,
@@ -102,12 +102,13 @@ class WeightsInbox:
             lambda withdrawn: self._gate.withdraw(withdrawn, self._loader.in_use)
         )
 
-    def save(self, path: Path) -> Future[str]:
+    def save(self, path: Path, held: HeldFiles) -> Future[str]:
         """Write the adapted weights in use; the future gives their version, or a WeightsError.
 
-        The file appears whole or not at all.
+        held: the files of this node; one that another node holds is left alone. The file appears
+        whole or not at all.
         """
-        return self._loader.between_loads(lambda: _save(self.in_use, path))
+        return self._loader.between_loads(lambda: _save(self.in_use, path, held))
 
     def values(self) -> dict[str, str]:
         """For the diagnostics."""
@@ -135,21 +136,29 @@ class WeightsInbox:
         self._report(f"weights refused ({cause})", str(error))
 
 
-def _save(weights: Weights, path: Path) -> str:
+def _save(weights: Weights, path: Path, held: HeldFiles) -> str:
     if ORDER not in weights.metadata:
         raise WeightsError(f"nothing to save: {weights.version!r} are not adapted weights")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        hold_adapted(path, held)
         weights.to_file(path)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be written: {error.strerror}") from error
     return weights.version
 
 
-def default_adapted_path(architecture: str) -> Path:
-    """Default file of adapted weights: under ``$ROS_HOME`` or ~/.ros."""
-    home = Path(os.environ.get("ROS_HOME") or "~/.ros").expanduser()
-    return home / "depth_motion" / f"adapted-{architecture}.safetensors"
+def default_adapted_path(node_name: str, architecture: str) -> Path:
+    """Where a node keeps adapted weights if no parameter says so."""
+    return ros_home() / f"adapted-{file_name_of(node_name)}-{architecture}.safetensors"
+
+
+def hold_adapted(path: Path, held: HeldFiles) -> None:
+    """Take a file of adapted weights for this node. Raises WeightsError where another has it."""
+    if not held.hold(path):
+        raise WeightsError(
+            f"{path} is in use by another node: give each node a file of its own with the "
+            "parameter adapted_weights, or leave it empty"
+        )
 
 
 def read_adapted(path: Path, base: Weights) -> Weights:

@@ -19,12 +19,6 @@ ODOMETRY_TYPE = "nav_msgs/msg/Odometry"
 IMAGE_TYPES = (IMAGE_TYPE, COMPRESSED_TYPE)
 
 
-def stamp_of(message: Any, recorded: int) -> int:
-    """The header's stamp in ns; the time of recording where the header has none."""
-    stamp = message.header.stamp
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec) or recorded
-
-
 def pixels_of(message: Any, kind: str, bit_depth: BitDepth | None = None) -> NDArray[np.uint8]:
     """(H, W, 3) RGB of an Image or CompressedImage. Raises EncodingError."""
     if kind == COMPRESSED_TYPE:
@@ -72,16 +66,22 @@ def _matrix(message: Any, name: str) -> Any:
     return getattr(message, name) if hasattr(message, name) else getattr(message, name.upper())
 
 
-def speed_of(message: Any) -> float:
-    """Speed in m/s of an Odometry's twist; negative where the robot drives backwards."""
+def speed_of(message: Any) -> float | None:
+    """Speed in m/s of an Odometry's twist; negative where the robot drives backwards. None where it
+    is not finite."""
     linear = message.twist.twist.linear
-    return float(np.copysign(np.linalg.norm((linear.x, linear.y, linear.z)), linear.x))
+    speed = float(np.copysign(np.linalg.norm((linear.x, linear.y, linear.z)), linear.x))
+    return speed if np.isfinite(speed) else None
 
 
-def pose_of(message: Any) -> NDArray[np.float64]:
-    """(4, 4) base to world of an Odometry's pose. Raises ValueError for a quaternion of 0."""
+def pose_of(message: Any) -> NDArray[np.float64] | None:
+    """(4, 4) base to world of an Odometry's pose; None where it is not finite or no rotation."""
     position, turn = message.pose.pose.position, message.pose.pose.orientation
+    quaternion = np.array((turn.x, turn.y, turn.z, turn.w))
     pose = np.eye(4)
-    pose[:3, :3] = Rotation.from_quat((turn.x, turn.y, turn.z, turn.w)).as_matrix()
     pose[:3, 3] = position.x, position.y, position.z
+    # Not quite normalised is common and harmless; far from it is no rotation.
+    if not np.isfinite(pose).all() or not 0.5 < np.linalg.norm(quaternion) < 2.0:
+        return None
+    pose[:3, :3] = Rotation.from_quat(quaternion).as_matrix()
     return pose

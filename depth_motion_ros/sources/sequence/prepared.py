@@ -5,7 +5,8 @@
     version      1
     settings     how the frames were made: width, height, fit, threshold, quality, ...
     sources      by name: spec, status ("running", "done", "broken"), error, frames read, kept,
-                 duplicates, damaged
+                 duplicates (too alike to the one before), alone (no neighbour to pair with),
+                 damaged; limit of frames read; identity: size, time and options when it was read
     sequences    list, each: name (the folder), source, frames, width, height, K or null,
                  stamps (ns), speed (m/s or null for each frame, or null), difference (mean
                  absolute difference to the frame before in the sequence, images in [0, 1])

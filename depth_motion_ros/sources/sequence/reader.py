@@ -1,7 +1,8 @@
 """The sequence folder: the layout in which this project keeps frames and what is known of them.
 
 image/*.jpg|png     the frames; the stems name the frames in all other folders
-intrinsics.json     width, height, K (3x3) or null; depth_scale, rate where known
+intrinsics.json     width, height, K (3x3) or null; where known distortion and distortion_model,
+                    P (of the rectified image), depth_scale, rate
 timestamps.txt      seconds, one line a frame (optional)
 poses.txt           KITTI rows, camera-to-world, metres; a row of nan = unknown (optional)
 speed.txt           forward speed in m/s, one line a frame; nan = unknown (optional)
@@ -22,16 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.geometry.camera import Camera, CameraError
-from depth_motion_ros.sources.base import Source, check_rate, stamp_of_index
+from depth_motion_ros.sources.base import Source, check_rate, is_date, rate_of, stamp_of_index
 from depth_motion_ros.sources.files import (
     list_images,
     read_image,
     read_png16,
     read_poses,
-    read_stamps,
     read_table,
 )
 from depth_motion_ros.sources.frame import Frame, GroundTruth, SourceError
+from depth_motion_ros.sources.timestamps import read_stamps
 
 # Three float32 for each pixel of the largest image that cameras of robots give.
 _MOST_MOTION_BYTES = 12 * 8192 * 8192
@@ -87,6 +88,9 @@ class SequenceSource(Source):
         )
         self._truth = truth
         self.stamps = self._read_stamps()
+        if rate is None and (self.path / "timestamps.txt").is_file():
+            self.rate = rate_of(self.stamps) or self.rate
+        self.has_clock = is_date(self.stamps[0])
         count = len(self.images)
         poses, speed = self.path / "poses.txt", self.path / "speed.txt"
         self.poses = read_poses(poses, count) if poses.is_file() else [None] * count
@@ -139,7 +143,7 @@ class SequenceSource(Source):
     def _read_stamps(self) -> list[int]:
         path = self.path / "timestamps.txt"
         if path.is_file():
-            return read_stamps(path, len(self.images))
+            return read_stamps(path, len(self.images), self.rate)
         return [stamp_of_index(index, self.rate) for index in range(len(self.images))]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -97,12 +98,18 @@ class PairData(LightningDataModule):
             collate_fn=joined_plans if self._resident else collate,
             num_workers=self._workers,
             persistent_workers=self._workers > 0,
+            worker_init_fn=_leave_interrupts_to_the_run,
             pin_memory=torch.cuda.is_available() and not self._resident,
         )
 
     def val_dataloader(self) -> DataLoader[Any]:
         # One process: validation is short, and a second set of workers would stay around.
         return DataLoader(self.validation, batch_size=None)
+
+
+def _leave_interrupts_to_the_run(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; the step in hand still needs its loaders."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _first(samples: list[Any]) -> Any:

@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -22,8 +23,9 @@ from depth_motion_ros.sources.sequence.prepared import INDEX, INDEX_VERSION, is_
 from depth_motion_ros.sources.sequence.reader import is_sequence
 
 NOTE = "prepared.json"
-"""In each sequence folder: its entry of the index, and ``last``, the number of the last frame of
-the source that it has dealt with."""
+"""In each sequence folder: its entry of the index, ``last``, the number of the last frame of the
+source that it has dealt with, and how many up to there were ``duplicates`` or ``alone``."""
+_REMOVED = ".{}.removed"
 
 
 @dataclass
@@ -36,7 +38,10 @@ class SourceState:
     read: int = 0
     kept: int = 0
     duplicates: int = 0
+    alone: int = 0
     damaged: int = 0
+    limit: int | None = None
+    identity: dict[str, Any] | None = None
 
 
 class DatasetIndex:
@@ -68,6 +73,8 @@ class DatasetIndex:
                 f"{path}: not empty and not a prepared data set; choose another folder"
             )
         path.mkdir(parents=True, exist_ok=True)
+        for removed in path.glob(_REMOVED.format("*")):
+            shutil.rmtree(removed, ignore_errors=True)
         self._notes = _gather(path)
         self.write()
 
@@ -93,10 +100,21 @@ class DatasetIndex:
         self._notes[note["name"]] = note
         self.write()
 
+    def forget(self, source: str) -> None:
+        """Remove all sequences of a source, to make them anew."""
+        for note in self.notes(source):
+            folder = self.path / note["name"]
+            removed = folder.with_name(_REMOVED.format(folder.name))
+            # A name that readers see always stands for a whole sequence.
+            folder.rename(removed)
+            shutil.rmtree(removed, ignore_errors=True)
+            del self._notes[note["name"]]
+        self.write()
+
     def write(self) -> None:
         """Write index.json from the notes and the states of the sources."""
         entries = [
-            {key: value for key, value in note.items() if key != "last"}
+            {key: value for key, value in note.items() if key not in _NOT_IN_INDEX}
             for _, note in sorted(self._notes.items(), key=lambda item: natural_key(item[0]))
         ]
         index = {
@@ -121,6 +139,7 @@ def _gather(path: Path) -> dict[str, dict[str, Any]]:
     return notes
 
 
+_NOT_IN_INDEX = ("last", "duplicates", "alone")
 _NOTE_TYPES = {"name": str, "source": str, "frames": int, "last": int}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -19,7 +20,10 @@ from depth_motion_ros.sources.frame import Frame, FrameSource, GroundTruth, Sour
 from depth_motion_ros.sources.rectify import Rectifier
 from depth_motion_ros.sources.sequence.writer import SequenceWriter, same_camera
 from depth_motion_ros.training.data.fit import FrameFit
+from depth_motion_ros.training.data.identity import change_between
 from depth_motion_ros.training.data.index import NOTE, DatasetIndex, SourceState, locked
+
+_log = logging.getLogger(__name__)
 
 MIN_FRAMES = 2
 """A sequence with fewer frames has no pair and is left out."""
@@ -68,12 +72,15 @@ def prepare(
     path: Path,
     settings: PrepareSettings,
     tell: Callable[[str, SourceState], None],
+    identities: Mapping[str, dict[str, Any]] | None = None,
 ) -> list[SourceState]:
     """Add sources to the data set at ``path``; what a former run has done is not done again.
 
     sources: how to open each, by its spec, under which a later run knows it again.
     tell: hears the name and state of each source as it is finished. A source that breaks keeps
     the frames before the break, with status "broken"; a later run tries it again.
+    identities: of the sources that have one, see ``identity_of``; a source that has changed since
+    it was read is read anew, and its former frames are removed.
 
     Returns the states in the order of ``sources``. Raises SourceError only where the data set
     itself cannot be written.
@@ -82,7 +89,8 @@ def prepare(
         index = DatasetIndex(path, settings.record())
         states = []
         for spec, open_frames in sources.items():
-            name, state = _prepare_source(spec, index, settings, open_frames)
+            identity = (identities or {}).get(spec)
+            name, state = _prepare_source(spec, index, settings, open_frames, identity)
             states.append(state)
             tell(name, state)
         return states
@@ -93,23 +101,36 @@ def _prepare_source(
     index: DatasetIndex,
     settings: PrepareSettings,
     open_frames: Callable[[], FrameSource],
+    identity: dict[str, Any] | None,
 ) -> tuple[str, SourceState]:
     known = next((item for item in index.sources.items() if item[1].spec == spec), None)
-    if known is not None and known[1].status == "done":
-        return known
+    changed = None
+    if known is not None:
+        name, state = known
+        if identity is not None:
+            changed = change_between(state.identity, identity)
+        if state.status == "done" and not changed and not _goes_further(state, settings):
+            return known
     try:
         source = open_frames()
     except (SourceError, OSError) as error:
         name = index.name_of(spec, Path(spec).stem)
-        state = index.sources[name] = SourceState(spec, "broken", str(error))
+        former = known[1].identity if known is not None else None
+        state = index.sources[name] = SourceState(spec, "broken", str(error), identity=former)
         state.kept = sum(note["frames"] for note in index.notes(name))
         index.write()
         return name, state
     with source:
         name = index.name_of(spec, source.name)
-        state = index.sources[name] = SourceState(spec)
+        if changed:
+            _log.warning("%s: has changed since it was read (%s): it is read anew", name, changed)
+            # Before the new identity is written: a run that is killed here begins again.
+            index.forget(name)
+        state = index.sources[name] = SourceState(
+            spec, limit=settings.max_frames, identity=identity
+        )
+        run = _Run(name, state, index, settings, anew=bool(changed))
         index.write()
-        run = _Run(name, state, index, settings)
         try:
             run.take(islice(source, settings.max_frames))
             state.status = "done"
@@ -121,6 +142,13 @@ def _prepare_source(
     return name, state
 
 
+def _goes_further(state: SourceState, settings: PrepareSettings) -> bool:
+    """Whether the run before stopped at its own limit, and this one has a higher one or none."""
+    if state.limit is None or state.read < state.limit:
+        return False
+    return settings.max_frames is None or settings.max_frames > state.limit
+
+
 class _Run:
     """One pass over one source."""
 
@@ -130,6 +158,7 @@ class _Run:
         state: SourceState,
         index: DatasetIndex,
         settings: PrepareSettings,
+        anew: bool,
     ) -> None:
         self.name, self.state, self.index, self.settings = name, state, index, settings
         self._gap = round(settings.max_gap * SECOND)
@@ -140,10 +169,13 @@ class _Run:
         self._writer: SequenceWriter | None = None
         # The source's frames up to here were dealt with by a former run.
         self._last_done = done[-1]["last"] if done else -1
+        self._count_on(done[-1] if done else {})
         partial = self._next_writer()
-        if len(partial):
+        if len(partial) and not anew:
             self._writer = partial
-            self._last_done = partial.records[-1]["note"]["number"]
+            note = partial.records[-1]["note"]
+            self._last_done = note["number"]
+            self._count_on(note)
             state.kept += len(partial)
         else:
             partial.discard()
@@ -168,11 +200,14 @@ class _Run:
             self._stamp = frame.stamp
             difference = self._difference(small.image)
             if difference is not None and difference <= self.settings.threshold:
+                self.state.duplicates += 1
                 continue
             if self._writer is None:
                 self._writer, difference = self._next_writer(), 0.0
             try:
-                self._writer.write(small, {"number": number, "difference": difference})
+                self._writer.write(
+                    small, {"number": number, "difference": difference, **self._counts()}
+                )
             except SourceError:
                 self.state.read -= 1  # a full disk: the next run must take it again
                 raise
@@ -181,9 +216,15 @@ class _Run:
 
     def finish(self) -> None:
         """Finish the sequence that is being written."""
-        # A source may have become shorter since a former run.
-        self.state.duplicates = max(0, self.state.read - self.state.kept)
         self._close(self.state.read - 1)
+
+    def _counts(self) -> dict[str, int]:
+        """Of what was left out so far, for a run that goes on here."""
+        return {"duplicates": self.state.duplicates, "alone": self.state.alone}
+
+    def _count_on(self, note: Mapping[str, Any]) -> None:
+        self.state.duplicates = note.get("duplicates", self.state.duplicates)
+        self.state.alone = note.get("alone", self.state.alone)
 
     def _made_small(self, frame: Frame) -> Frame:
         image, camera = frame.image, frame.camera
@@ -227,9 +268,10 @@ class _Run:
             return
         if len(writer) < MIN_FRAMES:
             self.state.kept -= len(writer)
+            self.state.alone += len(writer)
             writer.discard()
             return
-        note = {**self._entry(writer), "last": last}
+        note = {**self._entry(writer), "last": last, **self._counts()}
         writer.close({NOTE: json.dumps(note).encode()})
         self._number += 1
         self.index.add(note)

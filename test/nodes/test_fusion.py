@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import runpy
-import sys
-from pathlib import Path
 from typing import Any
-from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -70,7 +66,7 @@ def test_what_is_predicted_grows_in_every_field(ekf: dict[str, Any]) -> None:
 
 
 def test_a_frame_that_is_missed_is_no_timeout(ekf: dict[str, Any]) -> None:
-    # The node serves 5 Hz on a small computer (docs/performance.md).
+    # The node serves 5 Hz on a small computer (docs/reference/benchmarks.md).
     assert ekf["sensor_timeout"] >= 3 / 5
 
 
@@ -94,37 +90,3 @@ def test_each_fused_field_comes_with_a_variance_in_base_link(ekf: dict[str, Any]
         index = TWIST_INDEX[name]
         assert values[name] == index
         assert message.twist.covariance[7 * index] == covariance[index, index]
-
-
-@pytest.fixture
-def fusion_launch(monkeypatch):
-    """launch/fusion.launch.py, with stand-ins for launch where that is not installed."""
-    for name in (
-        "launch", "launch.actions", "launch.launch_description_sources", "launch.substitutions",
-        "launch_ros", "launch_ros.actions", "launch_ros.parameter_descriptions",
-    ):  # fmt: skip
-        monkeypatch.setitem(sys.modules, name, MagicMock())
-    path = Path(__file__).resolve().parents[2] / "launch" / "fusion.launch.py"
-    return runpy.run_path(str(path))
-
-
-@pytest.mark.parametrize("publish_tf", ["false", "true"])
-def test_two_owners_of_the_base_are_refused(fusion_launch, tmp_path, publish_tf):
-    parameters = tmp_path / "mine.yaml"
-    parameters.write_text(
-        f"depth_motion:\n  ros__parameters:\n    publish_tf: {publish_tf}\n", encoding="utf-8"
-    )
-    refuse = fusion_launch["refuse_two_owners"]
-    refuse.__globals__["LaunchConfiguration"].return_value.perform.return_value = str(parameters)
-    if publish_tf == "true":
-        with pytest.raises(RuntimeError, match="publish_tf of depth_motion is true"):
-            refuse(None)
-    else:
-        assert refuse(None) == []
-
-
-def test_the_parameters_that_ship_have_one_owner(fusion_launch):
-    refuse = fusion_launch["refuse_two_owners"]
-    configuration = refuse.__globals__["LaunchConfiguration"]
-    configuration.return_value.perform.return_value = str(config_file("depth_motion.yaml"))
-    assert refuse(None) == []

@@ -1,0 +1,1 @@
+"""What the launch files check before they start anything. Imports neither launch nor rclpy."""
