@@ -104,7 +104,7 @@ class DepthFilter:
 
     def _told(self, state: GeometryState, prior: Floats, prior_std: float) -> FusedDepth:
         self._state = state
-        if not self._trust.hear(state, prior):
+        if state.is_empty or not self._trust.hear(state, prior):
             return prior_alone(prior, prior_std)
         return fused(state, corrected_prior(prior, state, prior_std))
 

@@ -79,6 +79,9 @@ class DepthFusion:
         usual = np.float32(np.median(prior[known])) if known.any() else np.float32(1)
         inverse = np.maximum(1 / np.where(known, prior, usual), _FARTHEST, dtype=np.float32)
         result = self._result(image, inverse, prior_std, camera, pair, max_gap)
+        if result.inverse_depth is inverse:
+            # To the last digit.
+            return np.where(known, prior, np.float32(np.nan)), result.std
         depth = np.asarray(1 / result.inverse_depth, np.float32)
         if not known.all():
             depth[~known] = np.nan

@@ -34,6 +34,11 @@ class GeometryState:
     def empty(cls, shape: tuple[int, int]) -> GeometryState:
         return cls(np.zeros(shape, np.float32), np.full(shape, UNKNOWN, np.float32))
 
+    @property
+    def is_empty(self) -> bool:
+        """Nothing is known of any pixel."""
+        return bool((self.variance >= UNKNOWN).all())
+
     def in_unit(self, factor: float) -> GeometryState:
         """In a unit of length that is ``factor`` times smaller."""
         if factor == 1:
