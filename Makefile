@@ -12,6 +12,8 @@ VIDEO ?=
 WEIGHTS ?=
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+# Test files that run side by side.
+JOBS ?= 2
 WHAT ?=
 BENCH_ARGS ?=
 BENCHMARKS := delivery engine learner node odometry simulate soak train
@@ -41,7 +43,7 @@ INPUTS := setup.py setup.cfg package.xml pyproject.toml constraints.txt
 help:
 	@echo 'make demo                 run the nodes on a rendered scene; results in $(OUT)/'
 	@echo 'make demo VIDEO=a.mp4     the same on your video [WEIGHTS=net.safetensors]'
-	@echo 'make test                 ruff, mypy, import-linter and pytest [PYTEST_ARGS=...]'
+	@echo 'make test                 ruff, mypy, import-linter and pytest [JOBS=2 PYTEST_ARGS=...]'
 	@echo 'make lint                 the first three alone'
 	@echo 'make bench WHAT=node      one of $(BENCHMARKS)'
 	@echo '                          [BENCH_ARGS="--seconds 60 --json node.json"]; BENCH_ARGS=--help'
@@ -88,7 +90,7 @@ lint: $(VENV)/.test
 	$(VENV)/bin/lint-imports
 
 test: lint
-	$(PY) -m pytest $(PYTEST_ARGS)
+	$(PY) -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 ifneq ($(filter bench,$(MAKECMDGOALS)),)
   ifeq ($(filter $(WHAT),$(BENCHMARKS)),)

@@ -22,7 +22,7 @@ WHEELS = (
     " and platform_machine == 'x86_64' and sys_platform == 'linux'"
 )
 # psutil: of the benchmarks.
-TEST = ["pytest<8.4", "pytest-timeout", "hypothesis", "psutil"]
+TEST = ["pytest<8.4", "pytest-timeout", "pytest-xdist", "hypothesis", "psutil"]
 # TensorRT for RTX installs whole from PyPI and builds engines without a GPU: CI does.
 TENSORRT_RTX = (
     "tensorrt-rtx-cu13; python_version < '3.14' and sys_platform == 'linux'"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
+
+from support.domains import free_domain
 
 OURS = "depth_motion_ros"
 _Surrounding: type = logging.getLoggerClass()
@@ -24,3 +27,9 @@ logging.setLoggerClass(_Logger)
 # A shell's background jobs ignore Ctrl-C, and so would every process that the tests start and end.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Tests that run side by side (make test) each use one core, and hear no node of the others.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    domain, held = free_domain()
+    os.environ["ROS_DOMAIN_ID"] = str(domain)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from depth_motion_ros.cli.adapt_options import add_adaptation_arguments
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from depth_motion_ros.adaptation.adapter import Adapter
     from depth_motion_ros.adaptation.offline import AdaptationProgress
 
@@ -64,17 +66,26 @@ def run(args: argparse.Namespace) -> int:
     report = DepthReport(args.limit, args.garg_crop) if args.report else None
     if report is not None:
         report.score("before", args.sources, adapter.running)
-    for spec in args.sources * args.passes:
-        with open_source(spec) as source:
-            if report is not None and not report.is_complete("during", spec):
-                for progress in report.score_during(spec, source, adapter, clock, args.odometry):
+    try:
+        for spec in args.sources * args.passes:
+            with open_source(spec) as source:
+                if report is not None and not report.is_complete("during", spec):
+                    found: Iterable[AdaptationProgress] = report.score_during(
+                        spec, source, adapter, clock, args.odometry
+                    )
+                else:
+                    frames = itertools.islice(source, args.limit)
+                    found = adapt_over(adapter, frames, clock, args.odometry)
+                for progress in found:
                     _tell_release(spec, progress)
-            else:
-                frames = itertools.islice(source, args.limit)
-                for progress in adapt_over(adapter, frames, clock, args.odometry):
-                    _tell_release(spec, progress)
+            if args.state is not None:
+                adapter.save(args.state)
+    except KeyboardInterrupt:
+        # What was released has passed every gate; the learner may be in the midst of a step.
+        _write_released(adapter, args.out)
         if args.state is not None:
-            adapter.save(args.state)
+            print(f"{args.state} holds the state after the last whole recording", file=sys.stderr)
+        raise
     if report is not None:
         report.score("after", args.sources, adapter.running)
         print(report.table())
@@ -83,12 +94,17 @@ def run(args: argparse.Namespace) -> int:
     _tell_status(adapter)
     if args.out is None:
         return 0
-    if adapter.status().released == 0:
+    return 0 if _write_released(adapter, args.out) else 1
+
+
+def _write_released(adapter: Adapter, out: Path | None) -> bool:
+    """Write the newest released weights, where there are any; whether there were."""
+    if out is None or adapter.status().released == 0:
         print("no weights passed the gates: nothing written", file=sys.stderr)
-        return 1
-    adapter.running.to_file(args.out)
-    print(f"wrote {args.out} ({adapter.running.version})")
-    return 0
+        return False
+    adapter.running.to_file(out)
+    print(f"wrote {out} ({adapter.running.version})")
+    return True
 
 
 def _tell_release(spec: str, progress: AdaptationProgress) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.adaptation_scenes import HEIGHT, LENIENT, WIDTH, K, scene, untrained
 
+from depth_motion_ros.adaptation import offline
+from depth_motion_ros.adaptation.offline import AdaptationProgress
 from depth_motion_ros.cli.main import main
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.models.weights import Weights
@@ -77,6 +81,35 @@ def test_adapt_to_a_parked_camera_writes_nothing(
     told = capsys.readouterr()
     assert "still 9" in told.out
     assert "nothing written" in told.err
+
+
+@pytest.mark.parametrize("after", [2, 10])
+def test_an_interrupt_keeps_what_was_released(
+    files: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    after: int,
+) -> None:
+    """After two frames nothing can have been released; after ten something has."""
+    out, state = tmp_path / "adapted.safetensors", tmp_path / "state"
+    whole = offline.adapt_over
+
+    def interrupted(*given: Any) -> Iterator[AdaptationProgress]:
+        for index, progress in enumerate(whole(*given), 1):
+            yield progress
+            if index == after:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(offline, "adapt_over", interrupted)
+    assert adapt(files, "drive", out, "--state", str(state)) == 130
+    told = capsys.readouterr()
+    assert out.exists() == (after == 10)
+    if after == 10:
+        assert f"wrote {out} ({Weights.from_file(out).version})" in told.out
+    else:
+        assert "nothing written" in told.err
+    assert f"{state} holds the state after the last whole recording" in told.err
 
 
 def test_the_report_has_depth_before_during_and_after(

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import logging
 import stat
-import time
 
 import pytest
 from support.engine_helpers import fresh_weights, graph_cache
@@ -34,12 +33,9 @@ def cached(tmp_path, monkeypatch):
     return folder, calls, model
 
 
-def test_the_second_start_reads_the_graph_in_no_time(cached):
+def test_the_second_start_reads_the_graph_and_traces_nothing(cached):
     folder, calls, model = cached
-    start = time.perf_counter()
     again = onnx_cache.template(CONFIG, folder)
-    # Tracing takes 4 s; reading 0.5 MB and checking names takes 10 ms.
-    assert time.perf_counter() - start < 1.0
     assert not calls
     assert again == model
 

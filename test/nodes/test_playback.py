@@ -9,10 +9,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from depth_motion_ros.nodes.camera import playback as playback_under_test
 from depth_motion_ros.nodes.camera.playback import Playback
 from depth_motion_ros.sources.frame import Frame, SourceError
 
-SOON = 5.0
+SOON = 60.0  # seconds; only waited for when a test fails
 
 
 class ListSource:
@@ -65,6 +66,39 @@ def test_the_pace_is_that_of_the_stamps_or_the_rate(rate: float, span: float) ->
     assert recorder.end == (3, None)
     # Never early; a busy machine may be late.
     assert recorder.times[-1] - recorder.times[0] >= span - 0.005
+
+
+class Clock(threading.Event):
+    """Time that goes on only where somebody waits, or takes some."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.now += timeout or 0.0
+        return False
+
+
+def test_a_late_frame_is_not_made_up_for_in_a_burst(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    shown: list[float] = []
+
+    def show(frame: Frame) -> None:
+        shown.append(clock.now)
+        if len(shown) == 2:
+            clock.now += 0.35  # three and a half frames long
+
+    monkeypatch.setattr(playback_under_test, "time", clock)
+    source = ListSource([0.1 * index for index in range(6)])
+    playback = Playback(source, show, lambda *_: None)
+    playback._stopped = clock
+    playback._run()
+    # One comes at once after the late one, and from there on the distance is that of the stamps.
+    assert shown == pytest.approx([0.0, 0.1, 0.45, 0.45, 0.55, 0.65])
 
 
 def test_a_loop_keeps_the_stamps_and_never_ends_by_itself() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from depth_motion_ros.nodes.ros.worker import LatestWorker
 
-SOON = 5.0  # seconds; far above any scheduling delay, and only waited for when a test fails
+SOON = 60.0  # seconds; far above any scheduling delay, and only waited for when a test fails
 
 
 class Gate:

@@ -179,6 +179,13 @@ def test_recipe_keys_exist(page: Path) -> None:
         assert hasattr(getattr(recipe, section), key), f"{section}.{key}"
 
 
+def test_the_folders_and_files_of_the_architecture_exist() -> None:
+    paths = re.findall(r"`([a-z_]+/[a-z_/]*(?:\.py)?)`", read("explanation/architecture"))
+    assert len(paths) > 10
+    places = (ROOT / "depth_motion_ros", ROOT)
+    assert [path for path in paths if not any((top / path).exists() for top in places)] == []
+
+
 def test_every_output_is_in_the_reference_of_topics() -> None:
     text = read("reference/topics")
     assert [topic for topic in TOPICS if f"`{topic}`" not in text] == []

@@ -229,18 +229,48 @@ class Device:
         self.released = True
 
 
+class PacedDevice(Device):
+    """Gives a frame only when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(frames=60, pause=0.0)
+        self._allowed = threading.Semaphore(0)
+        self._asked = threading.Semaphore(0)
+
+    def send(self, count: int) -> None:
+        """Returns when the reader has taken them all and asks for another."""
+        for _ in range(count):
+            self._asked.acquire()
+            self._allowed.release()
+        self._asked.acquire()
+        self._asked.release()
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        self._asked.release()
+        if not self._allowed.acquire(timeout=60):
+            return False, None
+        return super().read()
+
+    def finish(self) -> None:
+        """From now on it does not wait."""
+        self._allowed.release(1000)
+
+
 def test_a_device_gives_its_latest_frame_and_counts_the_rest() -> None:
-    device = Device(frames=60)
-    with CaptureSource("/dev/video0", width=64, open_device=lambda _: device) as source:
+    device = PacedDevice()
+    before = time.time_ns()
+    with CaptureSource("/dev/video0", width=64, timeout=60, open_device=lambda _: device) as source:
         frames = iter(source)
+        device.send(1)
         first = next(frames)
-        time.sleep(0.1)  # about 20 frames at 5 ms
+        device.send(20)
         second = next(frames)
-        assert abs(time.time_ns() - second.stamp) < 2e9
-        assert second.stamp - first.stamp > 50_000_000
-        assert source.dropped >= 3
+        assert before <= first.stamp < second.stamp <= time.time_ns()
+        np.testing.assert_array_equal(second.image, picture(21))
+        assert source.dropped == 19
         assert source.rate == 30
         assert device.settings[cv2.CAP_PROP_FRAME_WIDTH] == 64
+        device.finish()
     assert device.released
 
 

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
@@ -310,10 +309,8 @@ def test_real_sequences_are_read() -> None:
     if not DATA.is_dir():
         pytest.skip(f"no real data at {DATA}; set DEPTH_MOTION_DATA")
     source = SequenceSource(DATA / "eval" / "kitti_raw_campus_stereo")
-    start = time.monotonic()
     frames = list(source)
     assert len(frames) == 37
-    assert time.monotonic() - start < 10  # seconds; 0.1 are typical
     truth = frames[0].truth
     assert truth is not None
     assert 3 < np.nanmedian(truth.depth) < 50  # metres: a street

@@ -8,13 +8,10 @@ its whole process group at the end.
 
 from __future__ import annotations
 
-import fcntl
 import os
-import random
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import defaultdict
@@ -25,6 +22,7 @@ from typing import Any
 import pytest
 
 from depth_motion_ros.share import NODE_MODULES, transport_environment
+from support.domains import free_domain
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (a sourced one, or the wheels)")
 
@@ -36,7 +34,7 @@ from rclpy.parameter_client import AsyncParameterClient
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 40.0  # seconds; starting a node takes a few, several times that on a busy machine
+PATIENCE = 120.0  # seconds; starting a node takes a few, several times that on a busy machine
 
 
 class NodeProcess:
@@ -214,25 +212,9 @@ class Ros:
         self._thread.join(PATIENCE)
 
 
-def _free_domain() -> tuple[int, Any]:
-    """A domain that no other test holds. Up to 101 its ports stay below the ephemeral ones."""
-    candidates = list(range(1, 101))
-    random.shuffle(candidates)
-    for domain in candidates:
-        path = Path(tempfile.gettempdir()) / f"depth_motion_ros_domain_{domain}.lock"
-        lock = path.open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.close()
-            continue
-        return domain, lock
-    raise AssertionError("all 100 ROS domains are held by other tests")
-
-
 @pytest.fixture(scope="module")
 def ros(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ros]:
-    domain, lock = _free_domain()
+    domain, lock = free_domain()
     instance = Ros(domain, tmp_path_factory.mktemp("ros"))
     try:
         yield instance
