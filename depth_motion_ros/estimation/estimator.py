@@ -142,7 +142,7 @@ class Estimator:
         self._inferrer.reset(reason)
 
     def skip(self) -> None:
-        """A frame is left out because nobody wants its estimate: a gap that is not the camera's.
+        """A frame is left out since its estimate has no subscriber: a gap that is not the camera's.
 
         May be called as ``infer`` is, beside ``complete``.
         """

@@ -143,8 +143,8 @@ def depth_cloud(
     """Organised cloud x y z rgb confidence in the optical frame, NaN where depth is.
 
     depth: (H, W) metres. std: (H, W), relative; confidence is 1 / (1 + (std / 0.1)²), 1 for the
-    best and 0.5 where depth is off by a tenth. image: (H, W, 3) uint8 RGB. stride: every
-    so-manyth row and column.
+    best and 0.5 where depth is off by a tenth. image: (H, W, 3) uint8 RGB. stride: keep every
+    Nth row and column.
     """
     depth = depth[::stride, ::stride]
     data, points = _structured(CLOUD_TYPE, depth.shape)
