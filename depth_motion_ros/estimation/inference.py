@@ -54,6 +54,7 @@ class Inference:
     new_weights: other weights start with this frame.
     depth_relative_std: of those weights, if given.
     with_flow: whether object flow is requested.
+    with_fusion: whether depth fused over frames is.
     flow: optical flow to the previous frame, being computed; None = not yet.
     left_out: why the frame takes no part in the motion; it has depth only, and the next frame is
         paired with the one before it.
@@ -71,6 +72,7 @@ class Inference:
     new_weights: bool
     depth_relative_std: float | None
     with_flow: bool
+    with_fusion: bool
     flow: Future[FlowResult] | None
     left_out: LeftOut | None = None
     repeats: bool = False
@@ -124,7 +126,12 @@ class Inferrer:
         self._new_weights, self._depth_relative_std = True, depth_relative_std
 
     def infer(
-        self, frame: Frame, settings: EstimatorSettings, with_flow: bool, frame_id: str
+        self,
+        frame: Frame,
+        settings: EstimatorSettings,
+        with_flow: bool,
+        with_fusion: bool,
+        frame_id: str,
     ) -> Inference:
         """See ``Estimator.infer``."""
         self._reset_if_another_input(frame, frame_id)
@@ -142,14 +149,15 @@ class Inferrer:
             if camera is None:
                 K = self._look_for_intrinsics(image, raw)
         else:
-            if with_flow and settings.object_motion == FLOW:
+            if with_fusion or (with_flow and settings.object_motion == FLOW):
                 # In parallel with the engine: flow needs neither depth nor motion.
                 flow = self._flow_thread.submit(follow, detail, previous.view.detail)
             raw = self.engine.step(previous.view.image, previous.view.depth, image)
         now = StampedView(frame.stamp, FrameView(image, raw.depth, detail))
         inference = Inference(
             now, raw, previous, camera, K, self._squeeze(frame.image), self._reset_reason,
-            self._forgets_camera, self._new_weights, self._depth_relative_std, with_flow, flow,
+            self._forgets_camera, self._new_weights, self._depth_relative_std, with_flow,
+            with_fusion, flow,
         )  # fmt: skip
         self._previous, self._camera, self._reset_reason = now, camera, ""
         self._change = change or 0.0
@@ -175,7 +183,7 @@ class Inferrer:
         now = StampedView(frame.stamp, FrameView(image, raw.depth, detail))
         return Inference(
             now, raw, None, camera, None, self._squeeze(frame.image), "", False, False, None,
-            False, None, left_out, repeats,
+            False, False, None, left_out, repeats,
         )  # fmt: skip
 
     def _change_since(self, image: NDArray[np.uint8], detail: NDArray[np.uint8]) -> float | None:
