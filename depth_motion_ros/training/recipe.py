@@ -62,11 +62,7 @@ class DataSection(Settings, section="data"):
     )
     max_step: int = setting(1, "largest distance of the two frames of a pair", 1, 100, "frames")
     min_motion: float = setting(
-        0.01,
-        "with pair_step motion: least median optical flow of a pair",
-        0.0,
-        1.0,
-        "image widths",
+        0.01, "with pair_step motion: least median optical flow of a pair", 0.0, 1.0, "image widths"
     )
     duplicate_threshold: float = setting(
         0.01,
@@ -93,10 +89,7 @@ class AugmentSection(Settings, section="augment"):
     """What is changed about a pair, both frames alike."""
 
     min_crop: float = setting(
-        0.75,
-        "smallest crop, a share of the width and, drawn separately, of the height",
-        0.1,
-        1.0,
+        0.75, "smallest crop, a share of the width and, drawn separately, of the height", 0.1, 1.0
     )
     flip: float = setting(0.5, "probability of mirroring left and right", 0.0, 1.0)
     brightness: float = setting(0.0, "largest relative change", 0.0, 0.9)
@@ -167,11 +160,7 @@ class ExactSection(Settings, section="exact"):
     """Weights of the loss terms of exact ground truth (``supervision: exact`` or ``both``)."""
 
     unit: float = setting(
-        10.0,
-        "metres per unit of length of the network; depths should be near 1",
-        1e-3,
-        1e3,
-        "m",
+        10.0, "metres per unit of length of the network; depths should be near 1", 1e-3, 1e3, "m"
     )
     shape: float = setting(1.0, "variance of the log depth error: depth up to a factor", 0.0)
     metric: float = setting(0.2, "mean square of the log depth error: depth with its scale", 0.0)

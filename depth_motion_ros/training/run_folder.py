@@ -106,9 +106,18 @@ class RunFolder:
                     "--out"
                 ) from error
             self._remove_partial()
-            yield
+            try:
+                yield
+            finally:
+                self._remove_unused()
         finally:
             os.close(handle)
+
+    def _remove_unused(self) -> None:
+        """A run that was refused leaves no folder behind."""
+        if [path.name for path in self.path.iterdir()] == [_LOCK]:
+            (self.path / _LOCK).unlink()
+            self.path.rmdir()
 
     def _remove_partial(self) -> None:
         """What a run that was killed while it wrote a checkpoint left behind."""

@@ -119,3 +119,11 @@ def test_the_contracts_catch(module: str, line: str, contract: str, tmp_path: Pa
     broken = [text for text in done.stdout.splitlines() if " BROKEN" in text]
     assert len(broken) == 1
     assert broken[0].startswith(contract)
+
+
+def test_no_folder_hides_its_modules() -> None:
+    """The tree is the map: at most fifteen modules in a folder."""
+    folders = {path.parent for path in (ROOT / "depth_motion_ros").rglob("*.py")}
+    for folder in folders:
+        modules = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]
+        assert len(modules) <= 15, (folder.name, sorted(modules))

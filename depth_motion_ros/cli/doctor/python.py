@@ -126,7 +126,7 @@ def check_cv_bridge(
     It is imported in a process of its own, because one built for NumPy 1 may crash under NumPy 2.
     """
     if not is_there():
-        return ok("cv_bridge is not installed, and not needed for the encodings of the README")
+        return ok("cv_bridge is not installed, and not needed for the usual encodings")
     done = (run or run_quietly)([sys.executable, "-c", "import cv_bridge"])
     if done.returncode == 0:
         return ok("cv_bridge can be imported")

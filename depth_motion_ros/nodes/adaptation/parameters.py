@@ -71,14 +71,7 @@ _NODE = (
         "recording (video, folder, bag, sim:NAME) with the immutable pairs, which must not be "
         "forgotten; empty = rendered pairs",
     ),
-    Setting(
-        "replay_pairs",
-        96,
-        "number of immutable pairs",
-        unit="pairs",
-        minimum=2,
-        maximum=1000,
-    ),
+    Setting("replay_pairs", 96, "number of immutable pairs", unit="pairs", minimum=2, maximum=1000),
     Setting(
         "tensorboard",
         "",

@@ -21,10 +21,7 @@ ESTIMATOR_PARAMETERS = tuple(name for name in _ESTIMATOR if name not in _INTERNA
 """Names of the estimator's settings that are parameters of the same name."""
 
 IMAGE_TRANSPORT = Setting(
-    "image_transport",
-    RAW,
-    "input topic: image, or image/compressed",
-    choices=(RAW, COMPRESSED),
+    "image_transport", RAW, "input topic: image, or image/compressed", choices=(RAW, COMPRESSED)
 )
 QOS = Setting(
     "qos",
@@ -68,13 +65,7 @@ DIAGNOSTICS_PERIOD = Setting(
     maximum=60.0,
 )
 
-_INPUT = (
-    IMAGE_TRANSPORT,
-    QOS,
-    RECTIFY,
-    _ESTIMATOR["square_pixels"],
-    _ESTIMATOR["max_gap"],
-)
+_INPUT = (IMAGE_TRANSPORT, QOS, RECTIFY, _ESTIMATOR["square_pixels"], _ESTIMATOR["max_gap"])
 
 _NETWORK = (
     Setting(
@@ -185,6 +176,8 @@ _OUTPUT = (
         LIVE,
         choices=("32FC1", "16UC1"),
     ),
+    _ESTIMATOR["depth_source"],
+    _ESTIMATOR["max_depth_std"],
     _ESTIMATOR["min_depth"],
     _ESTIMATOR["max_depth"],
     Setting(

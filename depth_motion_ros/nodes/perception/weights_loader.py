@@ -12,6 +12,7 @@ import numpy as np
 from depth_motion_ros.engines.interface import Engine, EngineError, RawPrediction
 from depth_motion_ros.estimation.settings import unit_of
 from depth_motion_ros.models.weights import Weights, WeightsArchitectureError, WeightsError
+from depth_motion_ros.nodes.perception.allocator import give_back
 from depth_motion_ros.nodes.perception.engine_slot import EngineSlot
 from depth_motion_ros.nodes.perception.networks import (
     EngineBuilder,
@@ -19,7 +20,6 @@ from depth_motion_ros.nodes.perception.networks import (
     check_against_torch,
     reference_answers,
 )
-from depth_motion_ros.nodes.ros.allocator import give_back
 from depth_motion_ros.nodes.ros.worker import LatestWorker
 
 Compare = Callable[[RawPrediction, RawPrediction], None]
