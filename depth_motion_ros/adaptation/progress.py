@@ -1,4 +1,4 @@
-"""How far long work is, told between its pieces; whoever hears it may end the work there."""
+"""Progress of long work, reported between its pieces; the receiver may end the work there."""
 
 from __future__ import annotations
 

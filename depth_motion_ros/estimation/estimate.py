@@ -80,6 +80,7 @@ class Estimate:
     stamp: of the input, ns.
     image: (H, W, 3) uint8 RGB, the input at the size of the depth map.
     depth: (H, W) float32, metres, NaN where invalid.
+    depth_std: (H, W) float32, relative standard deviation of depth, apart from that of its scale.
     motion: ego-motion; None for a first or skipped frame; while lost, None or an extrapolation
         (``on_lost``).
     object_flow: (H, W, 3) float32, m/s in this camera's optical axes: scene flow of moving objects,
@@ -95,6 +96,7 @@ class Estimate:
     stamp: int
     image: NDArray[np.uint8]
     depth: NDArray[np.float32]
+    depth_std: NDArray[np.float32]
     motion: Motion | None
     object_flow: NDArray[np.float32] | None
     camera: Camera

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from depth_motion_ros.engines.interface import Engine, EngineError, RawMotion
 from depth_motion_ros.estimation.alignment.constant_velocity import ConstantVelocity
 from depth_motion_ros.estimation.alignment.inlier_ratio import InlierRatio
+from depth_motion_ros.estimation.depth.fusion import DepthFusion, FollowedPair, unfused
 from depth_motion_ros.estimation.estimate import SKIPPED, Estimate, Motion, Quality, Scale
 from depth_motion_ros.estimation.inference import Inference, Inferrer, StampedView
 from depth_motion_ros.estimation.intrinsics import LearnedIntrinsics
@@ -28,7 +29,7 @@ from depth_motion_ros.estimation.scale.odometry import OdometryScale
 from depth_motion_ros.estimation.scale.source import UNKNOWN_SCALE, ScaleObservation, ScaleSource
 from depth_motion_ros.estimation.scene_flow.detection import FlowMotionDetector
 from depth_motion_ros.estimation.scene_flow.object_flow import ObjectFlow, object_flow
-from depth_motion_ros.estimation.settings import EXTRAPOLATE, FLOW, EstimatorSettings
+from depth_motion_ros.estimation.settings import EXTRAPOLATE, FLOW, FUSED, EstimatorSettings
 from depth_motion_ros.estimation.stopwatch import NOTHING
 from depth_motion_ros.estimation.time_line import LeftOut
 from depth_motion_ros.geometry import se3
@@ -43,9 +44,11 @@ class RequestedOutputs:
     """What to compute beyond depth, ego-motion and quality, which every frame has.
 
     object_flow: ``Estimate.object_flow`` and ``Quality.moving_fraction``.
+    fused_depth: depth fused over frames, where the settings ask for it; False = the network's.
     """
 
     object_flow: bool = True
+    fused_depth: bool = True
 
 
 ALL_OUTPUTS = RequestedOutputs()
@@ -90,6 +93,7 @@ class Estimator:
         self._learned = LearnedIntrinsics(self.settings.intrinsics_window)
         self._scale_drift = ScaleDriftFilter(self.settings.depth_relative_std)
         self._flow_motion = FlowMotionDetector()
+        self._fusion = DepthFusion()
         self._inlier_ratio = InlierRatio()
         self._constant_velocity = ConstantVelocity()
         self._last_stamp: int | None = None
@@ -138,7 +142,7 @@ class Estimator:
         self._inferrer.reset(reason)
 
     def skip(self) -> None:
-        """A frame is left out because nobody wants its estimate: a gap that is not the camera's.
+        """A frame is left out since its estimate has no subscriber: a gap that is not the camera's.
 
         May be called as ``infer`` is, beside ``complete``.
         """
@@ -178,7 +182,10 @@ class Estimator:
         Complete every inference, in order; the next frame's ``infer`` may run meanwhile on another
         thread. Raises as ``process``.
         """
-        return self._inferrer.infer(frame, self.settings, outputs.object_flow, frame_id)
+        with_fusion = outputs.fused_depth and self.settings.depth_source == FUSED
+        return self._inferrer.infer(
+            frame, self.settings, outputs.object_flow, with_fusion, frame_id
+        )
 
     def complete(self, inference: Inference) -> Estimate:
         """The second half of ``process``: geometry."""
@@ -197,6 +204,7 @@ class Estimator:
             # The new weights may have another unit of length.
             self._constant_velocity.forget()
             self._scale_drift.reset()
+            self._fusion.reset()
         size = now.view.image.shape[1::-1]
         camera = inference.camera or self._learned.camera(*size)
         if camera is None:
@@ -223,18 +231,26 @@ class Estimator:
             self._constant_velocity.note(previous.stamp, now.stamp, pair, self.settings.max_gap)
         # The network's next pair uses its own depth, in its own unit.
         pair = self._scale_drift.filtered(pair)
-        depth = raw.depth * np.float32(self._scale_drift.factor)
-        if pair is not None and pair.depth_factor is not None:
-            depth *= pair.depth_factor
+        prior = raw.depth * np.float32(self._scale_drift.factor)
+        # What is smoothly wrong with the prior of this pair matters to the scale and to moving
+        # objects, where the parallax is large. Depth itself it would worsen where that is small.
+        depth = prior if pair is None or pair.depth_factor is None else prior * pair.depth_factor
         seen = _observation(now.stamp, depth, camera, previous, pair, self._scale_drift)
         scale = self._scale_source.update(seen)
         if scale.is_of_the_frame and pair is not None and pair.triangulated is not None:
             # The scale source measures the unit of this very frame.
             pair = pair.with_length_known(self._scale_drift.change_variance)
+        residual = self._residual(inference, pair, depth, camera, scale)
+        moving: NDArray[np.bool_] | None = None
+        if residual is not None and self.settings.object_motion == FLOW:
+            moving = np.asarray(residual.any(axis=2), bool)
+        depth, std = self._fused_depth(inference, camera, pair, prior, moving)
+        depth, std = self._valid(depth, std, scale)
         estimate = Estimate(
             stamp=now.stamp,
             image=now.view.image,
-            depth=self._valid_depth(depth, scale),
+            depth=depth,
+            depth_std=std,
             motion=None,
             object_flow=None,
             camera=camera,
@@ -244,7 +260,7 @@ class Estimator:
             is_withheld=not scale.is_metric and not self.settings.publish_unscaled,
         )
         if previous is not None and raw.motion is not None and pair is not None:
-            estimate = self._with_motion(estimate, inference, previous, raw.motion, pair)
+            estimate = self._with_motion(estimate, inference, previous, raw.motion, pair, residual)
         self._integrate(estimate)
         self._last_stamp, self._last = now.stamp, estimate
         return estimate
@@ -263,11 +279,14 @@ class Estimator:
         if camera is None:
             raise EngineError(_NO_INTRINSICS)
         scale = UNKNOWN_SCALE if last is None else last.scale
-        depth = inference.raw.depth * np.float32(self._scale_drift.factor)
+        prior = inference.raw.depth * np.float32(self._scale_drift.factor)
+        depth, std = unfused(prior, self.settings.depth_relative_std)
+        depth, std = self._valid(depth, std, scale)
         return Estimate(
             stamp=now.stamp,
             image=now.view.image,
-            depth=self._valid_depth(depth, scale),
+            depth=depth,
+            depth_std=std,
             motion=None,
             object_flow=None,
             camera=camera,
@@ -280,11 +299,37 @@ class Estimator:
     def _learn(self, K: NDArray[np.float32], inference: Inference) -> None:
         self._learned.add(K, inference.squeeze if self.settings.square_pixels else None)
 
-    def _valid_depth(self, depth: NDArray[np.float32], scale: Scale) -> NDArray[np.float32]:
+    def _fused_depth(
+        self,
+        inference: Inference,
+        camera: Camera,
+        pair: PairMotion | None,
+        prior: NDArray[np.float32],
+        moving: NDArray[np.bool_] | None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Depth and its relative standard deviation, (H, W) each, in the unit of the pair."""
+        settings = self.settings
+        if not inference.with_fusion:
+            self._fusion.reset()
+            return unfused(prior, settings.depth_relative_std)
+        previous, followed = inference.previous, None
+        if pair is not None and previous is not None:
+            dt = (inference.now.stamp - previous.stamp) * 1e-9
+            flow = inference.flow_to(previous).flow
+            followed = FollowedPair(pair, flow, moving, self._scale_drift.change, dt)
+        image, std = inference.now.view.image, settings.depth_relative_std
+        return self._fusion.depth(image, prior, std, camera, followed, settings.max_gap)
+
+    def _valid(
+        self, depth: NDArray[np.float32], std: NDArray[np.float32], scale: Scale
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         depth = depth * np.float32(scale.value)
-        low, high = self.settings.min_depth, self.settings.max_depth
-        depth[~((depth >= low) & (depth <= high))] = np.nan
-        return depth
+        settings = self.settings
+        valid = (depth >= settings.min_depth) & (depth <= settings.max_depth)
+        if settings.max_depth_std > 0:
+            valid &= std <= settings.max_depth_std
+        nan = np.float32(np.nan)
+        return np.where(valid, depth, nan), np.where(valid, std, nan)
 
     def _with_motion(
         self,
@@ -293,6 +338,7 @@ class Estimator:
         previous: StampedView,
         raw: RawMotion,
         pair: PairMotion,
+        residual: NDArray[np.float32] | None,
     ) -> Estimate:
         """The estimate with the motion and object flow of the pair."""
         dt = (estimate.stamp - previous.stamp) * 1e-9
@@ -304,8 +350,8 @@ class Estimator:
             return replace(estimate, motion=motion, quality=quality)
         self._learn(raw.K, inference)
         flow = None
-        if inference.with_flow:
-            flow, moving = self._object_flow(estimate, inference, previous, raw, pair)
+        if residual is not None:
+            flow, moving = self._object_flow(estimate, pair, residual, dt)
             quality = replace(quality, moving_fraction=moving)
         motion = Motion(
             pair.rotation,
@@ -322,31 +368,44 @@ class Estimator:
             quality=quality,
         )
 
-    def _object_flow(
+    def _residual(
         self,
-        estimate: Estimate,
         inference: Inference,
-        previous: StampedView,
-        raw: RawMotion,
-        pair: PairMotion,
+        pair: PairMotion | None,
+        depth: NDArray[np.float32],
+        camera: Camera,
+        scale: Scale,
+    ) -> NDArray[np.float32] | None:
+        """(H, W, 3) what moves by itself, in the unit of the pair, as in ``RawMotion``; None = not
+        asked for, or tracking is lost.
+
+        depth: of the network. Fused depth would explain what moves along the epipolar lines.
+        """
+        previous, motion, settings = inference.previous, inference.raw.motion, self.settings
+        if previous is None or motion is None or pair is None or not inference.with_flow:
+            return None
+        if pair.quality.tracking == "lost":
+            return None
+        if settings.object_motion != FLOW:
+            return motion.residual * np.float32(self._scale_drift.factor)
+        metres = depth * np.float32(scale.value)
+        valid = (metres >= settings.min_depth) & (metres <= settings.max_depth)
+        return self._flow_motion.residual(
+            inference.flow_to(previous),
+            np.where(valid, depth, np.float32(np.nan)),
+            pair,
+            camera,
+            (previous.stamp, inference.now.stamp),
+            settings.depth_relative_std,
+            settings.object_flow_threshold / scale.value,
+            settings.base_from_camera[2, :3],
+        )
+
+    def _object_flow(
+        self, estimate: Estimate, pair: PairMotion, residual: NDArray[np.float32], dt: float
     ) -> ObjectFlow:
         settings, scale = self.settings, estimate.scale.value
-        ratio = settings.object_flow_ratio
-        if settings.object_motion == FLOW:
-            ratio = 0.0
-            residual = self._flow_motion.residual(
-                inference.flow_to(previous),
-                estimate.depth / np.float32(scale),
-                pair,
-                estimate.camera,
-                (previous.stamp, estimate.stamp),
-                settings.depth_relative_std,
-                settings.object_flow_threshold / scale,
-                settings.base_from_camera[2, :3],
-            )
-        else:
-            residual = raw.residual * np.float32(self._scale_drift.factor)
-        dt = (estimate.stamp - previous.stamp) * 1e-9
+        ratio = 0.0 if settings.object_motion == FLOW else settings.object_flow_ratio
         speed = settings.object_flow_threshold
         return object_flow(residual, pair.rotation, estimate.depth, scale, dt, speed, ratio)
 

@@ -17,6 +17,7 @@ _ROTATION_TOLERANCE = 1e-4
 SCALE_SOURCES = ("auto", "odometry", "camera_height", "constant")
 STOP, EXTRAPOLATE = "stop", "extrapolate"
 FLOW, NETWORK = "flow", "network"
+FUSED = "fused"
 
 # Settings that weights know about themselves, by the same keys in their metadata.
 UNIT_KEY, DEPTH_RELATIVE_STD_KEY = "unit", "depth_relative_std"
@@ -87,6 +88,20 @@ class EstimatorSettings(Settings):
         "odometry while tracking is lost: stop publishing it, or extrapolate the last motion with "
         "a large covariance",
         choices=(STOP, EXTRAPOLATE),
+    )
+    depth_source: str = setting(
+        FUSED,
+        "depth: of the network, corrected by what the camera's motion triangulates over a few "
+        "frames, with a standard deviation for every pixel; or of the network alone",
+        choices=(FUSED, NETWORK),
+        changes=LIVE,
+    )
+    max_depth_std: float = setting(
+        0.0,
+        "depth with a larger relative standard deviation is invalid; 0 = off",
+        0.0,
+        1.0,
+        changes=LIVE,
     )
     min_depth: float = setting(1e-3, "nearer depth is invalid", 0.0, 1000.0, "m", changes=LIVE)
     max_depth: float = setting(100.0, "farther depth is invalid", 0.01, 1e5, "m", changes=LIVE)

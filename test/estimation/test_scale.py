@@ -298,7 +298,7 @@ def test_the_first_that_knows_is_believed():
 def test_the_estimator_turns_metric_with_odometry_and_stays_so():
     # The network says 0.2 a frame and the wheels 0.5: its unit is 2.5 m.
     engine = ScriptedEngine().moving(2)
-    estimator = Estimator(engine, EstimatorSettings(refine=False))
+    estimator = Estimator(engine, EstimatorSettings(refine=False, depth_source="network"))
     for index in range(12):
         estimator.add_odometry(round(0.1 * index * SECOND), moved(y=TRUE * 2 * STEP * index))
         estimate = estimator.process(frame(0.1 * index, shift=2 * index))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from support.estimation_helpers import SECOND, STEP, ScriptedEngine, frame
 from depth_motion_ros.estimation.estimator import Estimator
 from depth_motion_ros.estimation.settings import EstimatorSettings
 from depth_motion_ros.estimation.time_line import Break, LeftOut, TimeLine
+from depth_motion_ros.sources.frame import Frame
 
 MS = SECOND // 1000
 GAP = 1.0
@@ -135,6 +137,37 @@ def test_the_same_picture_with_a_new_stamp_is_no_standstill(order: list[int]) ->
     assert went == pytest.approx(TRUTH, rel=1e-4)
     assert set(words) == {"first", "ok", "skipped"}
     assert words.count("skipped") == len(order) - len(IN_ORDER)
+
+
+def coded(number: int, seed: int) -> Frame:
+    """The wall moved by 8 pixels a frame, and what a video codec leaves of it."""
+    noise = np.random.default_rng(seed).integers(-1, 2, (64, 128, 3))
+    image = np.clip(frame(0.0, shift=8 * number).image.astype(int) + noise, 0, 255)
+    return frame(0.0, image=image.astype(np.uint8))
+
+
+def test_a_picture_that_a_codec_wrote_twice_is_no_standstill() -> None:
+    """25 pictures a second in a video of 50: the second of each differs by a level or so."""
+    engine = ScriptedEngine().moving(8)
+    estimator = Estimator(engine, EstimatorSettings(refine=False))
+    words = []
+    for index in range(12):
+        picture = coded(index // 2, seed=index)
+        estimate = estimator.process(replace(picture, stamp=20 * MS * index))
+        words.append(estimate.quality.tracking)
+    # What a picture usually differs by is known from the third on.
+    assert words[4:] == ["ok", "skipped"] * 4
+
+
+def test_a_camera_with_noise_that_stops_is_at_rest_soon() -> None:
+    estimator = Estimator(ScriptedEngine().moving(8), EstimatorSettings(refine=False))
+    for index in range(4):
+        estimator.process(replace(coded(index, seed=index), stamp=100 * MS * index))
+    words = [
+        estimator.process(replace(coded(3, seed=index), stamp=100 * MS * index)).quality.tracking
+        for index in range(4, 12)
+    ]
+    assert words[2:] == ["static"] * 6
 
 
 def test_the_twist_is_the_same_after_a_repeated_picture() -> None:

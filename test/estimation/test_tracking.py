@@ -32,6 +32,7 @@ def estimate(things, motion=STILL):
         0,
         np.zeros((HEIGHT, WIDTH, 3), np.uint8),
         depth,
+        np.full_like(depth, 0.1),
         motion,
         None if motion is None else flow,
         CAMERA,

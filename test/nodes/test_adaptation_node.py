@@ -133,6 +133,7 @@ def test_the_documents_explain_every_value_and_the_policy_grants_every_name(
     node: Node, learner: Learner
 ) -> None:
     table = read("reference/diagnostics").partition("## adaptation_node")[2]
+    node.serve()  # it waits for images again where the test before was long ago
     learner.wait("state", "learning")
     for name in set(learner.status) - {"level", "message"}:
         assert f"`{name.partition('/')[0]}" in table, name
@@ -154,7 +155,7 @@ def test_it_stands_back_behind_perception(node: Node, learner: Learner) -> None:
         return {os.getpriority(os.PRIO_PROCESS, int(thread)) for thread in threads}
 
     assert nice(learner.process) == {19}
-    # There, too, what loads new weights stands back behind the frames.
+    # There, too, loading of new weights has less priority than frames.
     assert nice(node.process) == {os.getpriority(os.PRIO_PROCESS, 0), NICENESS}
 
 

@@ -20,7 +20,7 @@ CONFIG = ROOT / "config"
 # 32FC3 has no display in RViz: object_flow/image_color is its picture.
 NOT_IN_RVIZ = {"object_flow/image", "depth/camera_info", "camera_info_estimated", "/diagnostics"}
 OUTPUTS = {
-    "depth/image", "depth/camera_info", "depth/points", "odom", "object_flow/image",
+    "depth/image", "depth/std", "depth/camera_info", "depth/points", "odom", "object_flow/image",
     "object_flow/points", "object_flow/image_color", "object_flow/markers",
     "camera_info_estimated", "/diagnostics",
 }  # fmt: skip

@@ -92,6 +92,7 @@ def test_wheel_odometry_makes_the_outputs_metric(ros: Ros) -> None:
             # The object is the engine's, not the image's; it takes ten seconds for its distance.
             "object_motion": "network",
             "object_flow_ratio": 0.05,
+            "depth_source": "network",
         },
         ("-r", "__ns:=/metric"),
         code=INSTANT,

@@ -39,7 +39,7 @@ def test_every_topic_arrives_with_the_inputs_stamp_and_frame(node: Node) -> None
     for topic, message in latest.items():
         frame = "odom" if topic == "odom" else "front_optical"
         assert message.header.frame_id == frame, topic
-    encodings = {"depth/image": "32FC1", "object_flow/image": "32FC3",
+    encodings = {"depth/image": "32FC1", "depth/std": "32FC1", "object_flow/image": "32FC3",
                  "object_flow/image_color": "rgb8"}  # fmt: skip
     for topic, encoding in encodings.items():
         message = latest[topic]
@@ -49,7 +49,7 @@ def test_every_topic_arrives_with_the_inputs_stamp_and_frame(node: Node) -> None
         assert len(message.data) == message.step * message.height
     cloud = latest["depth/points"]
     assert (cloud.width, cloud.height) == (NET_WIDTH, NET_HEIGHT)
-    assert [field.name for field in cloud.fields] == ["x", "y", "z", "rgb"]
+    assert [field.name for field in cloud.fields] == ["x", "y", "z", "rgb", "confidence"]
     flow = latest["object_flow/points"]
     assert [field.name for field in flow.fields] == ["x", "y", "z", "vx", "vy", "vz"]
     assert (latest["camera_info_estimated"].width, latest["camera_info_estimated"].height) == (

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
-from collections.abc import Sequence
 
 import pytest
 
-from depth_motion_ros.cli import main as command_line
+from depth_motion_ros.cli.main import run_command
 from depth_motion_ros.nodes.ros.log_bridge import LogBridge
 
 LOG = logging.getLogger("depth_motion_ros.engines.somewhere")
@@ -65,16 +65,13 @@ def test_nothing_of_it_is_left_behind() -> None:
     assert (package.level, package.propagate, list(package.handlers)) == before
 
 
-def test_a_command_shows_what_takes_time(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def command(argv: Sequence[str] | None) -> int:
+def test_a_command_shows_what_takes_time(capsys: pytest.CaptureFixture[str]) -> None:
+    def command(args: argparse.Namespace) -> int:
         LOG.info("tracing the graph")
         return 0
 
-    monkeypatch.setattr(command_line, "_run", command)
     for _ in range(2):  # called twice in one process it must not say everything twice
-        assert command_line.main([]) == 0
+        assert run_command("depth_motion trace", None, lambda parser: None, command, []) == 0
         assert capsys.readouterr().err == "tracing the graph\n"
     LOG.info("nobody's command")
     assert capsys.readouterr().err == ""

@@ -70,9 +70,9 @@ def test_depth_in_metres_keeps_nan_and_in_millimetres_makes_it_zero(depth: np.nd
 
 
 def test_the_cloud_projects_back_onto_its_pixels(depth: np.ndarray, image: np.ndarray) -> None:
-    cloud = messages.depth_cloud(HEADER, depth, image, SKEWED)
-    assert (cloud.height, cloud.width, cloud.point_step, cloud.row_step) == (48, 64, 16, 1024)
-    assert len(cloud.data) == 48 * 64 * 16
+    cloud = messages.depth_cloud(HEADER, depth, 0.1 * np.ones_like(depth), image, SKEWED)
+    assert (cloud.height, cloud.width, cloud.point_step, cloud.row_step) == (48, 64, 20, 1280)
+    assert len(cloud.data) == 48 * 64 * 20
     points = points_of(cloud)
     assert np.isnan(points[5, 7, :3]).all()
     projected = points[..., :3] @ SKEWED.K.T
@@ -80,14 +80,25 @@ def test_the_cloud_projects_back_onto_its_pixels(depth: np.ndarray, image: np.nd
     known = np.isfinite(depth)
     assert np.allclose((projected[..., 0] / projected[..., 2])[known], u[known], atol=1e-3)
     assert np.allclose((projected[..., 1] / projected[..., 2])[known], v[known], atol=1e-3)
-    colours = np.frombuffer(cloud.data, "<u4").reshape(48, 64, 4)[..., 3]
+    colours = np.frombuffer(cloud.data, "<u4").reshape(48, 64, 5)[..., 3]
     red, green, blue = (image[..., channel].astype(np.uint32) for channel in range(3))
     assert np.array_equal(colours & 0xFFFFFF, red << 16 | green << 8 | blue)
+    # Half where depth is off by a tenth.
+    assert [field.name for field in cloud.fields] == ["x", "y", "z", "rgb", "confidence"]
+    np.testing.assert_allclose(points[known][:, 4], 0.5, rtol=1e-6)
+
+
+def test_the_standard_deviation_is_an_image_of_floats(depth: np.ndarray) -> None:
+    message = messages.std_image(HEADER, 0.1 * depth)
+    assert (message.encoding, message.height, message.width) == ("32FC1", 48, 64)
+    values = np.frombuffer(message.data, "<f4").reshape(48, 64)
+    np.testing.assert_allclose(values, 0.1 * depth)
 
 
 def test_a_stride_thins_the_cloud_without_moving_it(depth: np.ndarray, image: np.ndarray) -> None:
-    whole = points_of(messages.depth_cloud(HEADER, depth, image, SKEWED))
-    thin = points_of(messages.depth_cloud(HEADER, depth, image, SKEWED, stride=4))
+    std = 0.1 * np.ones_like(depth)
+    whole = points_of(messages.depth_cloud(HEADER, depth, std, image, SKEWED))
+    thin = points_of(messages.depth_cloud(HEADER, depth, std, image, SKEWED, stride=4))
     assert thin.shape[:2] == (12, 16)
     assert np.allclose(thin[..., :3], whole[::4, ::4, :3], rtol=1e-6, equal_nan=True)
 
@@ -106,7 +117,11 @@ def test_the_flow_cloud_holds_the_moving_pixels_alone(depth: np.ndarray) -> None
     assert cloud.is_dense
     assert points.shape == (16 * 20, 6)
     assert np.allclose(points[:, 3:], (1.5, 0.0, -2.0))
-    whole = points_of(messages.depth_cloud(HEADER, depth, np.zeros((48, 64, 3), np.uint8), SKEWED))
+    whole = points_of(
+        messages.depth_cloud(
+            HEADER, depth, np.ones_like(depth), np.zeros((48, 64, 3), np.uint8), SKEWED
+        )
+    )
     assert np.allclose(points[:, :3], whole[10:26, 20:40, :3].reshape(-1, 3), rtol=1e-5)
 
 

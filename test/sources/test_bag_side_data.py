@@ -174,6 +174,27 @@ def test_definitions_that_nobody_can_parse_are_not_asked_for(tmp_path: Path) -> 
     assert len(list(open_source(record(tmp_path / "a", "mcap", script)))) == COUNT
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("serialization_format: cdr", "serialization_format: protobuf"),
+        ("version: 9", "version: 12"),
+        ("duration:", "duration: ["),
+    ],
+    ids=["another serialisation", "a newer version", "broken YAML"],
+)
+def test_metadata_that_cannot_be_used_costs_no_image(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, before: str, after: str
+) -> None:
+    path = record(tmp_path / "a", "sqlite3", drive)
+    metadata = (path / "metadata.yaml").read_text()
+    assert before in metadata
+    (path / "metadata.yaml").write_text(metadata.replace(before, after, 1))
+    with caplog.at_level(logging.WARNING):
+        assert len(list(open_source(path))) == COUNT
+    assert "metadata.yaml: not used (" in caplog.text
+
+
 def test_an_error_of_the_caller_is_not_called_a_damaged_file(tmp_path: Path) -> None:
     frames = open_source(record(tmp_path / "a", "mcap", drive))
     iterator = iter(frames)

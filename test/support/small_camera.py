@@ -29,6 +29,7 @@ PERIOD = 33_000_000  # ns
 NAMESPACE = "/robot"
 OUTPUTS = {
     "depth/image": Image,
+    "depth/std": Image,
     "depth/camera_info": CameraInfo,
     "depth/points": PointCloud2,
     "odom": Odometry,

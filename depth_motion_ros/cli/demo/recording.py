@@ -19,6 +19,7 @@ from depth_motion_ros.sources.encodings import decode_image
 
 IMAGE, CAMERA_INFO = "image", "camera_info"
 DEPTH, DEPTH_INFO, CLOUD = "depth/image", "depth/camera_info", "depth/points"
+DEPTH_STD = "depth/std"
 ODOMETRY, TRUTH, DIAGNOSTICS = "odom", "pose_truth", "/diagnostics"
 FLOW, FLOW_CLOUD = "object_flow/image", "object_flow/points"
 FLOW_COLOUR, MARKERS = "object_flow/image_color", "object_flow/markers"
@@ -31,6 +32,7 @@ TOPICS = {
     "depth_truth/image": "sensor_msgs/msg/Image",
     TRUTH: "nav_msgs/msg/Odometry",
     DEPTH: "sensor_msgs/msg/Image",
+    DEPTH_STD: "sensor_msgs/msg/Image",
     DEPTH_INFO: "sensor_msgs/msg/CameraInfo",
     CLOUD: "sensor_msgs/msg/PointCloud2",
     ODOMETRY: "nav_msgs/msg/Odometry",

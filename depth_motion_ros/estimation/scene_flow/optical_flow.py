@@ -36,6 +36,12 @@ class DenseFlow(NamedTuple):
     y: Floats
     good: NDArray[np.bool_]
 
+    def target(self) -> tuple[Floats, Floats]:
+        """(H, W) each: where the pixels lie in the previous image."""
+        height, width = self.x.shape
+        column = np.arange(width, dtype=np.float32)
+        return self.x + column, self.y + np.arange(height, dtype=np.float32)[:, None]
+
     def resized(self, size: tuple[int, int]) -> DenseFlow:
         """In pixels of another image size (width, height): means over areas, good where most of
         the area is."""
@@ -72,8 +78,8 @@ def follow(image: Bytes, previous: Bytes) -> FlowResult:
 def dense_flow(grey: Bytes, previous: Bytes) -> DenseFlow:
     """Follow every pixel of a gray image (H, W) back into the previous one."""
     there, back = (
-        _search(_FORWARD_DIS_OPTIONS, grey, previous),
-        _search(_BACKWARD_DIS_OPTIONS, previous, grey),
+        search_flow(_FORWARD_DIS_OPTIONS, grey, previous),
+        search_flow(_BACKWARD_DIS_OPTIONS, previous, grey),
     )
     height, width = grey.shape
     x, y = cv2.split(there)
@@ -92,7 +98,7 @@ def dense_flow(grey: Bytes, previous: Bytes) -> DenseFlow:
     return DenseFlow(np.asarray(x, np.float32), np.asarray(y, np.float32), np.asarray(good, bool))
 
 
-def _search(options: dict[str, int], first: Bytes, second: Bytes) -> Floats:
+def search_flow(options: dict[str, int], first: Bytes, second: Bytes) -> Floats:
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     search.setVariationalRefinementIterations(0)
     for name, value in options.items():

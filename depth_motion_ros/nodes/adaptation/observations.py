@@ -36,7 +36,7 @@ class RateLimiter:
     def __init__(
         self, rate: float, left_out: Callable[[LeftOut], None] = lambda left_out: None
     ) -> None:
-        """left_out: hears of each image that is not newer than the last."""
+        """left_out: called for each image that is not newer than the last."""
         self._period = round(1e9 / rate)
         self._left_out = left_out
         self._time_line = TimeLine()

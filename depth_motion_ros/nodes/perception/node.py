@@ -77,7 +77,7 @@ class DepthMotionNode(LifecycleNode):
     def begin(self) -> None:
         """Configure and activate, if the parameter autostart is true.
 
-        Raises ParameterError where that fails: nobody is there to try again.
+        Raises ParameterError where that fails: nothing would try again.
         """
         if not self._config["autostart"]:
             return

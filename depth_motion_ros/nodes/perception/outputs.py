@@ -26,8 +26,11 @@ FLOW = (
     "object_flow/image_color",
     "object_flow/markers",
 )
+DEPTH = ("depth/image", "depth/std", "depth/points", "object_flow/points", "object_flow/markers")
+"""Topics that show depth."""
 TOPICS = {
     "depth/image": Image,
+    "depth/std": Image,
     "depth/camera_info": CameraInfo,
     "depth/points": PointCloud2,
     ODOM: Odometry,
@@ -93,9 +96,12 @@ class OutputPublishers:
         if "depth/image" in wanted:
             encoding = self.depth_encoding
             self._publish("depth/image", messages.depth_image(header, depth, encoding))
+        if "depth/std" in wanted:
+            self._publish("depth/std", messages.std_image(header, estimate.depth_std))
         if "depth/points" in wanted:
-            stride = self.point_stride
-            cloud = messages.depth_cloud(header, depth, estimate.image, camera, stride)
+            cloud = messages.depth_cloud(
+                header, depth, estimate.depth_std, estimate.image, camera, self.point_stride
+            )
             self._publish("depth/points", cloud)
         if "camera_info_estimated" in wanted and estimate.learned_camera is not None:
             learned = estimate.learned_camera.resized(*size)

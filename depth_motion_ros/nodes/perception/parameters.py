@@ -176,6 +176,8 @@ _OUTPUT = (
         LIVE,
         choices=("32FC1", "16UC1"),
     ),
+    _ESTIMATOR["depth_source"],
+    _ESTIMATOR["max_depth_std"],
     _ESTIMATOR["min_depth"],
     _ESTIMATOR["max_depth"],
     Setting(

@@ -143,8 +143,8 @@ class Pipeline:
         if config["publish_camera_tf"]:
             if config["use_tf_extrinsic"]:
                 raise SettingsError(
-                    "publish_camera_tf and use_tf_extrinsic contradict each other: TF cannot be "
-                    "told what it is asked for; set one to false"
+                    "publish_camera_tf and use_tf_extrinsic contradict each other: TF cannot "
+                    "give what it gets; set one to false"
                 )
             camera_tf = CameraTf(node, config["base_frame"], settings.base_from_camera)
             undo.callback(camera_tf.close)

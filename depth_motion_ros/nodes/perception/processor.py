@@ -22,7 +22,7 @@ from depth_motion_ros.estimation.stopwatch import NOTHING, Cost, Stopwatch
 from depth_motion_ros.estimation.time_line import UNWANTED
 from depth_motion_ros.geometry.camera import CameraError
 from depth_motion_ros.nodes.perception.engine_slot import EngineSlot
-from depth_motion_ros.nodes.perception.outputs import FLOW
+from depth_motion_ros.nodes.perception.outputs import DEPTH, FLOW
 from depth_motion_ros.nodes.ros.camera_info import CameraPairing
 from depth_motion_ros.nodes.ros.conversions import BadImageError
 from depth_motion_ros.nodes.ros.diagnostics import FrameCosts, FrameCounters
@@ -248,7 +248,9 @@ class FrameProcessor:
         height, width = pixels.shape[:2]
         stamp, frame_id = stamp_from_message(message.header.stamp), message.header.frame_id
         camera = self._pairing.camera_for(stamp, width, height)
-        computed = Computed(object_flow=not wanted.isdisjoint(FLOW))
+        computed = Computed(
+            object_flow=not wanted.isdisjoint(FLOW), fused_depth=not wanted.isdisjoint(DEPTH)
+        )
         try:
             return self._estimator.infer(Frame(stamp, pixels, camera), computed, frame_id=frame_id)
         except CameraError as error:

@@ -22,9 +22,13 @@ from std_msgs.msg import Header
 from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.camera import Camera
 
-CLOUD_TYPE = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<u4")])
+CLOUD_TYPE = np.dtype(
+    [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<u4"), ("confidence", "<f4")]
+)
 FLOW_TYPE = np.dtype([(name, "<f4") for name in ("x", "y", "z", "vx", "vy", "vz")])
 _MILLIMETRES_MAX = 65535
+# Relative standard deviation of a depth in which one has half the confidence.
+_HALF_CONFIDENT = 0.1
 
 
 def stamp_to_message(stamp: int) -> Time:
@@ -123,16 +127,24 @@ def camera_info(header: Header, camera: Camera) -> CameraInfo:
     )
 
 
+def std_image(header: Header, std: NDArray[np.float32]) -> Image:
+    """32FC1: relative standard deviation (H, W), NaN = invalid."""
+    return _image(header, std.astype(np.float32, copy=False), "32FC1", std.shape[1] * 4)
+
+
 def depth_cloud(
     header: Header,
     depth: NDArray[np.float32],
+    std: NDArray[np.float32],
     image: NDArray[np.uint8],
     camera: Camera,
     stride: int = 1,
 ) -> PointCloud2:
-    """Organised cloud x y z rgb in the optical frame, NaN where depth is.
+    """Organised cloud x y z rgb confidence in the optical frame, NaN where depth is.
 
-    depth: (H, W) metres. image: (H, W, 3) uint8 RGB. stride: every so-manyth row and column.
+    depth: (H, W) metres. std: (H, W), relative; confidence is 1 / (1 + (std / 0.1)²), 1 for the
+    best and 0.5 where depth is off by a tenth. image: (H, W, 3) uint8 RGB. stride: keep every
+    Nth row and column.
     """
     depth = depth[::stride, ::stride]
     data, points = _structured(CLOUD_TYPE, depth.shape)
@@ -140,8 +152,14 @@ def depth_cloud(
     # BGRA in memory is 0xAARRGGBB read as a little-endian word, what RViz and PCL expect of rgb.
     colours = np.ascontiguousarray(image[::stride, ::stride])
     points["rgb"] = cv2.cvtColor(colours, cv2.COLOR_RGB2BGRA).view("<u4")[..., 0]
+    points["confidence"] = _confidence(std[::stride, ::stride])
     height, width = depth.shape
     return _cloud(header, CLOUD_TYPE, data, width, height, dense=False)
+
+
+def _confidence(std: NDArray[np.float32]) -> NDArray[np.float32]:
+    ratio = std * np.float32(1 / _HALF_CONFIDENT)
+    return np.asarray(1 / (1 + ratio * ratio), np.float32)
 
 
 def flow_cloud(

@@ -148,7 +148,3 @@ class ParameterServer:
             raise ParameterError(
                 f"{parameter.name} is read by configure: deactivate and clean up the node first"
             )
-
-
-# Likeness (difflib's ratio) from which one name is taken for a misspelling of another.
-_RESEMBLES = 0.8

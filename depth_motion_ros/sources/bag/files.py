@@ -71,19 +71,37 @@ class BagFiles:
 
     def __enter__(self) -> BagFiles:
         self._types = _typestore(self._is_ros1)
+        parts = _parts(self.path, self._notes)
         try:
-            for path in _parts(self.path, self._notes):
-                file = self._stack.enter_context(closing(_opened(path, self._notes)))
-                self.channels += file.channels()
+            self._open(parts)
         except SourceError:
-            self._stack.close()
             raise
         # On damaged files rosbags raises its own errors as well as those of sqlite, struct, zstd
         # and plain assertions: all mean that the file cannot be read.
         except Exception as error:
-            self._stack.close()
-            raise self._unreadable(error) from error
+            files = _storage_files(self.path) if self.path.is_dir() else []
+            if parts == files or not files or "missing" in str(error):
+                raise self._unreadable(error) from error
+            # Of a topic that nobody asks for, metadata.yaml may say what rosbags refuses.
+            try:
+                self._open(files)
+            except Exception:
+                raise self._unreadable(error) from error
+            self._notes(
+                f"{self.path / 'metadata.yaml'}: not used ({error}): the files are read one by one"
+            )
         return self
+
+    def _open(self, parts: list[Path]) -> None:
+        channels = []
+        try:
+            for path in parts:
+                file = self._stack.enter_context(closing(_opened(path, self._notes)))
+                channels += file.channels()
+        except BaseException:
+            self._stack.close()
+            raise
+        self.channels = channels
 
     def __exit__(
         self,

@@ -1,0 +1,1 @@
+"""Depth of every pixel: the network's prior, corrected by what the camera's motion triangulates."""
