@@ -31,13 +31,13 @@ class Busy(Node):
         while True:
             torch.rand(2000, 2000) @ torch.rand(2000, 2000)
 
-sys.exit(run_node(Busy, lambda node: None, lambda node: 3))
+sys.exit(run_node(Busy, lambda node: print("begun", flush=True), lambda node: 3))
 """
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_thread_that_computes_does_not_abort_the_end(ros: Ros, number: signal.Signals) -> None:
     process = ros.start("busy", code=BUSY)
-    ros.wait(lambda: "busy" in ros.node.get_node_names(), lambda: process.log, patience=120)
+    ros.wait(lambda: "begun" in process.log, lambda: process.log, patience=120)
     assert process.end(number) == 3, process.log
     assert "terminate called" not in process.log
