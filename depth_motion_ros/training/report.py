@@ -20,6 +20,7 @@ from depth_motion_ros.training.panels import ROWS, panel
 from depth_motion_ros.training.predictions import images_of, predict
 
 EXAMPLES = 4
+_COLUMNS = 3
 
 Curves = dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]]
 
@@ -90,19 +91,27 @@ def _predicted(module: DepthMotionModule, pairs: Pairs) -> NDArray[np.uint8]:
 
 
 def _plot(curves: Curves) -> NDArray[np.uint8]:
-    """Small multiples of all curves, three to a row."""
+    """Small multiples of all curves."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    rows = -(-len(curves) // 3)
-    figure = Figure(figsize=(13, 1.9 * rows), layout="constrained")
+    rows = -(-len(curves) // _COLUMNS)
+    width, height = 13.0, 1.9 * rows  # inches
+    figure = Figure(figsize=(width, height))
+    # Fixed margins, in inches: to measure every label for a tight layout takes longer than to draw.
+    figure.subplots_adjust(
+        left=0.6 / width, right=1 - 0.1 / width, bottom=0.25 / height, top=1 - 0.25 / height,
+        wspace=0.2, hspace=0.45,
+    )  # fmt: skip
     canvas = FigureCanvasAgg(figure)
     for axes, (name, (steps, values)) in zip(
-        np.ravel(figure.subplots(rows, 3, squeeze=False)), sorted(curves.items()), strict=False
-    ):
+        np.ravel(figure.subplots(rows, _COLUMNS, squeeze=False)), sorted(curves.items()),
+        strict=False,
+    ):  # fmt: skip
         axes.plot(steps, values, linewidth=0.8)
         axes.set_title(name, fontsize=8)
         axes.tick_params(labelsize=6)
+        axes.locator_params(nbins=4)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba(), dtype=np.uint8)[:, :, :3]
 
