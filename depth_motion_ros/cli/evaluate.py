@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from depth_motion_ros.models.weights import Weights
     from depth_motion_ros.sources.frame import FrameSource
 
@@ -47,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="flow",
         help="what the node takes for the motion of objects",
     )
+    parser.add_argument(
+        "--depth-source",
+        choices=("fused", "network"),
+        default="fused",
+        help="what the node takes for depth",
+    )
     parser.add_argument("--device", default="cpu", help="PyTorch device: cpu, cuda, cuda:1")
 
 
@@ -80,8 +88,7 @@ def run(args: argparse.Namespace) -> int:
                 observer = PanelWriter(args.plots, name, spread(length, args.panels))
             result = evaluate(predictor, source, options, observer)
             results[name] = result.metrics
-            if "motion_epe" in result.metrics:
-                results[name] |= _as_the_node(weights, source, args)
+            results[name] |= _as_the_node(weights, source, args, result.metrics)
         if args.plots is not None:
             for path in write_plots(args.plots, replace(result, name=name)):
                 print(f"wrote {path}", file=sys.stderr)
@@ -91,8 +98,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _as_the_node(weights: Weights, source: FrameSource, args: argparse.Namespace) -> dict[str, Any]:
-    """What the estimator, which the node runs, says of the motion of objects."""
+def _as_the_node(
+    weights: Weights, source: FrameSource, args: argparse.Namespace, known: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the estimator, which the node runs, says of depth and of the motion of objects, where
+    ``known`` metrics show that the truth is known. A single image is all the network's."""
     from contextlib import closing
 
     from depth_motion_ros.engines.select import create_engine
@@ -102,12 +112,21 @@ def _as_the_node(weights: Weights, source: FrameSource, args: argparse.Namespace
         depth_relative_std_of,
         unit_of,
     )
+    from depth_motion_ros.evaluation.node_depth import node_depth_metrics
     from depth_motion_ros.evaluation.object_motion import object_motion_metrics
 
     settings = EstimatorSettings(
         unit=unit_of(weights.metadata),
         depth_relative_std=depth_relative_std_of(weights.metadata),
         object_motion=args.object_motion,
+        depth_source=args.depth_source,
     )
+    metrics: dict[str, Any] = {}
     with closing(create_engine(weights, engine="torch", device=args.device)) as engine:
-        return object_motion_metrics(Estimator(engine, settings), source, args.limit)
+        if "abs_rel" in known and known["frames"] > 1:
+            estimator = Estimator(engine, settings)
+            metrics |= node_depth_metrics(estimator, source, args.limit, args.garg_crop)
+        if "motion_epe" in known:
+            estimator = Estimator(engine, settings)
+            metrics |= object_motion_metrics(estimator, source, args.limit)
+    return metrics

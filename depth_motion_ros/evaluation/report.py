@@ -31,6 +31,17 @@ _DEPTH: tuple[_Column, ...] = (
     ("scale", "scale", ".3g"),
     ("± rel", "scale_std", ".3f"),
 )
+_NODE_DEPTH: tuple[_Column, ...] = (
+    ("images", "node_depth_images", "d"),
+    ("network", "abs_rel", ".3f"),
+    ("node", "node_abs_rel", ".3f"),
+    ("d<1.25", "node_d1", ".3f"),
+    ("unscaled", "node_unscaled_abs_rel", ".3f"),
+    ("sure", "node_sure", ".2f"),
+    ("AbsRel sure", "node_sure_abs_rel", ".3f"),
+    ("AUSE", "node_ause", ".2f"),
+    ("valid", "node_coverage", ".3f"),
+)
 _TRAJECTORY: tuple[_Column, ...] = (
     ("path m", "path", ".1f"),
     ("t_err %", "t_err", ".2f"),
@@ -68,6 +79,12 @@ _SECTIONS = (
         "Depth: per-image median scaling; baselines: constant depth, best fixed row profile",
         "abs_rel",
         _DEPTH,
+    ),
+    (
+        "Depth as the node publishes it (depth_source), AbsRel; sure: share of the pixels with a "
+        "std below 0.15",
+        "node_abs_rel",
+        _NODE_DEPTH,
     ),
     (
         "Trajectory: one scale per sequence; baseline: straight ahead at constant speed",

@@ -151,10 +151,10 @@ class CameraNode(Node):
             self._say_that_it_is_slow(reached)
 
     def _say_that_it_is_slow(self, reached: float) -> None:
-        said = f"{self._announced:g} Hz are announced, {reached:.2g} Hz are reached"
+        said = f"{self._announced:g} Hz are announced, {reached:.3g} Hz are reached"
         if is_rendered(self._config["source"]):
             said += (
-                f": rendering takes {1 / reached:.2g} s a frame. Set rate to {reached:.1g}, or a "
+                f": rendering takes {1 / reached:.3g} s a frame. Set rate to {reached:.3g}, or a "
                 "smaller width and height"
             )
             if self._stamps_now:
