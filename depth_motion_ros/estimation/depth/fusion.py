@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.estimation.depth.filter import DepthFilter, Step
-from depth_motion_ros.estimation.depth.output import FusedDepth, calibrated
+from depth_motion_ros.estimation.depth.output import FusedDepth, calibrated, prior_alone
 from depth_motion_ros.estimation.depth.pose_correction import RelativePose
 from depth_motion_ros.estimation.pair import PairMotion
 from depth_motion_ros.estimation.scene_flow.optical_flow import DenseFlow
@@ -78,7 +78,12 @@ class DepthFusion:
         known = np.isfinite(prior) & (prior > 0)
         usual = np.float32(np.median(prior[known])) if known.any() else np.float32(1)
         inverse = np.maximum(1 / np.where(known, prior, usual), _FARTHEST, dtype=np.float32)
-        result = self._result(image, inverse, prior_std, camera, pair, max_gap)
+        try:
+            result = self._result(image, inverse, prior_std, camera, pair, max_gap)
+        except np.linalg.LinAlgError:
+            # Intrinsics or a motion of nonsense: the network's depth needs neither.
+            self._filter.reset()
+            result = prior_alone(inverse, prior_std)
         if result.inverse_depth is inverse:
             # To the last digit.
             return np.where(known, prior, np.float32(np.nan)), result.std
