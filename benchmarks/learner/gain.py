@@ -32,7 +32,7 @@ _SCORED_EVERY = 10
 # Longer than any step between frames that belong together.
 _JUMP_NS = 10_000_000_000
 _ORIGINAL_PAIRS = 64
-# Other than the seed of the immutable pairs, which is small.
+# Other than the seed of the rehearsal pairs, which is small.
 _ORIGINAL_SEED = 9001
 
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from depth_motion_ros.adaptation.budget import Budget
 from depth_motion_ros.adaptation.errors import AdaptationStateError
 from depth_motion_ros.adaptation.learner import Learner, StepReport
-from depth_motion_ros.adaptation.pairing.admission import judge_images
+from depth_motion_ros.adaptation.pairing.admission import check_images
 from depth_motion_ros.adaptation.pairing.frame_pairing import FramePairing
 from depth_motion_ros.adaptation.pairing.inspection import inspect
 from depth_motion_ros.adaptation.pairing.records import PairRecord
@@ -68,7 +68,7 @@ class Adapter:
     """Learns from a camera's frames and releases weights that are no worse.
 
     weights: what perception runs at the start; also what all bounds are measured from.
-    replay: immutable pairs at the network's size (``immutable.cached_pairs`` or
+    replay: rehearsal pairs at the network's size (``rehearsal_set.cached_pairs`` or
         ``recorded_pairs``); every second one is trained on, the others are for validation.
     budget: None = no limit (offline).
     number: of the newest release so far; weights of version ``BASE+N`` begin at N or higher.
@@ -87,7 +87,7 @@ class Adapter:
     ) -> None:
         width, height = weights.config.input_width, weights.config.input_height
         check_sizes(replay, width, height)
-        teaching, judging = split(list(replay))
+        rehearsal_training, rehearsal_validation = split(list(replay))
         self.settings = settings
         self._first = self._running = weights
         self._previous: Weights | None = None
@@ -97,14 +97,16 @@ class Adapter:
         self._pairing = FramePairing(width, height)
         self._triangulator = FrameTriangulator(width, height, settings)
         self._learner = Learner(weights, settings)
-        self._gate = ReleaseGate(weights, judging, settings)
-        self._memory = PairPool(teaching, self._running_network, settings, random.Random(seed))
+        self._gate = ReleaseGate(weights, rehearsal_validation, settings)
+        self._memory = PairPool(
+            rehearsal_training, self._running_network, settings, random.Random(seed)
+        )
         self._counts = AdaptationCounts()
         self._losses: dict[str, float] = {}
         self._reason = ""
         # Steps owed to admitted pairs, and the count of steps at the last candidate.
         self._due = self._considered_at = 0
-        self._now = self._cool_until = self._judged_until = -float("inf")
+        self._now = self._cool_until = self._evaluated_until = -float("inf")
         self._is_off = False
 
     @property
@@ -168,7 +170,7 @@ class Adapter:
         if verdict.outcome == REFUSED:
             self._refuse()
             return None
-        self._judged_until = self._now
+        self._evaluated_until = self._now
         if verdict.outcome != RELEASED:
             return None
         self._counts.failures = 0
@@ -225,7 +227,7 @@ class Adapter:
             live_pairs=len(self._memory.live),
             own_pairs=len(self._memory.own),
             held_back_pairs=len(self._memory.held_back),
-            immutable_pairs=self._memory.immutable_count + self._gate.immutable_count,
+            rehearsal_pairs=self._memory.rehearsal_count + self._gate.rehearsal_count,
             cpu_fraction=self._budget.fraction if self._budget is not None else float("nan"),
             losses=dict(self._losses),
             depth=self._triangulator.status,
@@ -277,25 +279,25 @@ class Adapter:
             self._pairing.close()
             self._triangulator.forget()
             return OFF if self._is_off else COOLING
-        sight = self._pairing.see(image, stamp, K, displacement)
-        if sight != "bad_image":
+        view_pair = self._pairing.see(image, stamp, K, displacement)
+        if view_pair != "bad_image":
             self._triangulator.see(image, stamp, K)
-        if isinstance(sight, str):
-            return sight
-        reason = judge_images(sight.first, sight.second, sight.K, self.settings)
+        if isinstance(view_pair, str):
+            return view_pair
+        reason = check_images(view_pair.first, view_pair.second, view_pair.K, self.settings)
         if not reason and not self._has_time:
             reason = "budget"
         if reason:
             self._pairing.refuse(reason, self.settings)
             return reason
-        record = sight.record()
+        record = view_pair.record()
         with self._spend(is_step=False):
             found = inspect(self._learner.averaged, record, self.settings)
         self._pairing.add_intrinsics(found.K)
         if found.reason:
             self._pairing.refuse(found.reason, self.settings)
             return found.reason
-        record = self._with_depth(record, sight.first.stamp)
+        record = self._with_depth(record, view_pair.first.stamp)
         self._pairing.advance()
         self._memory.add(record, found.feature)
         if self._memory.newest_is_held_back or self._memory.next_is_held_back:
@@ -351,7 +353,7 @@ class Adapter:
         """The learner goes back to the running weights and waits; what it learned from is gone."""
         self._counts.rolled_back += 1
         self._learner.restart(self._running)
-        self._memory.forget_after(self._judged_until)
+        self._memory.forget_after(self._evaluated_until)
         self._pairing.close()
         self._due = 0
         self._considered_at = self._counts.steps

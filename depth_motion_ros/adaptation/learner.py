@@ -35,13 +35,13 @@ class LearnerBatch:
 
     live: newest admitted pairs; K is None where intrinsics are learned.
     own: pairs of the robot's own past; K as in ``live``.
-    immutable: pairs of the rehearsal set.
-    first_depths: (2, 1, H, W) of each immutable pair, predicted by the first weights.
+    rehearsal: pairs of the rehearsal set.
+    first_depths: (2, 1, H, W) of each rehearsal pair, predicted by the first weights.
     """
 
     live: Sequence[PairRecord]
     own: Sequence[PairRecord]
-    immutable: Sequence[PairRecord]
+    rehearsal: Sequence[PairRecord]
     first_depths: Sequence[Tensor]
 
 
@@ -176,7 +176,7 @@ class Learner:
 
     def _loss(self, batch: LearnerBatch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         robots = [*batch.live, *batch.own]
-        records = [*robots, *batch.immutable]
+        records = [*robots, *batch.rehearsal]
         data = batch_of(records)
         pair = self.network(data.image_1, data.image_2)
         K = torch.where(data.known[:, None, None], data.K, pair.K)
@@ -188,7 +188,7 @@ class Learner:
         terms = dict(own.terms)
         total = own.total * (count / len(records))
         total = total + self._add_depth(terms, TRIANGULATED, pair, slice(0, count), records)
-        if batch.immutable:
+        if batch.rehearsal:
             rows = slice(count, None)
             rest = self._objective(
                 data.image_1[rows], data.image_2[rows], rows_of(pair, rows), K[rows]

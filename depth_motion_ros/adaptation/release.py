@@ -65,7 +65,7 @@ class ReleaseVersions:
 class ReleaseGate:
     """Validates candidates on pairs that are never trained on.
 
-    first: the weights that every bound is measured from. validation: immutable validation pairs.
+    first: the weights that every bound is measured from. validation: rehearsal pairs held back.
     """
 
     def __init__(
@@ -74,20 +74,20 @@ class ReleaseGate:
         self._first = build_network(first)
         self._validation = list(validation)
         self._settings = settings
-        self._first_immutable = score(self._first, self._validation)
-        self._running_immutable = self._first_immutable
+        self._first_rehearsal = score(self._first, self._validation)
+        self._running_rehearsal = self._first_rehearsal
         # Scores of the first and the running weights, by pair, which also keep the pairs alive.
         self._by_first: dict[int, tuple[PairRecord, PairScore]] = {}
         self._by_running: dict[int, tuple[PairRecord, PairScore]] = {}
 
     @property
-    def immutable_count(self) -> int:
+    def rehearsal_count(self) -> int:
         return len(self._validation)
 
     def running_changed(self, running: DepthMotionNet) -> None:
         """Other weights run now: scores of the old ones are void."""
         self._by_running.clear()
-        self._running_immutable = score(running, self._validation)
+        self._running_rehearsal = score(running, self._validation)
 
     def decide(
         self,
@@ -99,22 +99,22 @@ class ReleaseGate:
         first = self._remembered(self._by_first, self._first, held_back)
         before = self._remembered(self._by_running, running, held_back)
         now = score(candidate, held_back)
-        immutable = score(candidate, self._validation)
+        rehearsal = score(candidate, self._validation)
         scores = {
             "held_back": _mean(now, "loss"),
             "held_back_running": _mean(before, "loss"),
             "held_back_first": _mean(first, "loss"),
-            "immutable": _mean(immutable, "loss"),
-            "immutable_running": _mean(self._running_immutable, "loss"),
-            "immutable_first": _mean(self._first_immutable, "loss"),
-            "depth_abs_rel": _mean(immutable, "depth_abs_rel"),
-            "depth_abs_rel_first": _mean(self._first_immutable, "depth_abs_rel"),
+            "rehearsal": _mean(rehearsal, "loss"),
+            "rehearsal_running": _mean(self._running_rehearsal, "loss"),
+            "rehearsal_first": _mean(self._first_rehearsal, "loss"),
+            "depth_abs_rel": _mean(rehearsal, "depth_abs_rel"),
+            "depth_abs_rel_first": _mean(self._first_rehearsal, "depth_abs_rel"),
             "depth_abs_rel_live": _mean(now, "depth_abs_rel"),
             "depth_abs_rel_live_running": _mean(before, "depth_abs_rel"),
             "depth_abs_rel_live_first": _mean(first, "depth_abs_rel"),
             "depth_shift": _median_shift(first, now, "log_depth"),
             "scale_shift": _median_shift(first, now, "log_step"),
-            "immutable_depth_shift": _median_shift(self._first_immutable, immutable, "log_depth"),
+            "rehearsal_depth_shift": _median_shift(self._first_rehearsal, rehearsal, "log_depth"),
             "worse_share": _worse_share(before, now, self._settings.margin),
             "depth_variance": _mean(now, "depth_variance"),
             "active": _mean(now, "active"),
@@ -180,8 +180,8 @@ def _harm(scores: Mapping[str, float], settings: AdaptationSettings) -> str:
             "depth error on held-back live pairs",
         ),
         ("worse_share", settings.max_worse_share, "share of held-back pairs that are worse"),
-        ("immutable", scores["immutable_running"] * (1 + margin), "loss on immutable pairs"),
-        ("immutable", scores["immutable_first"] * (1 + limit), "loss on immutable pairs"),
+        ("rehearsal", scores["rehearsal_running"] * (1 + margin), "loss on rehearsal pairs"),
+        ("rehearsal", scores["rehearsal_first"] * (1 + limit), "loss on rehearsal pairs"),
         ("depth_abs_rel", scores["depth_abs_rel_first"] * (1 + limit), "depth error on them"),
         ("active", settings.max_residual, "share of pixels that seem to move"),
     )
@@ -191,7 +191,7 @@ def _harm(scores: Mapping[str, float], settings: AdaptationSettings) -> str:
             return f"{words} is {scores[name]:.4f}, more than {bound:.4f}"
     for name, bound, words in (
         ("depth_shift", settings.max_depth_shift, "median depth of live pairs"),
-        ("immutable_depth_shift", settings.max_depth_shift, "median depth of immutable pairs"),
+        ("rehearsal_depth_shift", settings.max_depth_shift, "median depth of rehearsal pairs"),
         ("scale_shift", settings.max_scale_shift, "learned translation"),
     ):
         if abs(scores[name]) > bound:

@@ -36,10 +36,10 @@ class AdaptationSettings(Settings, changes=START):
     )
     live_per_step: int = setting(1, "newest admitted pairs in each step", 1, 32)
     own_per_step: int = setting(1, "pairs of the robot's own past in each step", 0, 32)
-    immutable_per_step: int = setting(2, "immutable pairs in each step", 0, 32)
+    rehearsal_per_step: int = setting(2, "rehearsal pairs in each step", 0, 32)
     anchor: float = setting(
         0.5,
-        "weight of the term that keeps the depth of the immutable pairs at that of the first "
+        "weight of the term that keeps the depth of the rehearsal pairs at that of the first "
         "weights",
         0.0,
         100.0,
@@ -53,7 +53,7 @@ class AdaptationSettings(Settings, changes=START):
         100.0,
     )
     true_depth: float = setting(
-        0.0, "weight of the ground-truth depth of the immutable pairs, up to a factor", 0.0, 100.0
+        0.0, "weight of the ground-truth depth of the rehearsal pairs, up to a factor", 0.0, 100.0
     )
     triangulation_width: int = setting(
         416, "wider images are reduced to it for triangulation", 64, 4096, "px"
@@ -189,7 +189,7 @@ class AdaptationSettings(Settings, changes=START):
     margin: float = setting(
         0.015,
         "largest relative rise of the loss above that of the running weights, on the held-back and "
-        "on the immutable pairs",
+        "on the rehearsal pairs",
         0.0,
         1.0,
     )
@@ -199,7 +199,7 @@ class AdaptationSettings(Settings, changes=START):
     max_forgetting: float = setting(
         0.02,
         "largest relative rise since the first weights of the loss on the held-back and the "
-        "immutable pairs, and of the depth error on the immutable ones",
+        "rehearsal pairs, and of the depth error on the rehearsal ones",
         0.0,
         1.0,
     )

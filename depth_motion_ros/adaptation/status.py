@@ -35,7 +35,7 @@ class AdaptationStatus:
     triangulated: admitted pairs with triangulated depth.
     cpu_fraction: cores used since the start; NaN without a budget.
     losses: ``live``, of the last step, and the scores of the last candidate by name
-        (``held_back``, ``held_back_running``, ``immutable``, ``immutable_first``, …).
+        (``held_back``, ``held_back_running``, ``rehearsal``, ``rehearsal_first``, …).
     depth: whether depth is triangulated, and if not why.
     """
 
@@ -55,7 +55,7 @@ class AdaptationStatus:
     live_pairs: int
     own_pairs: int
     held_back_pairs: int
-    immutable_pairs: int
+    rehearsal_pairs: int
     cpu_fraction: float
     losses: dict[str, float]
     depth: str = ""

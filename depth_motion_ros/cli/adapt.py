@@ -114,7 +114,7 @@ def _tell_release(spec: str, progress: AdaptationProgress) -> None:
     print(
         f"{spec}: {progress.release.weights.version}: loss on held-back pairs "
         f"{scores['held_back_first']:.4f} -> {scores['held_back']:.4f}, on "
-        f"immutable ones {scores['immutable_first']:.4f} -> {scores['immutable']:.4f}",
+        f"rehearsal pairs {scores['rehearsal_first']:.4f} -> {scores['rehearsal']:.4f}",
         file=sys.stderr,
     )
 

@@ -34,10 +34,13 @@ def add_adaptation_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="SEQ",
-        help="recordings that the weights were trained on, as immutable pairs; default: rendered",
+        help="recordings that the weights were trained on, as rehearsal pairs; default: rendered",
     )
     group.add_argument(
-        "--replay-pairs", type=int, default=96, help="immutable pairs; half teach, half judge"
+        "--replay-pairs",
+        type=int,
+        default=96,
+        help="rehearsal pairs; half for training, half for validation",
     )
     group.add_argument("--seed", type=int, default=0, help="of everything random")
 
@@ -52,7 +55,7 @@ def settings_of(words: list[str]) -> AdaptationSettings:
 
 
 def adapter_of(weights: Weights, args: argparse.Namespace) -> tuple[Adapter, VideoClock]:
-    """An adapter with the immutable pairs that were asked for, and its clock.
+    """An adapter with the rehearsal pairs that were asked for, and its clock.
 
     ``max_rate`` counts in the time of the video; processor time is not limited.
     """

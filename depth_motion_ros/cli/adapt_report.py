@@ -50,7 +50,7 @@ class DepthReport:
         self, spec: str, source: FrameSource, adapter: Adapter, clock: VideoClock, odometry: bool
     ) -> list[AdaptationProgress]:
         """Adapt to a sequence and score it meanwhile. Returns what released weights."""
-        options = EvaluationOptions(batch=1, crop=self._crop, motion=False, floors=False)
+        options = EvaluationOptions(batch=1, crop=self._crop, motion=False, with_baselines=False)
         frames = itertools.islice(source, self._limit)
 
         def learn(frames: Iterable[Frame]) -> Iterator[AdaptationProgress]:

@@ -1,4 +1,4 @@
-"""The networks in PyTorch: runs anywhere, and in float32 is the oracle of every other engine."""
+"""The networks in PyTorch: runs anywhere; in float32 the reference for every other engine."""
 
 from __future__ import annotations
 

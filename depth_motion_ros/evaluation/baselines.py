@@ -1,7 +1,7 @@
 """What a predictor that does not look at the image reaches on the same frames.
 
-A depth result means something only beside these. Both floors get per-image median scaling, as the
-result does:
+A depth result means something only beside these. Both baselines get per-image median scaling, as
+the result does:
 
 - *constant*: the same depth everywhere;
 - *row profile*: one depth per image row, fixed for the whole set and fitted to its truth: the
@@ -80,7 +80,7 @@ def _profile_map(medians: NDArray[np.float64], height: int, width: int) -> Map:
 
 
 class BaselineScore:
-    """Both floors of one set of images, which has to be gone through twice.
+    """Both baselines of one set of images, which has to be gone through twice.
 
     First ``fit`` every true depth, then ``add`` every one again.
     """
@@ -116,8 +116,8 @@ class BaselineScore:
         return {**constant.keyed("floor_constant_"), **row.keyed("floor_row_")}
 
 
-def floors(truths: Iterable[Map], crop: bool = False) -> dict[str, float]:
-    """Both floors of depth maps that can be iterated twice (a list, not a generator)."""
+def baseline_scores(truths: Iterable[Map], crop: bool = False) -> dict[str, float]:
+    """Both baselines of depth maps that can be iterated twice (a list, not a generator)."""
     score = BaselineScore(crop)
     for truth in truths:
         score.fit(truth)

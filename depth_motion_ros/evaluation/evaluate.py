@@ -37,7 +37,7 @@ class EvaluationOptions:
     """batch: frames per step. limit: frames per sequence, None = all. stride: pairs are frames
     t and t + stride (motion truth is known for 1 only). crop: Garg crop for depth.
     motion_threshold: metres per frame, see MotionScore. motion: False scores depth alone.
-    floors: False saves the second pass over the true depth."""
+    with_baselines: False saves the second pass over the true depth."""
 
     batch: int = 4
     limit: int | None = None
@@ -45,7 +45,7 @@ class EvaluationOptions:
     crop: bool = False
     motion_threshold: float = DEFAULT_THRESHOLD
     motion: bool = True
-    floors: bool = True
+    with_baselines: bool = True
 
     def __post_init__(self) -> None:
         for name in ("batch", "limit", "stride"):
@@ -138,8 +138,8 @@ def evaluate(
     metrics: Metrics = {"frames": scores.frames}
     if scores.depth.images:
         metrics |= scores.depth.metrics()
-        if options.floors:
-            metrics |= _floors(source, scores)
+        if options.with_baselines:
+            metrics |= _baselines(source, scores)
     trajectory = _trajectory(scores)
     if trajectory is not None:
         metrics |= trajectory.metrics
@@ -211,7 +211,7 @@ def _again(frame: Frame, depth: NDArray[np.float32], crop: bool) -> ImageScore |
     return DepthScore(crop).add(depth, frame.truth.depth if frame.truth is not None else None)
 
 
-def _floors(source: FrameSource, scores: _Scores) -> Metrics:
+def _baselines(source: FrameSource, scores: _Scores) -> Metrics:
     """The second pass: the row profile is known only after the first."""
     for frame in islice(source, scores.options.limit):
         if frame.truth is not None and frame.truth.depth is not None:

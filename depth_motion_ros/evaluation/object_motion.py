@@ -16,7 +16,7 @@ from depth_motion_ros.sources.frame import Frame, FrameSource
 # The estimator has decided what moves; where nothing does it says zero.
 _ANYTHING = 1e-6
 PREFIX = "node_"
-_TOLD = (
+_PUBLISHED = (
     *("motion_images", "motion_epe", "floor_still_motion_epe", "motion_epe_static"),
     *("motion_epe_moving", "motion_iou"),
 )
@@ -42,7 +42,7 @@ def object_motion_metrics(
     if not score.images:
         return {}
     metrics = score.metrics()
-    return {PREFIX + name: metrics[name] for name in _TOLD}
+    return {PREFIX + name: metrics[name] for name in _PUBLISHED}
 
 
 def _add(score: MotionScore, frame: Frame, estimate: Estimate, after: Estimate) -> None:

@@ -223,11 +223,19 @@ def evaluate_trajectory(estimate: Poses, truth: Poses) -> TrajectoryResult:
     }
     guess = straight_ahead(len(truth))
     floor = _after_scale(guess, truth, align(guess, truth))
-    metrics |= {f"floor_straight_{name}": floor[name] for name in _FLOOR_METRICS}
+    metrics |= {f"floor_straight_{name}": floor[name] for name in _BASELINE_METRICS}
     return TrajectoryResult(metrics, similarity.applied_to(estimate), truth)
 
 
-_FLOOR_METRICS = ("t_err", "r_err", "t_err_short", "r_err_short", "t_drift", "ate", "snippet_ate")
+_BASELINE_METRICS = (
+    "t_err",
+    "r_err",
+    "t_err_short",
+    "r_err_short",
+    "t_drift",
+    "ate",
+    "snippet_ate",
+)
 
 
 def _after_scale(

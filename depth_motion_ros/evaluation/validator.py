@@ -31,7 +31,9 @@ def depth_validator(
     specs = [str(spec) for spec in specs]
     if not specs:
         raise EvaluationError("depth validation needs at least one sequence with true depth")
-    options = EvaluationOptions(batch=batch, limit=limit, crop=crop, motion=False, floors=False)
+    options = EvaluationOptions(
+        batch=batch, limit=limit, crop=crop, motion=False, with_baselines=False
+    )
 
     def validate(network: DepthMotionNet) -> dict[str, float]:
         predictor = NetworkPredictor(network)

@@ -66,7 +66,7 @@ class CaptureSource(Source):
         super().__init__(device, float(self._capture.get(cv2.CAP_PROP_FPS)) or None)
         self._news = threading.Condition()
         self._latest: tuple[int, Any] | None = None
-        self._closing = self._told_size = False
+        self._closing = self._reported_size = False
         self._thread = threading.Thread(target=self._read, name=f"capture {device}", daemon=True)
         self._thread.start()
 
@@ -91,8 +91,8 @@ class CaptureSource(Source):
     def _camera_of(self, image: NDArray[np.uint8]) -> Camera | None:
         if self.camera is None or self.camera.size == image.shape[1::-1]:
             return self.camera
-        if not self._told_size:
-            self._told_size = True
+        if not self._reported_size:
+            self._reported_size = True
             _log.warning(
                 "%s: the given camera is for %dx%d, the images are %dx%d: it is not used",
                 *(self.device, *self.camera.size, image.shape[1], image.shape[0]),

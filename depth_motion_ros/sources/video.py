@@ -50,7 +50,7 @@ class VideoSource(Source):
         self.camera = camera
         self._av = _import_av()
         self._fixed_rate = check_rate(rate)
-        self._told_shape = False
+        self._reported_shape = False
         with self._open() as container:
             stream = _film(container)
             self._average_rate = float(stream.average_rate) if stream.average_rate else None
@@ -111,8 +111,8 @@ class VideoSource(Source):
     def _made_square(self, image: NDArray[np.uint8], pixel: Fraction) -> NDArray[np.uint8]:
         height, width = image.shape[:2]
         square = round(width * pixel)
-        if not self._told_shape:
-            self._told_shape = True
+        if not self._reported_shape:
+            self._reported_shape = True
             _log.warning(
                 "%s: its pixels are not square (%d:%d): images of %dx%d are stretched to %dx%d",
                 *(self.path, pixel.numerator, pixel.denominator, width, height, square, height),

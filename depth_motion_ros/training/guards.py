@@ -14,7 +14,7 @@ class TrainingStoppedError(RuntimeError):
 
 @dataclass(frozen=True)
 class Trap:
-    """A way to fail: how it shows in the vital signs, what it is called, what to change."""
+    """A way to fail: how it shows in the health metrics, what it is called, what to change."""
 
     name: str
     holds: Callable[[Mapping[str, float]], bool]
@@ -83,7 +83,7 @@ TRAPS = (
 
 
 class Guard:
-    """Watches the vital signs of one run.
+    """Watches the health metrics of one run.
 
     A trap is reported when it has held without a break for ``patience`` steps after ``grace``
     steps, and again after as long.
@@ -95,17 +95,17 @@ class Guard:
         self.skipped_in_a_row = 0
         self.skipped = 0
 
-    def observe(self, step: int, vitals: Mapping[str, float]) -> list[str]:
+    def observe(self, step: int, health_values: Mapping[str, float]) -> list[str]:
         """Sentences about the traps the run is in, mostly none."""
         found = []
         for trap in TRAPS:
-            if step < self._recipe.grace or not trap.holds(vitals):
+            if step < self._recipe.grace or not trap.holds(health_values):
                 self._since.pop(trap.name, None)
                 continue
             since = self._since.setdefault(trap.name, step)
             if step - since >= self._recipe.patience:
                 self._since[trap.name] = step
-                found.append(_sentence(trap, step, vitals))
+                found.append(_sentence(trap, step, health_values))
         return found
 
     def count_step(self, finite: bool) -> None:
@@ -139,8 +139,8 @@ class Guard:
         self._since, self.skipped_in_a_row, self.skipped = dict(since), in_a_row, total
 
 
-def _sentence(trap: Trap, step: int, vitals: Mapping[str, float]) -> str:
-    signs = ", ".join(f"{name} {value:.3g}" for name, value in vitals.items())
+def _sentence(trap: Trap, step: int, health_values: Mapping[str, float]) -> str:
+    signs = ", ".join(f"{name} {value:.3g}" for name, value in health_values.items())
     return (
         f"step {step}: trap “{trap.name}”: {trap.description}. To change: {trap.advice}. ({signs})"
     )

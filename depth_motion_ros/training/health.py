@@ -1,4 +1,4 @@
-"""The vital signs of a run: a few numbers in which each of the known traps shows."""
+"""The health metrics of a run: a few numbers in which each of the known traps shows."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from depth_motion_ros.models.network import PairPrediction
 
 
 @torch.no_grad()
-def vital_signs(image_1: Tensor, image_2: Tensor, pair: PairPrediction, K: Tensor) -> Tensor:
-    """(len(VITALS),) float32, in the order of ``VITALS``; one tensor, fetched by one copy."""
+def health_metrics(image_1: Tensor, image_2: Tensor, pair: PairPrediction, K: Tensor) -> Tensor:
+    """(len(HEALTH_METRICS),) float32, in the order of ``HEALTH_METRICS``; fetched by one copy."""
     warped = warp_pair(image_2, pair, K)
     depth, image_1, image_2 = pair.depth_1.float(), image_1.float(), image_2.float()
     relative = depth / depth.mean(dim=(2, 3), keepdim=True)
@@ -33,7 +33,7 @@ def vital_signs(image_1: Tensor, image_2: Tensor, pair: PairPrediction, K: Tenso
     )
 
 
-VITALS = (
+HEALTH_METRICS = (
     "depth_variance",
     "depth_row_share",
     "active_residual",
@@ -43,7 +43,7 @@ VITALS = (
     "warp_error",
     "valid",
 )
-"""What ``vital_signs`` returns.
+"""What ``health_metrics`` returns.
 
 depth_variance: spatial variance of depth over its per-image mean. depth_row_share: share of it
 that one row profile, the same for the whole batch, explains. active_residual: fraction of pixels.

@@ -22,7 +22,7 @@ from depth_motion_ros.training.data.pairs import Pairs, ValidationPair, slots_of
 from depth_motion_ros.training.data.resident import Plans, ResidentFrames
 from depth_motion_ros.training.graphed import GraphedNet
 from depth_motion_ros.training.guards import Guard, TrainingStoppedError
-from depth_motion_ros.training.health import VITALS, vital_signs
+from depth_motion_ros.training.health import HEALTH_METRICS, health_metrics
 from depth_motion_ros.training.panels import panel
 from depth_motion_ros.training.predictions import images_of, map_tensors, predict, rows_of
 from depth_motion_ros.training.recipe import Recipe, check_same_recipe, parse_recipe
@@ -31,7 +31,7 @@ from depth_motion_ros.training.triangulation.supervision import (
     KnownMotionObjective,
     StartingUnit,
     judge,
-    judge_depth,
+    supervise_depth,
 )
 
 DepthValidator = Callable[[DepthMotionNet], Mapping[str, float]]
@@ -236,10 +236,10 @@ class DepthMotionModule(LightningModule):
                 unit = None
                 if self.starting_unit is not None:
                     unit = self.starting_unit(images[:count], depth_1[:count])
-                judged = judge_depth(*depths, recorded.triangulated, weights, by_images, unit)
+                judged = supervise_depth(*depths, recorded.triangulated, weights, by_images, unit)
                 losses["triangulated"] = (judged, count)
             if exact is not None:
-                judged = exact.judge_depth(depth_1[count:], depth_2[count:], self.recipe.exact)
+                judged = exact.supervise_depth(depth_1[count:], depth_2[count:], self.recipe.exact)
                 losses["exact"] = (judged, len(depth_1) - count)
         return self._judged(losses)
 
@@ -294,7 +294,7 @@ class DepthMotionModule(LightningModule):
             average(list(self.averaged.parameters()), list(self.network.parameters()), None)
 
     def validation_step(self, item: ValidationPair, index: int) -> None:
-        """One pair: vital signs, and the focal error where K is known."""
+        """One pair: health metrics, and the focal error where K is known."""
         network = self.result
         was_training = network.training
         network.eval()
@@ -303,7 +303,9 @@ class DepthMotionModule(LightningModule):
         pair = predict(network, image_1, image_2, gain)
         network.train(was_training)
         K = self._intrinsics(item.pairs.K, item.pairs.known, pair)
-        found = dict(zip(VITALS, vital_signs(image_1, image_2, pair, K).tolist(), strict=True))
+        found = dict(
+            zip(HEALTH_METRICS, health_metrics(image_1, image_2, pair, K).tolist(), strict=True)
+        )
         if bool(item.pairs.known):
             found["focal_error"] = float((pair.K[0, 0, 0] / item.pairs.K[0, 0, 0] - 1).abs())
         self.log_dict(
@@ -363,12 +365,12 @@ class DepthMotionModule(LightningModule):
     def _watch(
         self, step: int, image_1: Tensor, image_2: Tensor, pair: PairPrediction, K: Tensor
     ) -> None:
-        """Look at the vital signs and draw a panel, when it is time."""
+        """Look at the health metrics and draw a panel, when it is time."""
         if step % self.recipe.guards.watch_every == 0:
-            values = vital_signs(image_1, image_2, pair, K).tolist()
-            vitals = dict(zip(VITALS, values, strict=True))
-            self._scalars.update({f"vitals/{k}": torch.tensor(v) for k, v in vitals.items()})
-            for sentence in self.guard.observe(step, vitals):
+            values = health_metrics(image_1, image_2, pair, K).tolist()
+            health_values = dict(zip(HEALTH_METRICS, values, strict=True))
+            self._scalars.update({f"vitals/{k}": torch.tensor(v) for k, v in health_values.items()})
+            for sentence in self.guard.observe(step, health_values):
                 rank_zero_warn(sentence)
                 if self.recipe.guards.stop_on_collapse:
                     raise TrainingStoppedError(sentence)

@@ -66,7 +66,9 @@ class PairTruth:
         """
         return _disturbed(self.there.depth), _disturbed(self.back.depth)
 
-    def judge_depth(self, depth_1: Tensor, depth_2: Tensor, weights: ExactSection) -> LossBreakdown:
+    def supervise_depth(
+        self, depth_1: Tensor, depth_2: Tensor, weights: ExactSection
+    ) -> LossBreakdown:
         """The terms of depth alone; depths (B, 1, H, W)."""
         truth = torch.cat((self.there.depth, self.back.depth))
         # Twice the mean over both frames: one pass in place of a sum of two.

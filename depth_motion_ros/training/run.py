@@ -219,7 +219,7 @@ def _learned_from(data: TrainingData, options: RunOptions) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _taught_unit(recipe: Recipe, data: TrainingData, options: RunOptions) -> dict[str, str]:
+def _training_unit(recipe: Recipe, data: TrainingData, options: RunOptions) -> dict[str, str]:
     """The unit of length, where exact truth has taught one, now or before."""
     exact = data.simulator is not None and recipe.data.supervision != "none"
     if exact and recipe.exact.metric > 0:
@@ -301,7 +301,7 @@ def _finish(
         module.result,
         version=f"{options.out.resolve().name}-{step}",
         parent=_parents(options),
-        **_taught_unit(recipe, data, options),
+        **_training_unit(recipe, data, options),
         trained_on=", ".join(_learned_from(data, options)),
         licence=options.licence,
         recipe=recipe.to_yaml(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from support.adaptation_scenes import HEIGHT, WIDTH, K, immutable_pairs, scene, settings, untrained
+from support.adaptation_scenes import HEIGHT, WIDTH, K, rehearsal_pairs, scene, settings, untrained
 
 from depth_motion_ros.adaptation.adapter import Adapter
 from depth_motion_ros.adaptation.budget import Budget
@@ -14,7 +14,7 @@ from depth_motion_ros.adaptation.release import KEPT, REFUSED, RELEASED, Release
 from depth_motion_ros.adaptation.status import COOLING, LEARNING, OFF, WAITING
 
 WEIGHTS = untrained()
-PAIRS = immutable_pairs(2)
+PAIRS = rehearsal_pairs(2)
 
 
 def adapter(budget: Budget | None = None, **changes: object) -> Adapter:
@@ -80,9 +80,9 @@ def test_a_drive_teaches_and_what_judges_shares_no_image_with_what_teaches() -> 
     # Two pairs teach; then the chain of images breaks before and after the pair that judges.
     once = ["first", "admitted", "admitted", "first", "held_back"]
     assert reasons == [*once, *once, "first", "admitted"]
-    teaching = {record.stamp for record in learner._memory.live}
-    judging = {record.stamp for record in learner._memory.held_back}
-    assert not teaching & judging
+    rehearsal_training = {record.stamp for record in learner._memory.live}
+    rehearsal_validation = {record.stamp for record in learner._memory.held_back}
+    assert not rehearsal_training & rehearsal_validation
     for judge in learner._memory.held_back:
         for teacher in learner._memory.live:
             assert not torch.equal(judge.image_1, teacher.image_2)
@@ -280,7 +280,7 @@ def test_images_of_any_size_and_no_intrinsics_are_taken() -> None:
     assert record.K is None
 
 
-def test_immutable_pairs_of_another_size_are_refused() -> None:
+def test_rehearsal_pairs_of_another_size_are_refused() -> None:
     small = torch.zeros((3, 32, 64), dtype=torch.uint8)
     from depth_motion_ros.adaptation.pairing.records import PairRecord
 

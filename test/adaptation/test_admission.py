@@ -11,7 +11,7 @@ from support.adaptation_scenes import HEIGHT, WIDTH, K, scene
 
 from depth_motion_ros.adaptation.pairing.admission import (
     AdmissionView,
-    judge_images,
+    check_images,
     parallax,
     view_of,
 )
@@ -29,7 +29,7 @@ def view(image: NDArray, stamp: float = 0.0, x: float | None = None) -> Admissio
 
 
 def judged(first: NDArray, second: NDArray, step: float = 0.1) -> str:
-    return judge_images(view(first), view(second, step), K, SETTINGS)
+    return check_images(view(first), view(second, step), K, SETTINGS)
 
 
 def moved(seed: int = 0) -> tuple[NDArray, NDArray]:
@@ -73,7 +73,7 @@ def test_the_side_of_a_passing_truck_is_refused() -> None:
 @pytest.mark.parametrize("known", [True, False])
 def test_turning_on_the_spot_is_refused(yaw: float, known: bool) -> None:
     first, second = view(scene(seed=1)[0]), view(scene(yaw=yaw, seed=2)[0], 0.1)
-    assert judge_images(first, second, K if known else None, SETTINGS) == "rotation"
+    assert check_images(first, second, K if known else None, SETTINGS) == "rotation"
 
 
 def test_turning_while_driving_is_admitted() -> None:
@@ -97,8 +97,8 @@ def test_a_time_step_out_of_range_is_refused(step: float) -> None:
 def test_odometry_that_stands_still_is_believed() -> None:
     # A truck that slides past looks like motion; the wheels know better.
     first, second = moved()
-    assert judge_images(view(first, 0.0, 0.0), view(second, 0.1, 0.0), K, SETTINGS) == "still"
-    assert judge_images(view(first, 0.0, 0.0), view(second, 0.1, 0.17), K, SETTINGS) == ""
+    assert check_images(view(first, 0.0, 0.0), view(second, 0.1, 0.0), K, SETTINGS) == "still"
+    assert check_images(view(first, 0.0, 0.0), view(second, 0.1, 0.17), K, SETTINGS) == ""
 
 
 def motion(x: float) -> Motion:
@@ -109,11 +109,11 @@ def test_a_slow_robot_is_held_against_an_older_frame() -> None:
     eye = FramePairing(WIDTH, HEIGHT)
     reasons = []
     for i in range(4):
-        sight = eye.see(scene(0.03 * i)[0], 0.1 * i, K, None)
-        assert not isinstance(sight, str) or sight == "first"
-        if isinstance(sight, str):
+        view_pair = eye.see(scene(0.03 * i)[0], 0.1 * i, K, None)
+        assert not isinstance(view_pair, str) or view_pair == "first"
+        if isinstance(view_pair, str):
             continue
-        reasons.append(sight.second.stamp - sight.first.stamp)
+        reasons.append(view_pair.second.stamp - view_pair.first.stamp)
         eye.refuse("displacement", SETTINGS)
     # The first frame serves until twice its age is more than the longest time step, 0.5 s.
     assert reasons == pytest.approx([0.1, 0.2, 0.3])
@@ -123,21 +123,21 @@ def test_odometry_adds_up_over_the_frames_in_between() -> None:
     eye = FramePairing(WIDTH, HEIGHT)
     eye.see(scene()[0], 0.0, K, None)
     for i in (1, 2):
-        sight = eye.see(scene()[0], 0.1 * i, K, motion(0.05))
+        view_pair = eye.see(scene()[0], 0.1 * i, K, motion(0.05))
         eye.refuse("displacement", SETTINGS)
-    assert not isinstance(sight, str)
-    assert sight.record().displacement == pytest.approx(0.1)
+    assert not isinstance(view_pair, str)
+    assert view_pair.record().displacement == pytest.approx(0.1)
 
 
 def test_odometry_with_a_gap_is_not_used() -> None:
     eye = FramePairing(WIDTH, HEIGHT)
     eye.see(scene()[0], 0.0, K, None)
     for i, heard in enumerate((motion(0.05), None, motion(0.05))):
-        sight = eye.see(scene()[0], 0.1 * (i + 1), K, heard)
+        view_pair = eye.see(scene()[0], 0.1 * (i + 1), K, heard)
         if i < 2:
             eye.refuse("displacement", AdaptationSettings(max_time_step=2.0))
-    assert not isinstance(sight, str)
-    assert np.isnan(sight.record().displacement)
+    assert not isinstance(view_pair, str)
+    assert np.isnan(view_pair.record().displacement)
 
 
 @pytest.mark.parametrize(

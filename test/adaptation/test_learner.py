@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from support.adaptation_scenes import immutable_pairs, pair, settings, untrained
+from support.adaptation_scenes import pair, rehearsal_pairs, settings, untrained
 
 from depth_motion_ros.adaptation.learner import ANCHOR, Learner, LearnerBatch, LearnerState
 from depth_motion_ros.adaptation.settings import ALL, DECODERS, DEPTH_DECODER, NORMS
@@ -65,8 +65,8 @@ def test_the_loss_falls() -> None:
     assert losses[-1] < losses[0]
 
 
-def test_immutable_pairs_hold_depth_where_it_was() -> None:
-    records = immutable_pairs(1)
+def test_rehearsal_pairs_hold_depth_where_it_was() -> None:
+    records = rehearsal_pairs(1)
     first = build_network(WEIGHTS)
     images = torch.stack((records[0].image_1, records[0].image_2)).float() / 255
     depths = first.depth_net(images).detach()
@@ -74,7 +74,7 @@ def test_immutable_pairs_hold_depth_where_it_was() -> None:
     for anchor in (0.0, 20.0):
         learner = Learner(WEIGHTS, settings(learning_rate=1e-3, anchor=anchor))
         for _ in range(8):
-            report = learner.step(replace(batch(), immutable=records, first_depths=[depths]))
+            report = learner.step(replace(batch(), rehearsal=records, first_depths=[depths]))
         now = learner.network.depth_net(images).detach()
         drift[anchor] = float((now / depths).log().abs().mean())
     assert drift[20.0] < 0.5 * drift[0.0]

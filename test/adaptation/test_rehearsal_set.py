@@ -1,4 +1,4 @@
-"""Immutable pairs are the same at every start, wherever they come from."""
+"""Rehearsal pairs are the same at every start, wherever they come from."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.adaptation_scenes import HEIGHT, WIDTH, K, immutable_pairs, scene, untrained
+from support.adaptation_scenes import HEIGHT, WIDTH, K, rehearsal_pairs, scene, untrained
 
 from depth_motion_ros.adaptation.adapter import Adapter
 from depth_motion_ros.adaptation.errors import AdaptationError
 from depth_motion_ros.adaptation.pairing.records import PairRecord
 from depth_motion_ros.adaptation.progress import tell_progress, watched
-from depth_motion_ros.adaptation.replay import rehearsal_set as immutable
+from depth_motion_ros.adaptation.replay import rehearsal_set as rehearsal
 from depth_motion_ros.adaptation.replay.rehearsal_set import cached_pairs, recorded_pairs, split
 from depth_motion_ros.adaptation.settings import AdaptationSettings
 from depth_motion_ros.geometry.camera import Camera
@@ -52,7 +52,7 @@ def test_rendered_pairs_know_their_depth(rendered: list[PairRecord]) -> None:
 def test_the_cache_gives_them_back(
     rendered: list[PairRecord], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(immutable, "simulated_pairs", pytest.fail)
+    monkeypatch.setattr(rehearsal, "simulated_pairs", pytest.fail)
     assert all(map(same, rendered, cached_pairs(64, 32, 4, folder=folder)))
 
 
@@ -107,8 +107,11 @@ def test_a_recording_without_motion_is_refused() -> None:
 
 def test_those_that_judge_never_teach() -> None:
     images = [torch.full((3, 32, 64), i, dtype=torch.uint8) for i in range(7)]
-    teaching, judging = split([PairRecord(image, image) for image in images])
-    values = [{int(r.image_1[0, 0, 0]) for r in part} for part in (teaching, judging)]
+    rehearsal_training, rehearsal_validation = split([PairRecord(image, image) for image in images])
+    values = [
+        {int(r.image_1[0, 0, 0]) for r in part}
+        for part in (rehearsal_training, rehearsal_validation)
+    ]
     assert values == [{0, 2, 4, 6}, {1, 3, 5}]
 
 
@@ -165,4 +168,4 @@ def test_an_adapter_that_is_made_can_be_ended(work: str) -> None:
             raise EnoughError
 
     with watched(listen), pytest.raises(EnoughError):
-        Adapter(untrained(), AdaptationSettings(), immutable_pairs(24))
+        Adapter(untrained(), AdaptationSettings(), rehearsal_pairs(24))

@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from support.adaptation_scenes import immutable_pairs, pair, settings, untrained
+from support.adaptation_scenes import pair, rehearsal_pairs, settings, untrained
 
 from depth_motion_ros.adaptation.learner import Learner, LearnerBatch
 from depth_motion_ros.adaptation.release import (
@@ -28,9 +28,9 @@ GOOD = {
     "held_back": 0.9,
     "held_back_running": 1.0,
     "held_back_first": 1.0,
-    "immutable": 1.0,
-    "immutable_running": 1.0,
-    "immutable_first": 1.0,
+    "rehearsal": 1.0,
+    "rehearsal_running": 1.0,
+    "rehearsal_first": 1.0,
     "depth_abs_rel": 0.3,
     "depth_abs_rel_first": 0.3,
     "depth_abs_rel_live": 0.2,
@@ -38,7 +38,7 @@ GOOD = {
     "depth_abs_rel_live_first": 0.2,
     "depth_shift": 0.0,
     "scale_shift": 0.0,
-    "immutable_depth_shift": 0.0,
+    "rehearsal_depth_shift": 0.0,
     "depth_variance": 0.1,
     "active": 0.0,
     "worse_share": 0.0,
@@ -48,7 +48,7 @@ GOOD = {
 @pytest.fixture(scope="module")
 def gate() -> ReleaseGate:
     # An untrained network's depth is nearly constant: the floor of its variance is tested apart.
-    return ReleaseGate(WEIGHTS, immutable_pairs(3), settings(min_depth_variance=0.0))
+    return ReleaseGate(WEIGHTS, rehearsal_pairs(3), settings(min_depth_variance=0.0))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def learned() -> DepthMotionNet:
     learner = Learner(WEIGHTS, settings(learning_rate=5e-4, anchor=0.0))
     for _ in range(10):
         learner.step(
-            LearnerBatch(LIVE[:1], LIVE[1:2], immutable_pairs(1), [torch.ones(2, 1, 64, 128)])
+            LearnerBatch(LIVE[:1], LIVE[1:2], rehearsal_pairs(1), [torch.ones(2, 1, 64, 128)])
         )
     return learner.network.eval()
 
@@ -77,7 +77,7 @@ def test_the_same_weights_are_neither_harmful_nor_worth_a_release(gate: ReleaseG
 
 def test_nearer_to_what_was_triangulated_is_worth_a_release() -> None:
     """Also where the objective sees no gain; and what is farther from it is not."""
-    gate = ReleaseGate(WEIGHTS, immutable_pairs(3), settings(min_depth_variance=0.0))
+    gate = ReleaseGate(WEIGHTS, rehearsal_pairs(3), settings(min_depth_variance=0.0))
     live = [pair(0.3 * i) for i in range(3)]
     running, candidate = build_network(WEIGHTS), build_network(WEIGHTS)
     with torch.no_grad():
@@ -116,9 +116,9 @@ def test_weights_that_are_not_finite_are_refused(gate: ReleaseGate) -> None:
         ({"held_back": 1.03}, "held-back live pairs is 1.0300, more than 1.0150"),
         ({"held_back": 1.03, "held_back_running": 1.03}, "held-back live pairs"),
         ({"worse_share": 0.3}, "share of held-back pairs that are worse"),
-        ({"immutable": 1.03}, "loss on immutable pairs"),
+        ({"rehearsal": 1.03}, "loss on rehearsal pairs"),
         # No worse than the running weights, but they have forgotten already.
-        ({"immutable": 1.03, "immutable_running": 1.03}, "loss on immutable pairs"),
+        ({"rehearsal": 1.03, "rehearsal_running": 1.03}, "loss on rehearsal pairs"),
         ({"depth_abs_rel": 0.31}, "depth error on them"),
         ({"depth_abs_rel_live": 0.204}, "depth error on held-back live pairs is 0.2040"),
         (
@@ -127,7 +127,7 @@ def test_weights_that_are_not_finite_are_refused(gate: ReleaseGate) -> None:
         ),
         ({"depth_shift": 0.4}, "median depth of live pairs has changed by the factor 1.492"),
         ({"depth_shift": -0.4}, "median depth of live pairs"),
-        ({"immutable_depth_shift": 0.4}, "median depth of immutable pairs"),
+        ({"rehearsal_depth_shift": 0.4}, "median depth of rehearsal pairs"),
         ({"scale_shift": -0.4}, "learned translation"),
         ({"depth_variance": 1e-4}, "collapsed"),
         ({"active": 0.7}, "seem to move"),
@@ -142,7 +142,7 @@ def test_every_bound_is_kept(changes: dict[str, float], words: str) -> None:
 def test_without_truth_the_other_bounds_still_hold() -> None:
     unknown = {name: math.nan for name in GOOD if name.startswith("depth_abs_rel")}
     assert _harm({**GOOD, **unknown}, settings()) == ""
-    assert _harm({**GOOD, **unknown, "immutable": 1.1}, settings())
+    assert _harm({**GOOD, **unknown, "rehearsal": 1.1}, settings())
 
 
 def test_a_score_says_what_the_truth_says() -> None:
@@ -176,7 +176,7 @@ def test_numbers_of_releases_rise_from_those_of_the_weights() -> None:
 
 
 def test_scores_of_the_running_weights_follow_a_release(learned: DepthMotionNet) -> None:
-    gate = ReleaseGate(WEIGHTS, immutable_pairs(3), settings(min_depth_variance=0.0))
+    gate = ReleaseGate(WEIGHTS, rehearsal_pairs(3), settings(min_depth_variance=0.0))
     running = build_network(WEIGHTS)
     before = gate.decide(learned, running, LIVE).scores
     gate.running_changed(learned)

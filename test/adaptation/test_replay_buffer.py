@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from support.adaptation_scenes import immutable_pairs, pair, settings, untrained
+from support.adaptation_scenes import pair, rehearsal_pairs, settings, untrained
 
 from depth_motion_ros.adaptation.pairing.records import PairRecord
 from depth_motion_ros.adaptation.replay.buffer import ReplayBuffer, ReplayEntry
@@ -65,7 +65,7 @@ def memory() -> PairPool:
 
     first = build_network(untrained())
     chosen = settings(hold_back_every=4, held_back_capacity=3, min_held_back=2, own_capacity=5)
-    filled = PairPool(immutable_pairs(3), first, chosen, random.Random(0))
+    filled = PairPool(rehearsal_pairs(3), first, chosen, random.Random(0))
     for name in range(40):
         filled.add(replace(RECORD, stamp=float(name)), torch.eye(40)[name])
     return filled
@@ -86,10 +86,10 @@ def test_every_fourth_pair_judges_and_never_teaches(memory: PairPool) -> None:
     assert all(stamp % 4 != 3 for stamp in taught)
 
 
-def test_each_batch_mixes_live_own_and_immutable(memory: PairPool) -> None:
+def test_each_batch_mixes_live_own_and_rehearsal(memory: PairPool) -> None:
     batch = memory.batch()
     assert batch.live[0].stamp == 38.0
-    assert (len(batch.live), len(batch.own), len(batch.immutable)) == (1, 1, 2)
+    assert (len(batch.live), len(batch.own), len(batch.rehearsal)) == (1, 1, 2)
     assert batch.first_depths[0].shape == (2, 1, 64, 128)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.adaptation_scenes import K, immutable_pairs, scene, settings, untrained
+from support.adaptation_scenes import K, rehearsal_pairs, scene, settings, untrained
 
 from depth_motion_ros.adaptation.adapter import Adapter
 from depth_motion_ros.adaptation.errors import AdaptationStateError
@@ -20,7 +20,7 @@ from depth_motion_ros.adaptation.state import FILE
 from depth_motion_ros.adaptation.storage import read_tensors, write_tensors
 
 WEIGHTS = untrained()
-PAIRS = immutable_pairs(2)
+PAIRS = rehearsal_pairs(2)
 
 
 def adapter(seed: int = 0) -> Adapter:

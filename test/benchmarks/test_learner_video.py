@@ -14,7 +14,7 @@ from benchmarks.learner import command
 from benchmarks.learner.domains import HOSTILE, STEP_NS, Stage, UnseenSource, hostile_frames
 from benchmarks.learner.gain import gain_table, recorded_gain, replayed
 from benchmarks.learner.plot import write_plot
-from depth_motion_ros.adaptation.pairing.admission import judge_images, view_of
+from depth_motion_ros.adaptation.pairing.admission import check_images, view_of
 from depth_motion_ros.adaptation.settings import AdaptationSettings
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.sources.frame import Frame, GroundTruth
@@ -60,7 +60,7 @@ def test_hostile_video_teaches_next_to_nothing(stage: Stage, name: str) -> None:
     shown = Stage(stage.clips[1:], stage.camera) if name == "cuts" else stage
     views = [view_of(HOSTILE[name](shown, rng, i), 0.1 * i, np.eye(4)) for i in range(40)]
     settings = AdaptationSettings()
-    reasons = [judge_images(a, b, K, settings) for a, b in itertools.pairwise(views)]
+    reasons = [check_images(a, b, K, settings) for a, b in itertools.pairwise(views)]
     # Flicker by chance leaves two frames alike (the factor's spread is 0.7, the bound 0.12: about
     # one pair in three); the network's tests and the gate are left for those.
     most = 15 if name == "flicker" else 2

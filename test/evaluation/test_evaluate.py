@@ -164,7 +164,7 @@ def test_floors_stand_beside_the_depth() -> None:
     metrics = run().metrics
     assert metrics["floor_constant_abs_rel"] > 0.2
     assert metrics["floor_row_abs_rel"] > 0.2
-    assert "floor_row_abs_rel" not in run(floors=False).metrics
+    assert "floor_row_abs_rel" not in run(with_baselines=False).metrics
 
 
 def test_depth_alone_asks_for_no_motion() -> None:

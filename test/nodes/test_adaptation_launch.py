@@ -72,7 +72,7 @@ def test_both_nodes_run_on_one_weights_file_and_end_cleanly(ros: Ros, tmp_path: 
             )
         assert said["/front/depth_motion: perception"]["weights_version"] == "small"
         assert said["/front/adaptation: adaptation"]["version"] == "small"
-        assert said["/front/adaptation: adaptation"]["immutable_pairs"] == "2"
+        assert said["/front/adaptation: adaptation"]["rehearsal_pairs"] == "2"
         launched.send_signal(signal.SIGINT)
         launched.wait(PATIENCE)
     finally:

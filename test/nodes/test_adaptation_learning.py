@@ -87,10 +87,10 @@ def test_releases_are_delivered_sealed_in_order_and_taken_by_a_node() -> None:
     assert [weights.version for weights in bench.delivered] == ["base+1", "base+2"]
     gate = WeightsAcceptance(BASE)
     for weights in bench.delivered:
-        delivery = gate.check(weights.to_bytes())
-        assert delivery is not None
-        assert delivery.origin == fingerprint(BASE)
-        gate.accept(delivery)
+        received = gate.check(weights.to_bytes())
+        assert received is not None
+        assert received.origin == fingerprint(BASE)
+        gate.accept(received)
 
 
 def test_a_new_process_goes_on_and_delivers_what_was_released(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_the_diagnostics_say_what_was_learned_and_what_was_not(
     assert (status["loss/live"], status["loss/held_back"]) == ("0.4", "0.5")
     assert int(status["delivered"]) == int(status["released"])
     assert status["image_topic"] == f"{NAMESPACE}/front/image"
-    for name in ("admitted", "candidates", "rolled_back", "immutable_pairs", "cpu_fraction"):
+    for name in ("admitted", "candidates", "rolled_back", "rehearsal_pairs", "cpu_fraction"):
         assert name in status, name
 
 

@@ -220,18 +220,18 @@ class Chain:
     """What the node does with a message, without its process: pairing, decoding, estimating."""
 
     def __init__(self) -> None:
-        self.tally, self.sink = FrameCounters(), Sink()
+        self.counters, self.sink = FrameCounters(), Sink()
         self.causes: list[str] = []
         self.pairing = CameraPairing(lambda cause, text: self.causes.append(cause))
         mount = np.eye(4)
         self.perception = FrameProcessor(
             EngineSlot(KnownEngine(NET_WIDTH, NET_HEIGHT, 0.0)), EstimatorSettings(), self.sink,
-            self.pairing, lambda frame_id: mount, image_to_rgb, self.tally,
+            self.pairing, lambda frame_id: mount, image_to_rgb, self.counters,
             lambda cause, text: self.causes.append(cause),
         )  # fmt: skip
 
     def count(self, name: str) -> int:
-        return int(self.tally.values(0)[name])
+        return int(self.counters.values(0)[name])
 
 
 CHAIN = Chain()

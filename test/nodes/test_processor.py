@@ -59,7 +59,7 @@ class World:
 
     def __init__(self, refine: bool = False) -> None:
         self.mounts: dict[str, NDArray[np.float64]] = {}
-        self.sink, self.tally = Sink(), FrameCounters()
+        self.sink, self.counters = Sink(), FrameCounters()
         self.said: list[str] = []
         self.shift = 0
         self.perception = FrameProcessor(
@@ -69,7 +69,7 @@ class World:
             CameraPairing(lambda cause, message: None),
             self.mounts.get,
             image_to_rgb,
-            self.tally,
+            self.counters,
             lambda cause, message: self.said.append(cause),
         )
 
@@ -123,7 +123,7 @@ def test_frames_that_nobody_wanted_are_no_missing_frames() -> None:
     world.sink.listeners = 1
     world.show(2)
     # 2.1 s between two frames that were served, more than max_gap.
-    assert world.tally.values(0)["resets/no subscriber for"] == "1"
+    assert world.counters.values(0)["resets/no subscriber for"] == "1"
     assert not [cause for cause in world.said if "reset" in cause]
     assert [e.quality.tracking for e in world.sink.estimates[-2:]] == ["first", "ok"]
     # A real gap after that is one.
@@ -149,7 +149,7 @@ def test_the_cost_of_the_refinement_is_its_own(refine: bool, monkeypatch: Any) -
     world = World(refine)
     world.mounts["eye"] = BODY_FROM_OPTICAL
     costs: list[FrameCosts] = []
-    monkeypatch.setattr(world.tally, "serve", costs.append)
+    monkeypatch.setattr(world.counters, "serve", costs.append)
     world.show(5)
     assert len(costs) == 5
     for cost in costs[1:]:

@@ -32,7 +32,7 @@ from depth_motion_ros.nodes.weights_exchange.inbox import (
     read_adapted,
 )
 from depth_motion_ros.nodes.weights_exchange.protocol import WeightsExchangeError, fingerprint, seal
-from depth_motion_ros.nodes.weights_exchange.scene_check import MOST_SHIFT, check_plausible
+from depth_motion_ros.nodes.weights_exchange.scene_check import MOST_SHIFT, check_same_scene
 
 WIDTH, HEIGHT = 64, 32
 IMAGE = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
@@ -65,11 +65,11 @@ class Bench:
         self.built: list[str] = []
         self.exchanged: list[str] = []
         self.slot = EngineSlot(TorchEngine(BASE, device="cpu"))
-        self.tally = FrameCounters()
+        self.counters = FrameCounters()
         self.loader = WeightsLoader(self.slot, BASE, EngineOptions(), self.build, self.at_once)
         self.said: list[str] = []
-        self.deliveries = WeightsInbox(
-            self.loader, self.slot, self.tally, self.said.append,
+        self.weights_inbox = WeightsInbox(
+            self.loader, self.slot, self.counters, self.said.append,
             lambda cause, text: self.said.append(f"{cause}: {text}"),
         )  # fmt: skip
 
@@ -92,7 +92,7 @@ class Bench:
         self.slot.step(IMAGE, first.depth, np.roll(IMAGE, 2, axis=1))
 
     def hear(self, data: bytes) -> None:
-        self.deliveries.take(array("B", data))
+        self.weights_inbox.take(array("B", data))
         self.settle()
 
     def settle(self) -> None:
@@ -105,7 +105,7 @@ class Bench:
         return self.slot.describe().weights_version
 
     def bad(self) -> dict[str, str]:
-        return {k: v for k, v in self.tally.values(0).items() if k.startswith("bad/")}
+        return {k: v for k, v in self.counters.values(0).items() if k.startswith("bad/")}
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_a_delivery_is_used_and_the_replaced_engine_takes_the_next(bench: Bench)
     # The second instance is made once and then loaded.
     assert bench.built == ["base+1"]
     assert bench.bad() == {}
-    values = bench.deliveries.values()
+    values = bench.weights_inbox.values()
     assert values["weights_accepted"] == "3"
     assert (values["weights_parent"], values["weights_rollback_target"]) == ("base", "base+2")
     assert values["weights_adapted"] == "true"
@@ -132,9 +132,9 @@ def test_a_delivery_is_used_and_the_replaced_engine_takes_the_next(bench: Bench)
 def test_a_delivery_waits_for_images_to_be_judged_by(bench: Bench) -> None:
     bench.hear(adapted(1).to_bytes())
     assert bench.version == "base"
-    assert bench.deliveries.values()["weights_pending"] == "true"
+    assert bench.weights_inbox.values()["weights_pending"] == "true"
     bench.see()
-    bench.deliveries.follow()
+    bench.weights_inbox.follow()
     bench.settle()
     assert bench.version == "base+1"
 
@@ -178,15 +178,15 @@ def test_a_rollback_is_at_once_and_holds_until_weights_are_reloaded(bench: Bench
     bench.see()
     for order in (1, 2):
         bench.hear(adapted(order).to_bytes())
-    assert bench.deliveries.rollback().result(60) == "base+1"
+    assert bench.weights_inbox.rollback().result(60) == "base+1"
     assert bench.version == "base+1"
     assert bench.built == ["base+1"]  # the replaced engine serves again, nothing is built
     bench.hear(adapted(3).to_bytes())
     assert bench.version == "base+1"
     assert bench.bad() == {"bad/weights withheld": "1"}
     with pytest.raises(WeightsError, match=r"no weights before 'base\+1' are kept"):
-        bench.deliveries.rollback().result(60)
-    assert bench.deliveries.reload(lambda: BASE).result(60) == "base"
+        bench.weights_inbox.rollback().result(60)
+    assert bench.weights_inbox.reload(lambda: BASE).result(60) == "base"
     bench.hear(adapted(4).to_bytes())
     assert bench.version == "base+4"
     # Whoever exchanges the engine hears whose it is.
@@ -199,7 +199,7 @@ def test_a_refused_delivery_does_not_spoil_the_rollback(bench: Bench) -> None:
     bench.hear(adapted(1).to_bytes())
     bench.hear(adapted(2, factor=4.0).to_bytes())
     assert bench.version == "base+1"
-    assert bench.deliveries.rollback().result(60) == "base"
+    assert bench.weights_inbox.rollback().result(60) == "base"
     plain = TorchEngine(BASE, device="cpu").step(None, None, IMAGE).depth
     np.testing.assert_array_equal(bench.slot.step(None, None, IMAGE).depth, plain)
 
@@ -224,11 +224,11 @@ def test_saved_weights_come_back_with_their_order_or_are_refused(
 ) -> None:
     path = tmp_path / "a folder" / "adapted.safetensors"
     with pytest.raises(WeightsError, match="'base' are not adapted"):
-        bench.deliveries.save(path, HeldFiles()).result(60)
+        bench.weights_inbox.save(path, HeldFiles()).result(60)
     assert not path.exists()
     bench.see()
     bench.hear(adapted(4).to_bytes())
-    assert bench.deliveries.save(path, HeldFiles()).result(60) == "base+4"
+    assert bench.weights_inbox.save(path, HeldFiles()).result(60) == "base+4"
     assert read_adapted(path, BASE).version == "base+4"
     assert read_adapted(path, adapted(9)).version == "base+4"
     torch.manual_seed(1)
@@ -268,15 +268,15 @@ def test_a_file_that_another_node_keeps_is_left_alone(bench: Bench, tmp_path: Pa
     bench.see()
     bench.hear(adapted(1).to_bytes())
     own, other = HeldFiles(), HeldFiles()
-    assert bench.deliveries.save(path, own).result(60) == "base+1"
+    assert bench.weights_inbox.save(path, own).result(60) == "base+1"
     whole = path.read_bytes()
     with pytest.raises(WeightsError, match=r"in use by another node.*adapted_weights"):
-        bench.deliveries.save(path, other).result(60)
+        bench.weights_inbox.save(path, other).result(60)
     with pytest.raises(WeightsError, match="in use by another node"):
         hold_adapted(path, other)  # nor are they begun with
     assert path.read_bytes() == whole
     own.close()
-    assert bench.deliveries.save(path, other).result(60) == "base+1"
+    assert bench.weights_inbox.save(path, other).result(60) == "base+1"
 
 
 @pytest.mark.parametrize(
@@ -295,8 +295,8 @@ def test_depth_that_jumps_flattens_or_is_no_number_is_not_believed(change: Any, 
     before = engine.step(IMAGE, engine.step(None, None, IMAGE).depth, np.roll(IMAGE, 2, 1))
     after = replace(before, depth=change(before.depth).astype(np.float32))
     if good:
-        check_plausible(before, after)
+        check_same_scene(before, after)
         return
     with pytest.raises(WeightsExchangeError) as refused:
-        check_plausible(before, after)
+        check_same_scene(before, after)
     assert refused.value.cause == "implausible"

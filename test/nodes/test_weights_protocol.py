@@ -22,7 +22,7 @@ from depth_motion_ros.nodes.weights_exchange.protocol import (
     WeightsExchangeError,
     check_size,
     fingerprint,
-    open_delivery,
+    open_message,
     origin_of,
     seal,
 )
@@ -38,11 +38,11 @@ BASE = make("base")
 ORIGIN_OF_BASE = fingerprint(BASE)
 
 
-def delivery(order: int, seed: int = 1, origin: str = ORIGIN_OF_BASE) -> Weights:
+def received(order: int, seed: int = 1, origin: str = ORIGIN_OF_BASE) -> Weights:
     return seal(make(f"base+{order}", "base", seed), origin, order)
 
 
-SEALED = delivery(7).to_bytes()
+SEALED = received(7).to_bytes()
 GATE = WeightsAcceptance(BASE)  # for messages none of which it takes
 HEADER = 8 + int.from_bytes(SEALED[:8], "little")
 
@@ -67,11 +67,11 @@ def altered(data: bytes, **metadata: str | None) -> bytes:
 
 
 def test_what_was_sealed_opens_with_all_that_it_says() -> None:
-    opened = open_delivery(SEALED)
+    opened = open_message(SEALED)
     assert (opened.order, opened.origin) == (7, ORIGIN_OF_BASE)
     assert opened.weights.version == "base+7"
     assert opened.weights.metadata["parent"] == "base"
-    assert opened.content == fingerprint(opened.weights) == fingerprint(delivery(9))
+    assert opened.content == fingerprint(opened.weights) == fingerprint(received(9))
     assert origin_of(opened.weights) == ORIGIN_OF_BASE
 
 
@@ -125,7 +125,7 @@ def test_a_changed_tensor_is_refused() -> None:
 
 
 def test_what_is_not_finite_is_refused_even_with_a_seal() -> None:
-    whole = delivery(8)
+    whole = received(8)
     name = next(iter(whole.tensors))
     tensors = {**whole.tensors, name: torch.full_like(whole.tensors[name], float("nan"))}
     # Weights refuses to exist with NaN: only a file that was made otherwise can hold it.
@@ -147,27 +147,27 @@ def test_sizes_are_limited_before_anything_is_copied_or_parsed() -> None:
 
 def test_each_delivery_is_taken_once_and_no_older_one_after_it() -> None:
     gate = WeightsAcceptance(BASE)
-    second = gate.check(delivery(2, seed=2).to_bytes())
+    second = gate.check(received(2, seed=2).to_bytes())
     assert second is not None
     gate.accept(second)
-    assert gate.check(delivery(2, seed=2).to_bytes()) is None  # in use: nothing to do
-    assert cause_of(gate, delivery(1).to_bytes()) == "replayed"
-    assert cause_of(gate, delivery(2).to_bytes()) == "replayed"
-    assert gate.check(delivery(3).to_bytes()) is not None
+    assert gate.check(received(2, seed=2).to_bytes()) is None  # in use: nothing to do
+    assert cause_of(gate, received(1).to_bytes()) == "replayed"
+    assert cause_of(gate, received(2).to_bytes()) == "replayed"
+    assert gate.check(received(3).to_bytes()) is not None
 
 
 def test_one_that_is_refused_leaves_the_order_as_it_was() -> None:
     gate = WeightsAcceptance(BASE)
-    assert cause_of(gate, delivery(10**17, origin="0" * 64).to_bytes()) == "origin"
-    assert gate.check(delivery(1).to_bytes()) is not None
+    assert cause_of(gate, received(10**17, origin="0" * 64).to_bytes()) == "origin"
+    assert gate.check(received(1).to_bytes()) is not None
 
 
 def test_only_what_was_learned_from_the_same_weights_is_taken() -> None:
     other = WeightsAcceptance(make("other", seed=5))
     assert cause_of(other, SEALED) == "origin"
     # Adapted weights that were saved are of the same origin as those that come after them.
-    assert WeightsAcceptance(delivery(6, seed=3)).check(SEALED) is not None
-    assert cause_of(WeightsAcceptance(delivery(8, seed=3)), SEALED) == "replayed"
+    assert WeightsAcceptance(received(6, seed=3)).check(SEALED) is not None
+    assert cause_of(WeightsAcceptance(received(8, seed=3)), SEALED) == "replayed"
 
 
 def test_after_a_rollback_nothing_is_taken_until_the_user_begins_anew() -> None:
@@ -177,10 +177,10 @@ def test_after_a_rollback_nothing_is_taken_until_the_user_begins_anew() -> None:
     gate.accept(taken)
     gate.withdraw("base+7", BASE)
     assert cause_of(gate, SEALED) == "replayed"
-    assert cause_of(gate, delivery(8, seed=2).to_bytes()) == "withheld"
+    assert cause_of(gate, received(8, seed=2).to_bytes()) == "withheld"
     gate.restart(BASE)
     assert cause_of(gate, SEALED) == "replayed"
-    assert gate.check(delivery(8, seed=2).to_bytes()) is not None
+    assert gate.check(received(8, seed=2).to_bytes()) is not None
 
 
 @settings(
@@ -203,7 +203,7 @@ def test_no_damaged_message_is_ever_taken(at: int, put: bytes, drop: int, keep: 
         return
     # Only what is the same in every respect that counts: JSON may be spelled in several ways.
     assert taken is not None
-    assert (taken.content, taken.order) == (fingerprint(delivery(7)), 7)
+    assert (taken.content, taken.order) == (fingerprint(received(7)), 7)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)

@@ -78,7 +78,7 @@ class KnownAdapter:
             frames=self.frames, admitted=self.frames, refused={"still": 2, "rotation": 1},
             steps=self.steps, skipped_steps=0, candidates=self.released, released=self.released,
             rolled_back=self.rolled_back, failures=0, triangulated=2, live_pairs=3, own_pairs=2,
-            held_back_pairs=1, immutable_pairs=4, cpu_fraction=0.25,
+            held_back_pairs=1, rehearsal_pairs=4, cpu_fraction=0.25,
             losses={"live": 0.4, "held_back": 0.5},
         )  # fmt: skip
 

@@ -83,7 +83,7 @@ def pair(start: float = 0.0, step: float = 0.15, with_depth: bool = True) -> Pai
     )
 
 
-def immutable_pairs(count: int = 6) -> list[PairRecord]:
+def rehearsal_pairs(count: int = 6) -> list[PairRecord]:
     return [pair(0.3 * i) for i in range(count)]
 
 

@@ -20,10 +20,10 @@ HEALTHY = {
 NO_DELAY = GuardSection(patience=1, grace=0)
 
 
-def _reports(vitals: dict[str, float]) -> list[str]:
+def _reports(health_values: dict[str, float]) -> list[str]:
     guard = Guard(NO_DELAY)
-    guard.observe(0, vitals)
-    return guard.observe(1, vitals)
+    guard.observe(0, health_values)
+    return guard.observe(1, health_values)
 
 
 @pytest.mark.parametrize(

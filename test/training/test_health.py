@@ -9,7 +9,7 @@ from support.training_helpers import Room
 from depth_motion_ros.losses.warped_pair import warp_pair
 from depth_motion_ros.models.motion_net import MotionPrediction
 from depth_motion_ros.models.network import PairPrediction
-from depth_motion_ros.training.health import VITALS, vital_signs
+from depth_motion_ros.training.health import HEALTH_METRICS, health_metrics
 from depth_motion_ros.training.panels import panel
 
 WIDTH, HEIGHT = 64, 32
@@ -26,8 +26,8 @@ def _prediction(depth: torch.Tensor, translation: list[float]) -> PairPrediction
 
 
 def _signs(image_1: torch.Tensor, image_2: torch.Tensor, pair: PairPrediction) -> dict[str, float]:
-    values = vital_signs(image_1, image_2, pair, K).tolist()
-    return dict(zip(VITALS, values, strict=True))
+    values = health_metrics(image_1, image_2, pair, K).tolist()
+    return dict(zip(HEALTH_METRICS, values, strict=True))
 
 
 def test_a_true_warp_has_no_error_where_the_identity_has_one() -> None:

@@ -19,7 +19,7 @@ from support.training_helpers import Room, abs_rel
 from depth_motion_ros.models.network import DepthMotionNet
 from depth_motion_ros.models.weights import Weights, build_network
 from depth_motion_ros.training.data.datamodule import TrainingData
-from depth_motion_ros.training.health import VITALS, vital_signs
+from depth_motion_ros.training.health import HEALTH_METRICS, health_metrics
 from depth_motion_ros.training.predictions import predict
 from depth_motion_ros.training.recipe import parse_recipe
 from depth_motion_ros.training.run import RunOptions, train
@@ -65,11 +65,11 @@ def _judge(network: DepthMotionNet, room: Room, residual_gain: float) -> Judged:
     for one, two, depth in zip(images, images[1:], room.depths, strict=False):
         pair = predict(network, one, two, residual_gain)
         errors.append(abs_rel(pair.depth_1[0, 0].numpy(), depth))
-        signs.append(vital_signs(one, two, pair, K).numpy())
+        signs.append(health_metrics(one, two, pair, K).numpy())
         ratios.append(float(pair.K[0, 0, 0] / K[0, 0, 0]))
         residual = pair.motion_12.residual.norm(dim=1)
         shifts.append((residual * K[0, 0, 0] / pair.depth_1[:, 0])[0].numpy())
-    mean = dict(zip(VITALS, np.mean(signs, axis=0), strict=True))
+    mean = dict(zip(HEALTH_METRICS, np.mean(signs, axis=0), strict=True))
     return Judged(
         abs_rel=float(np.mean(errors)),
         warp_error=float(mean["warp_error"]),

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,27 +77,11 @@ def _losses(out: Path) -> dict[int, float]:
     return dict(zip(steps.tolist(), values.tolist(), strict=True))
 
 
-@pytest.fixture
-def reports() -> None:
-    """Asked for by tests that look at reports."""
-
-
-@pytest.fixture(autouse=True)
-def _without_reports(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Pictures of all curves take longer than these runs: where nobody looks, none are drawn."""
-    with pytest.MonkeyPatch.context() as patch:
-        if "reports" not in request.fixturenames:
-            patch.setattr(run_under_test, "write_report", lambda *_: None)
-        yield
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[int, float]:
     """The losses of a run that nothing disturbed. With this recipe its length does not matter."""
     out = tmp_path_factory.mktemp("whole")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_under_test, "write_report", lambda *_: None)
-        _run(out, _tiny(**{"schedule.steps": 14, "record.checkpoint_every": 1000}))
+    _run(out, _tiny(**{"schedule.steps": 14, "record.checkpoint_every": 1000}))
     return _losses(out)
 
 

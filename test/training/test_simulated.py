@@ -59,7 +59,7 @@ def test_the_truth_itself_costs_nothing_and_every_error_costs_something() -> Non
     for name, prediction in worse.items():
         terms = truth.judge(prediction, ExactSection()).terms
         assert float(terms[name]) > 10 * float(exact.terms[name]) + 1e-3, name
-    depths = truth.judge_depth(perfect.depth_1, 1.5 * perfect.depth_2, ExactSection())
+    depths = truth.supervise_depth(perfect.depth_1, 1.5 * perfect.depth_2, ExactSection())
     assert depths.terms.keys() == {"shape", "metric"}
     assert float(depths.terms["metric"]) > 1e-2
     # A wrong scale is no wrong shape.

@@ -13,7 +13,7 @@ from depth_motion_ros.models.network import PairPrediction
 from depth_motion_ros.training.data.pairs import Pairs
 from depth_motion_ros.training.recipe import TriangulatedSection
 from depth_motion_ros.training.triangulation.pairs import TriangulatedLabel
-from depth_motion_ros.training.triangulation.supervision import StartingUnit, judge, judge_depth
+from depth_motion_ros.training.triangulation.supervision import StartingUnit, judge, supervise_depth
 
 B, H, W = 2, 4, 5
 ANGLES = torch.tensor([[0.02, -0.03, 0.01], [0.0, 0.05, 0.0]])
@@ -143,7 +143,7 @@ def test_nothing_known_at_all_teaches_nothing() -> None:
 def test_depth_alone_is_judged_as_its_part_of_the_whole() -> None:
     pair = prediction(3.0)
     pair.depth_1[:, 0, 0] *= 2
-    alone = judge_depth(pair.depth_1, pair.depth_2, truth(), WEIGHTS)
+    alone = supervise_depth(pair.depth_1, pair.depth_2, truth(), WEIGHTS)
     assert set(alone.terms) == {"shape"}
     assert alone.total > 0
     assert alone.total == judge(pair, truth(), pairs(), WEIGHTS).terms["shape"]

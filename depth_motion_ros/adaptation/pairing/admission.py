@@ -103,7 +103,7 @@ class Parallax:
     tracked: float
 
 
-def judge_images(
+def check_images(
     first: AdmissionView,
     second: AdmissionView,
     K: NDArray[np.float64] | None,
@@ -135,10 +135,10 @@ def judge_images(
         return "scene_cut"
     if found.motion > settings.max_flow:
         return "rotation"
-    return judge_parallax(found, settings)
+    return check_parallax(found, settings)
 
 
-def judge_parallax(found: Parallax, settings: AdaptationSettings) -> str:
+def check_parallax(found: Parallax, settings: AdaptationSettings) -> str:
     """``rotation`` or ``flat`` where two images show no depth; empty where they do."""
     if (
         found.left < settings.min_parallax

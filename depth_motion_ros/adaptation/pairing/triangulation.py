@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from depth_motion_ros.adaptation.pairing.admission import judge_parallax, parallax
+from depth_motion_ros.adaptation.pairing.admission import check_parallax, parallax
 from depth_motion_ros.adaptation.settings import AdaptationSettings
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.geometry.many_views import fused_depth
@@ -117,7 +117,7 @@ class FrameTriangulator:
             partner = self._past[-1 - _LAGS[rung]]
             # Noise in the images of a rotating camera can look like depth.
             seen = parallax(newest.smooth, partner.smooth, newest.K)
-            if judge_parallax(seen, self._settings):
+            if check_parallax(seen, self._settings):
                 continue
             try:
                 view = two_view(newest.gray, partner.gray, newest.K)

@@ -21,9 +21,9 @@ _LIVE = 8
 
 
 class PairPool:
-    """Immutable training pairs, the robot's own, the newest, and those held back for validation.
+    """Pairs for training (rehearsal, the robot's own, the newest) and those held for validation.
 
-    training: immutable pairs; first: the network with the first weights, whose depth of these pairs
+    training: rehearsal pairs; first: the network with the first weights, whose depth of these pairs
     is the anchor.
     """
 
@@ -48,7 +48,7 @@ class PairPool:
         self._admitted = 0
 
     @property
-    def immutable_count(self) -> int:
+    def rehearsal_count(self) -> int:
         return len(self._training)
 
     @property
@@ -85,7 +85,7 @@ class PairPool:
         own = [
             chance.choice(self.own).record for _ in range(settings.own_per_step if self.own else 0)
         ]
-        places = [chance.randrange(len(self._training)) for _ in range(settings.immutable_per_step)]
+        places = [chance.randrange(len(self._training)) for _ in range(settings.rehearsal_per_step)]
         return LearnerBatch(
             live,
             own,

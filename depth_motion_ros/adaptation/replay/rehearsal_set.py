@@ -1,4 +1,4 @@
-"""The rehearsal set: immutable pairs that must not be forgotten, for training and validation."""
+"""The rehearsal set: pairs that must not be forgotten, for training and validation."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def split(records: list[PairRecord]) -> tuple[list[PairRecord], list[PairRecord]
     """Pairs for training and pairs for validation: every second one."""
     if len(records) < 2:
         raise AdaptationError(
-            f"{len(records)} immutable pairs: 2 are needed, for training and for validation"
+            f"{len(records)} rehearsal pairs: 2 are needed, for training and for validation"
         )
     return list(itertools.islice(records, 0, None, 2)), list(itertools.islice(records, 1, None, 2))
 
@@ -172,6 +172,6 @@ def check_sizes(records: Sequence[PairRecord], width: int, height: int) -> None:
         found = tuple(record.image_1.shape)
         if found != (3, height, width):
             raise AdaptationError(
-                f"an immutable pair is {found[2]}x{found[1]}, the network takes {width}x{height}: "
+                f"a rehearsal pair is {found[2]}x{found[1]}, the network takes {width}x{height}: "
                 "make the pairs for these weights"
             )

@@ -82,7 +82,7 @@ class AdaptationNode(Node):
         )
         self._build = build
         self._report_once = OncePerCause(self.get_logger().warning)
-        self._tally = AdaptationCounters()
+        self._counters = AdaptationCounters()
         self._settings, self._base = self._read()
         self._folder = self._open_folder()
         directory = self._config["tensorboard"]
@@ -111,7 +111,7 @@ class AdaptationNode(Node):
         self._preparation = ""
         self._told_at = 0.0
         self._closing = False
-        self._pace = RateLimiter(self._config["frame_rate"], self._tally.leave_out)
+        self._pace = RateLimiter(self._config["frame_rate"], self._counters.leave_out)
         self._worker: LatestWorker[Any] = LatestWorker(self._serve, self._on_error, "learner")
         self._weights = self.create_publisher(UInt8MultiArray, TOPIC, LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -205,19 +205,19 @@ class AdaptationNode(Node):
         try:
             seen = self._eye.see(message)
         except BadImageError as error:
-            self._tally.bad(error.cause)
+            self._counters.bad(error.cause)
             self._report(f"bad image ({error.cause})", str(error))
             return
         self._learning.serve(seen)
 
     def _publish(self, sealed: Weights) -> None:
         self._weights.publish(UInt8MultiArray(data=array("B", sealed.to_bytes())))
-        self._tally.delivered += 1
+        self._counters.delivered += 1
 
     def _on_error(self, error: Exception) -> None:
         """A defect of this program must not end it: the next frame may go well."""
         if self.context.ok():
-            self._tally.bad("internal error")
+            self._counters.bad("internal error")
             self._report(f"internal error ({type(error).__name__})", repr(error))
 
     def _report(self, cause: str, message: str) -> None:
@@ -245,17 +245,17 @@ class AdaptationNode(Node):
             inputs.close()
 
     def _offer(self, message: Any) -> None:
-        self._tally.received += 1
+        self._counters.received += 1
         if self._pace.takes(stamp_from_message(message.header.stamp)):
             self._worker.offer(message)
         else:
-            self._tally.between += 1
+            self._counters.between += 1
 
     def _on_odometry(self, message: Odometry) -> None:
         try:
             pose = pose_from_message(message.pose.pose)
         except ValueError as error:
-            self._tally.bad("odom_in")
+            self._counters.bad("odom_in")
             self._report("odom_in bad", str(error))
             return
         self._odometry.add(stamp_from_message(message.header.stamp), pose)
@@ -306,7 +306,7 @@ class AdaptationNode(Node):
             enabled,
             self._problem,
             status,
-            self._tally.silence(),
+            self._counters.silence(),
             self._image_topic,
             self._preparation,
         )
@@ -314,7 +314,7 @@ class AdaptationNode(Node):
             "enabled": str(enabled).lower(),
             "image_topic": self._image_topic,
             "dropped": str(self._worker.dropped),
-            **self._tally.values(),
+            **self._counters.values(),
             **(learner_values(status) if status is not None else {}),
         }
         name = self.get_fully_qualified_name()

@@ -68,10 +68,10 @@ _NODE = (
     Setting(
         "replay_data",
         "",
-        "recording (video, folder, bag, sim:NAME) with the immutable pairs, which must not be "
+        "recording (video, folder, bag, sim:NAME) with the rehearsal pairs, which must not be "
         "forgotten; empty = rendered pairs",
     ),
-    Setting("replay_pairs", 96, "number of immutable pairs", unit="pairs", minimum=2, maximum=1000),
+    Setting("replay_pairs", 96, "number of rehearsal pairs", unit="pairs", minimum=2, maximum=1000),
     Setting(
         "tensorboard",
         "",

@@ -23,7 +23,7 @@ _PLAIN = (
         "own_pairs",
         "held_back_pairs",
     ),
-    "immutable_pairs",
+    "rehearsal_pairs",
 )
 
 

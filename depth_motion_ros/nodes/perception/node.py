@@ -49,9 +49,9 @@ class DepthMotionNode(LifecycleNode):
         self._build = build
         self._pipeline: Pipeline | None = None
         self._problem = ""
-        self._tally = FrameCounters()
+        self._counters = FrameCounters()
         self._report_once = OncePerCause(self.get_logger().warning)
-        self._status = StatusWriter(self._tally)
+        self._status = StatusWriter(self._counters)
         self._config = ParameterServer(
             self,
             DEPTH_MOTION_PARAMETERS,
@@ -150,7 +150,7 @@ class DepthMotionNode(LifecycleNode):
 
     def _configure(self) -> None:
         self._pipeline = Pipeline(
-            self, self._config.snapshot(), self._tally, self._report_once, self._build
+            self, self._config.snapshot(), self._counters, self._report_once, self._build
         )
         about = self._pipeline.engine.describe()
         self.get_logger().info(
@@ -212,7 +212,7 @@ class DepthMotionNode(LifecycleNode):
             return self._not_configured(response)
         return await self._answer(
             response,
-            self._pipeline.deliveries.rollback(),
+            self._pipeline.weights_inbox.rollback(),
             lambda version: (
                 f"weights {version!r} are in use; none are accepted from the topic until "
                 "~/reload_weights"
@@ -259,7 +259,7 @@ class DepthMotionNode(LifecycleNode):
             self.trigger_deactivate()
             return
         self._pipeline.inputs.follow()
-        self._pipeline.deliveries.follow()
+        self._pipeline.weights_inbox.follow()
 
     def _diagnose(self) -> None:
         level, message, values = self._status.write(self._state, self._pipeline, self._problem)

@@ -97,13 +97,13 @@ class Pipeline:
         self,
         node: LifecycleNode,
         config: Config,
-        tally: FrameCounters,
+        counters: FrameCounters,
         report: Report,
         build: EngineBuilder,
     ) -> None:
         self._node = node
         self._config = config
-        self._tally = tally
+        self._counters = counters
         self._report = report
         options = EngineOptions(
             *(config[name] for name in ("engine", "precision", "device", "threads")),
@@ -169,7 +169,7 @@ class Pipeline:
             self.pairing,
             self._extrinsic(settings),
             StreamDecoder(compressed_to_rgb if compressed else image_to_rgb),
-            self._tally,
+            self._counters,
             self._report,
             camera_frame=config["camera_frame"],
         )
@@ -185,8 +185,8 @@ class Pipeline:
             self._exchange,
         )
         undo.callback(loader.close)
-        self.deliveries = WeightsInbox(
-            loader, self.engine, self._tally, node.get_logger().info, self._report
+        self.weights_inbox = WeightsInbox(
+            loader, self.engine, self._counters, node.get_logger().info, self._report
         )
         self.inputs: CameraInputs | None = None
         self._weights: Subscription | None = None
@@ -208,7 +208,7 @@ class Pipeline:
             hold_adapted(path, self._files)
             return read_adapted(path, weights)
         except (WeightsError, OSError) as error:
-            self._tally.bad("weights saved")
+            self._counters.bad("weights saved")
             self._report("adapted weights refused", str(error))
             return weights
 
@@ -233,7 +233,7 @@ class Pipeline:
             self._report,
         )
         self._weights = self._node.create_subscription(
-            UInt8MultiArray, TOPIC, lambda message: self.deliveries.take(message.data), LATCHED
+            UInt8MultiArray, TOPIC, lambda message: self.weights_inbox.take(message.data), LATCHED
         )
 
     def stop(self) -> None:
@@ -255,7 +255,7 @@ class Pipeline:
     def change(self, config: Config) -> None:
         """Adopt changed live parameters, from the next frame on."""
         self._config = config
-        changes = live_settings(config, self.deliveries.in_use.metadata)
+        changes = live_settings(config, self.weights_inbox.in_use.metadata)
         encoding, stride = config["depth_encoding"], config["point_stride"]
 
         def adopt() -> None:
@@ -275,12 +275,12 @@ class Pipeline:
 
     def reload_weights(self) -> Future[str]:
         """Read the weights file again; the future gives its version, or an error."""
-        return self.deliveries.reload(self.read_weights)
+        return self.weights_inbox.reload(self.read_weights)
 
     def save_weights(self) -> tuple[Future[str], Path]:
         """Write the adapted weights in use: the future gives their version, or an error."""
-        path = self._adapted_path(self.deliveries.in_use)
-        return self.deliveries.save(path, self._files), path
+        path = self._adapted_path(self.weights_inbox.in_use)
+        return self.weights_inbox.save(path, self._files), path
 
     def _exchange(self, exchange: Callable[[], None], weights: Weights) -> Future[None]:
         stated = self._config["depth_relative_std"] or depth_relative_std_of(weights.metadata)
@@ -288,14 +288,14 @@ class Pipeline:
 
     def _offer(self, message: Any) -> None:
         received = ReceivedImage(message, time.perf_counter())
-        self._tally.receive()
+        self._counters.receive()
         self.worker.offer(received)
 
     def _on_odometry(self, message: Odometry) -> None:
         try:
             pose = pose_from_message(message.pose.pose)
         except ValueError as error:
-            self._tally.bad("odom_in")
+            self._counters.bad("odom_in")
             self._report("odom_in bad", str(error))
             return
         stamp = stamp_from_message(message.header.stamp)
@@ -305,12 +305,12 @@ class Pipeline:
         """A defect of this program must not end it: the next frame may go well."""
         if not self._node.context.ok():
             return
-        self._tally.drop("internal error")
+        self._counters.drop("internal error")
         self._report(f"internal error ({type(error).__name__})", repr(error))
 
     def _report_info(self, cause: str, message: str) -> None:
         if cause in _BAD_INFO:
-            self._tally.bad(cause)
+            self._counters.bad(cause)
         self._report(cause, message)
 
     def _extrinsic(self, settings: EstimatorSettings) -> Extrinsic:

@@ -114,7 +114,7 @@ class FrameProcessor:
         pairing: CameraPairing,
         extrinsic: Extrinsic,
         decode: Callable[[Any], NDArray[np.uint8]],
-        tally: FrameCounters,
+        counters: FrameCounters,
         report: Report,
         camera_frame: str = "",
     ) -> None:
@@ -123,7 +123,7 @@ class FrameProcessor:
         self._pairing = pairing
         self._extrinsic = extrinsic
         self._decode = decode
-        self._tally = tally
+        self._counters = counters
         self._report = report
         self._camera_frame = camera_frame
         self._estimator = Estimator(engine, settings)
@@ -187,7 +187,7 @@ class FrameProcessor:
         """The first stage: decode, and run the networks. None if nothing is left to do."""
         wanted = self._outputs.wanted()
         if not wanted:
-            self._tally.idle()
+            self._counters.idle()
             self._estimator.skip()
             self._ended = time.process_time()
             return None
@@ -199,7 +199,7 @@ class FrameProcessor:
                 pixels = self._decode(message)
                 inference = self._infer(message, pixels, wanted)
         except BadImageError as error:
-            self._tally.bad(error.cause)
+            self._counters.bad(error.cause)
             self._report(f"bad image ({error.cause})", str(error))
             return None
         except EngineError as error:
@@ -226,7 +226,7 @@ class FrameProcessor:
         other = inferred.inferring.wall + watch.cost.wall - engine.wall - refinement.wall
         begun, self._ended = self._ended, time.process_time()
         all_threads = self._ended - begun
-        self._tally.serve(
+        self._counters.serve(
             FrameCosts(
                 latency=1e3 * (time.perf_counter() - inferred.received),
                 engine=1e3 * engine.wall,
@@ -239,7 +239,7 @@ class FrameProcessor:
         )
 
     def _fail(self, error: EngineError) -> None:
-        self._tally.drop("engine failed")
+        self._counters.drop("engine failed")
         self.failing = str(error)
         self._failures += 1
         self._report("engine failed", str(error))
@@ -255,7 +255,7 @@ class FrameProcessor:
             return self._estimator.infer(Frame(stamp, pixels, camera), computed, frame_id=frame_id)
         except CameraError as error:
             self._report("camera_info bad", f"{error}; the learned intrinsics are used")
-            self._tally.bad("camera_info bad")
+            self._counters.bad("camera_info bad")
             return self._estimator.infer(Frame(stamp, pixels), computed, frame_id=frame_id)
 
     def _complete(self, inferred: InferredFrame) -> Cost:
@@ -268,7 +268,7 @@ class FrameProcessor:
             self.camera_is_given = inferred.inference.camera is not None
             self._note(estimate)
         else:
-            self._tally.leave_out(left_out.cause)
+            self._counters.leave_out(left_out.cause)
             self._report(
                 f"left out of the motion ({left_out.cause})",
                 f"{left_out.reason}: it has depth, but no odometry",
@@ -312,7 +312,7 @@ class FrameProcessor:
             self._report("scale unknown", self.unscaled)
         if estimate.quality.tracking == "first" and estimate.quality.reason:
             cause = _cause_of_reset(estimate.quality.reason)
-            self._tally.reset(cause)
+            self._counters.reset(cause)
             if estimate.quality.reason.startswith(UNWANTED):
                 return
             self._report(f"motion state reset ({cause})", estimate.quality.reason)

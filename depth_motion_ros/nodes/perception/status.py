@@ -20,8 +20,8 @@ _SILENCE = 2.0  # s without an image, or with none served, that are worth a warn
 class StatusWriter:
     """Remembers from one diagnostic to the next what has changed."""
 
-    def __init__(self, tally: FrameCounters) -> None:
-        self._tally = tally
+    def __init__(self, counters: FrameCounters) -> None:
+        self._counters = counters
         self._received, self._bad, self._done = 0, 0, 0
         self._arrived_at = self._done_at = time.monotonic()
 
@@ -33,13 +33,13 @@ class StatusWriter:
         state: of the lifecycle. problem: why the last transition failed, empty if it did not.
         """
         dropped = pipeline.worker.dropped if pipeline is not None else 0
-        values = {"state": state, **self._tally.values(dropped)}
+        values = {"state": state, **self._counters.values(dropped)}
         if pipeline is None or state != "active":
             self._done_at = time.monotonic()
             level = DiagnosticStatus.ERROR if problem else DiagnosticStatus.OK
             return level, problem or state, values
         values.update(_engine_values(pipeline))
-        values.update(pipeline.deliveries.values())
+        values.update(pipeline.weights_inbox.values())
         values.update(_estimate_values(pipeline))
         level, message = self._judge(pipeline, values)
         return level, message, values

@@ -22,7 +22,7 @@ from depth_motion_ros.nodes.weights_exchange.protocol import (
     check_size,
     origin_of,
 )
-from depth_motion_ros.nodes.weights_exchange.scene_check import check_plausible
+from depth_motion_ros.nodes.weights_exchange.scene_check import check_same_scene
 
 Report = Callable[[str, str], None]
 
@@ -37,13 +37,13 @@ class WeightsInbox:
         self,
         loader: WeightsLoader,
         slot: EngineSlot,
-        tally: FrameCounters,
+        counters: FrameCounters,
         log: Callable[[str], object],
         report: Report,
     ) -> None:
         self._loader = loader
         self._slot = slot
-        self._tally = tally
+        self._counters = counters
         self._log = log
         self._report = report
         self._gate = WeightsAcceptance(loader.in_use)
@@ -88,7 +88,7 @@ class WeightsInbox:
                 "are in use"
             )
 
-        self._loader.offer(LoadRequest(read, check_plausible, done)).add_done_callback(
+        self._loader.offer(LoadRequest(read, check_same_scene, done)).add_done_callback(
             self._report_failure
         )
 
@@ -132,7 +132,7 @@ class WeightsInbox:
 
     def _refuse(self, error: BaseException) -> None:
         cause = cause_of(error)
-        self._tally.bad(f"weights {cause}")
+        self._counters.bad(f"weights {cause}")
         self._report(f"weights refused ({cause})", str(error))
 
 

@@ -104,7 +104,7 @@ def seal(weights: Weights, origin: str, order: int) -> Weights:
     return Weights(weights.tensors, metadata)
 
 
-def open_delivery(data: bytes, name: str = "topic weights") -> ReceivedWeights:
+def open_message(data: bytes, name: str = "topic weights") -> ReceivedWeights:
     """Check all metadata of a message. name: its name in errors.
 
     Raises DeliveryError.
@@ -167,20 +167,20 @@ class WeightsAcceptance:
 
         Raises WeightsExchangeError.
         """
-        delivery = open_delivery(data)
-        version = delivery.weights.version
-        if delivery.content == self._content:
+        received = open_message(data)
+        version = received.weights.version
+        if received.content == self._content:
             return None
-        if delivery.origin != self._origin:
+        if received.origin != self._origin:
             raise WeightsExchangeError(
                 "origin",
-                f"weights {version!r} were trained from others ({delivery.origin[:12]}) than this "
+                f"weights {version!r} were trained from others ({received.origin[:12]}) than this "
                 f"node has ({self._origin[:12]}): give node and learner the same weights file",
             )
-        if delivery.order <= self._order:
+        if received.order <= self._order:
             raise WeightsExchangeError(
                 "replayed",
-                f"weights {version!r} have order {delivery.order}, but {self._order} was accepted "
+                f"weights {version!r} have order {received.order}, but {self._order} was accepted "
                 "before",
             )
         if self._withdrawn:
@@ -189,11 +189,11 @@ class WeightsAcceptance:
                 f"weights {version!r} are not accepted: {self._withdrawn!r} was rolled back. Call "
                 "~/reload_weights to accept weights again",
             )
-        return delivery
+        return received
 
-    def accept(self, delivery: ReceivedWeights) -> None:
+    def accept(self, received: ReceivedWeights) -> None:
         """It is in use now."""
-        self._order, self._content = delivery.order, delivery.content
+        self._order, self._content = received.order, received.content
 
     def withdraw(self, version: str, in_use: Weights) -> None:
         """The user has rolled ``version`` back: nothing more is accepted until ``restart``."""

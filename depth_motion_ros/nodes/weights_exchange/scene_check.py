@@ -19,7 +19,7 @@ MOST_SHIFT = 1.5
 LEAST_SPREAD = 0.2
 
 
-def check_plausible(before: RawPrediction, after: RawPrediction) -> None:
+def check_same_scene(before: RawPrediction, after: RawPrediction) -> None:
     """Compare two predictions for one pair of images.
 
     Raises WeightsExchangeError (cause ``implausible``) where the new prediction is not finite, its

@@ -48,7 +48,7 @@ def judge(
     )
 
 
-def judge_depth(
+def supervise_depth(
     depth_1: Tensor,
     depth_2: Tensor,
     truth: TriangulatedLabel,
