@@ -110,7 +110,7 @@ class DepthFusion:
             self._lost_for = 0.0
             return self._filter.at_rest(prior, prior_std, pair.unit_change)
         flow = pair.flow.resized(camera.size)
-        if tracking == "lost":
+        if tracking == "lost" or not _is_usable(pair.motion):
             self._lost_for += pair.dt
             if self._lost_for > max_gap:
                 return self._filter.first(grey, prior, prior_std, camera)
@@ -128,6 +128,11 @@ class DepthFusion:
 def unfused(prior: Floats, prior_std: float) -> tuple[Floats, Floats]:
     """Depth (H, W) of the network alone, and its relative standard deviation."""
     return prior, calibrated(np.full_like(prior, prior_std))
+
+
+def _is_usable(motion: PairMotion) -> bool:
+    parts = motion.rotation, motion.translation, motion.covariance
+    return all(bool(np.isfinite(part).all()) for part in parts)
 
 
 def _widened(moving: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
