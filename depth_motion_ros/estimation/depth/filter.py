@@ -91,7 +91,7 @@ class DepthFilter:
             self._state = state.followed(step.flow)
             return prior_alone(prior, prior_std)
         self._keyframes.in_unit(unit_change)
-        state = self._measured(state, grey, prior, prior_std, camera, step, step.pose)
+        state = self._measured(state, grey, prior, prior_std, camera, step, step.pose).finite()
         result = self._told(state, prior, prior_std)
         self._keyframes.add(grey, result.inverse_depth, camera)
         return result

@@ -39,6 +39,16 @@ class GeometryState:
         """Nothing is known of any pixel."""
         return bool((self.variance >= UNKNOWN).all())
 
+    def finite(self) -> GeometryState:
+        """Nothing is known where numbers have overflown."""
+        valid = np.isfinite(self.inverse_depth) & (self.variance <= UNKNOWN)
+        if valid.all():
+            return self
+        return GeometryState(
+            np.where(valid, self.inverse_depth, np.float32(0)),
+            np.where(valid, self.variance, UNKNOWN),
+        )
+
     def in_unit(self, factor: float) -> GeometryState:
         """In a unit of length that is ``factor`` times smaller."""
         if factor == 1:
