@@ -22,7 +22,7 @@ Floats = NDArray[np.float32]
 _LENGTH_VARIANCE = 1e-6
 # Pixels by which the outlines of moving things are missed.
 _RIM = np.ones((5, 5), np.uint8)
-# Inverse depth beyond which nothing can be told from infinity, per unit.
+# Inverse depth beyond which depth cannot be told from infinity, per unit.
 _FARTHEST = np.float32(1e-4)
 
 
@@ -33,7 +33,7 @@ class FollowedPair:
     motion: in the unit of the depth that it comes with.
     flow: to the previous frame, of any size.
     moving: (H, W) bool, moving objects; None = not looked for.
-    unit_change: factor by which the same length is told longer than a frame ago.
+    unit_change: length in this frame's unit over the same length in that of the last.
     dt: s.
     """
 

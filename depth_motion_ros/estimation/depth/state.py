@@ -117,7 +117,7 @@ class GeometryState:
         off = seen.inverse_depth - self.inverse_depth
         total = self.variance + seen.variance
         surprise = np.where(seen.known, off * off / total, np.float32(0))
-        # Whoever is surprised was too sure.
+        # A large surprise means that the variance was too small.
         before = self.variance * np.maximum(surprise / _SURPRISE, 1)
         total = before + seen.variance
         gain = before / total
