@@ -9,12 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.estimation.depth.epipolar_field import Doubles, Floats
-from depth_motion_ros.estimation.depth.triangulation import Measurement
+from depth_motion_ros.estimation.depth.triangulation import UNKNOWN, Measurement
 from depth_motion_ros.estimation.scene_flow.optical_flow import DenseFlow
 from depth_motion_ros.geometry.camera import Camera
 
-UNKNOWN = np.float32(1e6)
-"""Variance of an inverse depth of which nothing is known."""
 # Relative standard deviation that a frame adds: the surface is sampled between pixels, flow misses.
 _FLOWED, _CARRIED = np.float32(0.03), np.float32(0.10)
 # No state is more exact, relative.
