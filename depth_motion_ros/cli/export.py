@@ -83,10 +83,10 @@ def _build(weights: Weights, args: argparse.Namespace) -> None:
         pair=_pair(args.images, size) if args.images else None,
         progress=_show,
     )
-    told = engine.describe()
+    description = engine.describe()
     print(
-        f"{engine.plan_path}: {told.runtime} {told.runtime_version}, {told.precision}, "
-        f"{told.device}; against PyTorch: {engine.figures}"
+        f"{engine.plan_path}: {description.runtime} {description.runtime_version}, "
+        f"{description.precision}, {description.device}; against PyTorch: {engine.figures}"
     )
     engine.close()
 

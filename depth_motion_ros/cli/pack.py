@@ -1,4 +1,4 @@
-"""``depth_motion pack``: weights as they are shipped: in half precision, and told what they are."""
+"""``depth_motion pack``: weights as they are shipped: half precision, with release metadata."""
 
 from __future__ import annotations
 

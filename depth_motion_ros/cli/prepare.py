@@ -195,7 +195,7 @@ def _why_nothing(state: SourceState, settings: PrepareSettings) -> str:
     if state.duplicates:
         causes.append(
             f"{state.duplicates} frames differ from the one before by no more than --threshold "
-            f"{settings.threshold:g} (a camera that stands still teaches nothing)"
+            f"{settings.threshold:g} (nothing can be learned from a camera that stands still)"
         )
     if state.alone > 1:
         causes.append(

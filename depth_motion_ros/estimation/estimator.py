@@ -18,6 +18,7 @@ from depth_motion_ros.estimation.alignment.constant_velocity import ConstantVelo
 from depth_motion_ros.estimation.alignment.inlier_ratio import InlierRatio
 from depth_motion_ros.estimation.depth.fusion import DepthFusion, FollowedPair, unfused
 from depth_motion_ros.estimation.estimate import SKIPPED, Estimate, Motion, Quality, Scale
+from depth_motion_ros.estimation.extrapolation import LastMotion
 from depth_motion_ros.estimation.inference import Inference, Inferrer, StampedView
 from depth_motion_ros.estimation.intrinsics import LearnedIntrinsics
 from depth_motion_ros.estimation.odometry import Odometry, OdometryState
@@ -25,14 +26,14 @@ from depth_motion_ros.estimation.pair import PairMotion, pair_motion
 from depth_motion_ros.estimation.quality import metric_covariance
 from depth_motion_ros.estimation.scale.choice import choose_scale_source
 from depth_motion_ros.estimation.scale.drift_filter import ScaleDriftFilter
+from depth_motion_ros.estimation.scale.observation import observation
 from depth_motion_ros.estimation.scale.odometry import OdometryScale
-from depth_motion_ros.estimation.scale.source import UNKNOWN_SCALE, ScaleObservation, ScaleSource
+from depth_motion_ros.estimation.scale.source import UNKNOWN_SCALE, ScaleSource
 from depth_motion_ros.estimation.scene_flow.detection import FlowMotionDetector
 from depth_motion_ros.estimation.scene_flow.object_flow import ObjectFlow, object_flow
 from depth_motion_ros.estimation.settings import EXTRAPOLATE, FLOW, FUSED, EstimatorSettings
 from depth_motion_ros.estimation.stopwatch import NOTHING
 from depth_motion_ros.estimation.time_line import LeftOut
-from depth_motion_ros.geometry import se3
 from depth_motion_ros.geometry.camera import Camera
 from depth_motion_ros.sources.frame import Frame
 
@@ -97,7 +98,7 @@ class Estimator:
         self._inlier_ratio = InlierRatio()
         self._constant_velocity = ConstantVelocity()
         self._last_stamp: int | None = None
-        self._last_motion: tuple[int, Motion] | None = None
+        self._last_motion = LastMotion()
         self._last: Estimate | None = None
 
     def _choose_scale_source(self) -> ScaleSource:
@@ -235,7 +236,7 @@ class Estimator:
         # What is smoothly wrong with the prior of this pair matters to the scale and to moving
         # objects, where the parallax is large. Depth itself it would worsen where that is small.
         depth = prior if pair is None or pair.depth_factor is None else prior * pair.depth_factor
-        seen = _observation(now.stamp, depth, camera, previous, pair, self._scale_drift)
+        seen = observation(now.stamp, depth, camera, previous, pair, self._scale_drift)
         scale = self._scale_source.update(seen)
         if scale.is_of_the_frame and pair is not None and pair.triangulated is not None:
             # The scale source measures the unit of this very frame.
@@ -245,20 +246,8 @@ class Estimator:
         if residual is not None and self.settings.object_motion == FLOW:
             moving = np.asarray(residual.any(axis=2), bool)
         depth, std = self._fused_depth(inference, camera, pair, prior, moving)
-        depth, std = self._valid(depth, std, scale)
-        estimate = Estimate(
-            stamp=now.stamp,
-            image=now.view.image,
-            depth=depth,
-            depth_std=std,
-            motion=None,
-            object_flow=None,
-            camera=camera,
-            learned_camera=self._learned.camera(*size),
-            scale=scale,
-            quality=Quality("first", reason=inference.reset_reason),
-            is_withheld=not scale.is_metric and not self.settings.publish_unscaled,
-        )
+        quality = Quality("first", reason=inference.reset_reason)
+        estimate = self._without_motion(inference, depth, std, camera, scale, quality)
         if previous is not None and raw.motion is not None and pair is not None:
             estimate = self._with_motion(estimate, inference, previous, raw.motion, pair, residual)
         self._integrate(estimate)
@@ -281,16 +270,29 @@ class Estimator:
         scale = UNKNOWN_SCALE if last is None else last.scale
         prior = inference.raw.depth * np.float32(self._scale_drift.factor)
         depth, std = unfused(prior, self.settings.depth_relative_std)
+        return self._without_motion(inference, depth, std, camera, scale, quality)
+
+    def _without_motion(
+        self,
+        inference: Inference,
+        depth: NDArray[np.float32],
+        std: NDArray[np.float32],
+        camera: Camera,
+        scale: Scale,
+        quality: Quality,
+    ) -> Estimate:
+        """depth, std: (H, W), in the unit of the pair."""
+        view = inference.now.view
         depth, std = self._valid(depth, std, scale)
         return Estimate(
-            stamp=now.stamp,
-            image=now.view.image,
+            stamp=inference.now.stamp,
+            image=view.image,
             depth=depth,
             depth_std=std,
             motion=None,
             object_flow=None,
             camera=camera,
-            learned_camera=self._learned.camera(*size),
+            learned_camera=self._learned.camera(*view.image.shape[1::-1]),
             scale=scale,
             quality=quality,
             is_withheld=not scale.is_metric and not self.settings.publish_unscaled,
@@ -345,8 +347,9 @@ class Estimator:
         quality = pair.quality
         estimate = replace(estimate, refinement=pair.refinement)
         if quality.tracking == "lost":
-            extrapolates = self.settings.on_lost == EXTRAPOLATE
-            motion = self._extrapolated(estimate.stamp, dt) if extrapolates else None
+            motion = None
+            if self.settings.on_lost == EXTRAPOLATE:
+                motion = self._last_motion.extrapolated(estimate.stamp, dt, self.settings)
             return replace(estimate, motion=motion, quality=quality)
         self._learn(raw.K, inference)
         flow = None
@@ -359,7 +362,7 @@ class Estimator:
             metric_covariance(pair.covariance, pair.translation, estimate.scale),
             dt,
         )
-        self._last_motion = estimate.stamp, motion
+        self._last_motion.note(estimate.stamp, motion)
         return replace(
             estimate,
             motion=motion,
@@ -409,19 +412,6 @@ class Estimator:
         speed = settings.object_flow_threshold
         return object_flow(residual, pair.rotation, estimate.depth, scale, dt, speed, ratio)
 
-    def _extrapolated(self, stamp: int, dt: float) -> Motion | None:
-        """The last motion, extrapolated to ``dt`` s; None if it is too old."""
-        if self._last_motion is None:
-            return None
-        seen, last = self._last_motion
-        if not 0 < (stamp - seen) * 1e-9 <= self.settings.max_gap:
-            return None
-        twist = se3.log(se3.transform(last.rotation, last.translation)) / last.dt
-        step = se3.exp(twist * dt)
-        unseen = [(self.settings.lost_speed * dt) ** 2] * 3
-        unseen += [(self.settings.lost_turn_rate * dt) ** 2] * 3
-        return Motion(step[:3, :3], step[:3, 3], np.diag(unseen), dt)
-
     def _integrate(self, estimate: Estimate) -> None:
         if estimate.is_withheld:
             # Odometry starts when it is first published.
@@ -429,33 +419,12 @@ class Estimator:
         if estimate.motion is not None:
             self._odometry.integrate(estimate.motion)
         elif self._last_stamp is not None:
+            settings = self.settings
             elapsed = max(0.0, (estimate.stamp - self._last_stamp) * 1e-9)
             extrapolated = None
             if estimate.quality.tracking == "lost":
                 # Published or not: most motion that is lost for a moment continues.
-                extrapolated = self._extrapolated(estimate.stamp, elapsed)
-            settings = self.settings
+                extrapolated = self._last_motion.extrapolated(estimate.stamp, elapsed, settings)
             self._odometry.coast(
                 elapsed, settings.lost_speed, settings.lost_turn_rate, extrapolated
             )
-
-
-def _observation(
-    stamp: int,
-    depth: NDArray[np.float32],
-    camera: Camera,
-    previous: StampedView | None,
-    pair: PairMotion | None,
-    unit: ScaleDriftFilter,
-) -> ScaleObservation:
-    seen = ScaleObservation(
-        stamp, depth, camera, unit_change=unit.change, unit_variance=unit.variance_since
-    )
-    if previous is None or pair is None or pair.quality.tracking == "lost":
-        return seen
-    motion = se3.transform(pair.rotation, pair.translation)
-    seen = replace(seen, previous_stamp=previous.stamp, motion=motion)
-    if pair.triangulated is None:
-        return seen
-    points = pair.triangulated.points(camera) * np.float32(unit.factor)
-    return replace(seen, points=points, point_variance=pair.triangulated.variance)

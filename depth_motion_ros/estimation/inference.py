@@ -22,7 +22,7 @@ from depth_motion_ros.sources.rectify import Rectifier
 # A picture that was encoded a second time differs from the first by less than this share of what
 # two pictures of a moving camera differ by (measured: 0.01 to 0.06 with four codecs) ...
 _CODED_AGAIN = 0.1
-# ... which is told only where that is more than noise. Mean absolute difference, 0 to 255.
+# ... which is decided only where it is more than noise. Mean absolute difference, 0 to 255.
 _CLEAR_CHANGE = 4.0
 _SMALLEST_CHANGE = 1e-6
 

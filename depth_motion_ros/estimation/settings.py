@@ -70,8 +70,7 @@ class EstimatorSettings(Settings):
     )
     refine: bool = setting(
         True,
-        "refine the network's motion and the smooth part of its depth error by aligning the two "
-        "images",
+        "refine the network's motion by aligning the two images",
     )
     # The depth of weights after a short training is off by about so much; a network that measures
     # better says so in its metadata.

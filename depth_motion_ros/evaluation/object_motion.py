@@ -52,7 +52,7 @@ def _add(score: MotionScore, frame: Frame, estimate: Estimate, after: Estimate) 
         return
     step = flow * np.float32(estimate.motion.dt)
     if after.motion is not None:
-        # The truth is told in the axes of the next frame.
+        # Ground truth is in the axes of the next frame.
         step = step @ after.motion.rotation.astype(np.float32)
     height, width = truth.motion.shape[:2]
     step, depth = (

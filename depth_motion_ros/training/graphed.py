@@ -30,7 +30,7 @@ class GraphedNet:
 
     What depends on Python (a noise level, whether the network is training) stays as it is at the
     time of capture; parameters are read, and random numbers drawn, at every replay. Where capturing
-    fails the network runs as it is, which is told once.
+    fails the network runs as it is, which is logged once.
 
     network: on a CUDA device, in training mode. example: of the inputs, in their memory format.
     """

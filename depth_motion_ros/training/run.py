@@ -220,7 +220,7 @@ def _learned_from(data: TrainingData, options: RunOptions) -> list[str]:
 
 
 def _training_unit(recipe: Recipe, data: TrainingData, options: RunOptions) -> dict[str, str]:
-    """The unit of length, where exact truth has taught one, now or before."""
+    """The unit of length, where ground truth has set one, now or before."""
     exact = data.simulator is not None and recipe.data.supervision != "none"
     if exact and recipe.exact.metric > 0:
         return {"unit": f"{recipe.exact.unit:g}"}

@@ -56,7 +56,7 @@ def check_nodes(report: Report) -> Iterator[Finding]:
             yield problem(
                 f"{name} is {state}: it hears nothing",
                 f"ros2 lifecycle set {name} {TRANSITIONS[state]} (its log says why it is not "
-                "active, if it was told to be)",
+                "active, if it should be)",
             )
         else:
             yield problem(f"{name} is {state}", "restart it")

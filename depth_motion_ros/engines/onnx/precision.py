@@ -90,7 +90,7 @@ def _halve(tensor: onnx.TensorProto) -> None:
 
 
 def _check_results(model: onnx.ModelProto, half: set[str]) -> None:
-    """What is not float32 here would be an error of the rules above, whoever trained the net."""
+    """A tensor here that is not float32 would be an error of the rules above, with any weights."""
     narrow = sorted(output.name for output in model.graph.output if output.name in half)
     if narrow:
         raise EngineError(f"the half-precision graph would have outputs {narrow} in float16")

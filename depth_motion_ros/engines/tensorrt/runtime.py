@@ -106,7 +106,7 @@ def _logger(api: ModuleType) -> Any:
     }
 
     class Logger(api.ILogger):  # type: ignore[misc, name-defined]
-        """TensorRT's words in Python's log; errors also wait to be told with an EngineError."""
+        """TensorRT's words in Python's log; errors are also kept for the next EngineError."""
 
         def __init__(self) -> None:
             api.ILogger.__init__(self)

@@ -82,8 +82,8 @@ class DepthFilter:
         """Of the next frame.
 
         grey: (H, W) uint8. prior: (H, W) inverse depth > 0 by the network, in the unit of the step.
-        prior_std: relative. unit_change: factor by which the same length is told longer than a
-        frame ago.
+        prior_std: relative. unit_change: factor by which the same length is longer in
+        this frame's unit than in that of the frame before.
         """
         state = self._state_of(prior, unit_change)
         if step.pose is None:
@@ -91,7 +91,7 @@ class DepthFilter:
             self._state = state.followed(step.flow)
             return prior_alone(prior, prior_std)
         self._keyframes.in_unit(unit_change)
-        state = self._measured(state, grey, prior, prior_std, camera, step, step.pose)
+        state = self._measured(state, grey, prior, prior_std, camera, step, step.pose).finite()
         result = self._told(state, prior, prior_std)
         self._keyframes.add(grey, result.inverse_depth, camera)
         return result

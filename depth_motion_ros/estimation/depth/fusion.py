@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.estimation.depth.filter import DepthFilter, Step
-from depth_motion_ros.estimation.depth.output import FusedDepth, calibrated
+from depth_motion_ros.estimation.depth.output import FusedDepth, calibrated, prior_alone
 from depth_motion_ros.estimation.depth.pose_correction import RelativePose
 from depth_motion_ros.estimation.pair import PairMotion
 from depth_motion_ros.estimation.scene_flow.optical_flow import DenseFlow
@@ -22,7 +22,7 @@ Floats = NDArray[np.float32]
 _LENGTH_VARIANCE = 1e-6
 # Pixels by which the outlines of moving things are missed.
 _RIM = np.ones((5, 5), np.uint8)
-# Inverse depth beyond which nothing can be told from infinity, per unit.
+# Inverse depth beyond which depth cannot be told from infinity, per unit.
 _FARTHEST = np.float32(1e-4)
 
 
@@ -33,7 +33,7 @@ class FollowedPair:
     motion: in the unit of the depth that it comes with.
     flow: to the previous frame, of any size.
     moving: (H, W) bool, moving objects; None = not looked for.
-    unit_change: factor by which the same length is told longer than a frame ago.
+    unit_change: length in this frame's unit over the same length in that of the last.
     dt: s.
     """
 
@@ -78,7 +78,12 @@ class DepthFusion:
         known = np.isfinite(prior) & (prior > 0)
         usual = np.float32(np.median(prior[known])) if known.any() else np.float32(1)
         inverse = np.maximum(1 / np.where(known, prior, usual), _FARTHEST, dtype=np.float32)
-        result = self._result(image, inverse, prior_std, camera, pair, max_gap)
+        try:
+            result = self._result(image, inverse, prior_std, camera, pair, max_gap)
+        except np.linalg.LinAlgError:
+            # Intrinsics or a motion of nonsense: the network's depth needs neither.
+            self._filter.reset()
+            result = prior_alone(inverse, prior_std)
         if result.inverse_depth is inverse:
             # To the last digit.
             return np.where(known, prior, np.float32(np.nan)), result.std
@@ -105,7 +110,7 @@ class DepthFusion:
             self._lost_for = 0.0
             return self._filter.at_rest(prior, prior_std, pair.unit_change)
         flow = pair.flow.resized(camera.size)
-        if tracking == "lost":
+        if tracking == "lost" or not _is_usable(pair.motion):
             self._lost_for += pair.dt
             if self._lost_for > max_gap:
                 return self._filter.first(grey, prior, prior_std, camera)
@@ -123,6 +128,11 @@ class DepthFusion:
 def unfused(prior: Floats, prior_std: float) -> tuple[Floats, Floats]:
     """Depth (H, W) of the network alone, and its relative standard deviation."""
     return prior, calibrated(np.full_like(prior, prior_std))
+
+
+def _is_usable(motion: PairMotion) -> bool:
+    parts = motion.rotation, motion.translation, motion.covariance
+    return all(bool(np.isfinite(part).all()) for part in parts)
 
 
 def _widened(moving: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:

@@ -11,14 +11,18 @@ from depth_motion_ros.estimation.alignment.gauss_newton import rotation_of
 from depth_motion_ros.estimation.depth.epipolar_field import Doubles, EpipolarField, Floats
 from depth_motion_ros.geometry import se3
 
+# Samples of the flow, fewer than which correct nothing, and rounds of reweighting.
 _SAMPLES, _FEWEST, _ROUNDS = 800, 100, 3
 # Degrees of freedom of Student's t: its heavy tails are what moves.
 _FREEDOM = 3.0
 # Errors of flow, and of depth, are alike over so many neighbouring samples.
 _CORRELATED, _ALIKE = 5.0, 20.0
-# Pixels.
+# Standard deviation of flow, pixels.
 _FLOW_ERROR = 0.15
+# The pose may be so many times as uncertain as it claims (variance): errors of successive poses are
+# alike.
 _LOOSE = 20.0
+# Of the best turn: samples, rounds of reweighting, and pixels below which distances count alike.
 _TURN_SAMPLES, _TURN_ROUNDS, _LEAST_LEFT = 200, 4, 0.25
 
 

@@ -9,12 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_motion_ros.estimation.depth.epipolar_field import Doubles, Floats
-from depth_motion_ros.estimation.depth.triangulation import Measurement
+from depth_motion_ros.estimation.depth.triangulation import UNKNOWN, Measurement
 from depth_motion_ros.estimation.scene_flow.optical_flow import DenseFlow
 from depth_motion_ros.geometry.camera import Camera
 
-UNKNOWN = np.float32(1e6)
-"""Variance of an inverse depth of which nothing is known."""
 # Relative standard deviation that a frame adds: the surface is sampled between pixels, flow misses.
 _FLOWED, _CARRIED = np.float32(0.03), np.float32(0.10)
 # No state is more exact, relative.
@@ -38,6 +36,16 @@ class GeometryState:
     def is_empty(self) -> bool:
         """Nothing is known of any pixel."""
         return bool((self.variance >= UNKNOWN).all())
+
+    def finite(self) -> GeometryState:
+        """Nothing is known where numbers have overflown."""
+        valid = np.isfinite(self.inverse_depth) & (self.variance <= UNKNOWN)
+        if valid.all():
+            return self
+        return GeometryState(
+            np.where(valid, self.inverse_depth, np.float32(0)),
+            np.where(valid, self.variance, UNKNOWN),
+        )
 
     def in_unit(self, factor: float) -> GeometryState:
         """In a unit of length that is ``factor`` times smaller."""
@@ -109,7 +117,7 @@ class GeometryState:
         off = seen.inverse_depth - self.inverse_depth
         total = self.variance + seen.variance
         surprise = np.where(seen.known, off * off / total, np.float32(0))
-        # Whoever is surprised was too sure.
+        # A large surprise means that the variance was too small.
         before = self.variance * np.maximum(surprise / _SURPRISE, 1)
         total = before + seen.variance
         gain = before / total

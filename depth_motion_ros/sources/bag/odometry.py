@@ -61,7 +61,7 @@ class _Series(Generic[T]):
 
 
 class OdometryTrack:
-    """Samples of an odometry: base poses (4, 4), and speeds in m/s where they are told.
+    """Samples of an odometry: base poses (4, 4), and speeds in m/s where the messages hold them.
 
     Either may be unknown in a sample: the samples around it serve. Time that goes back by more than
     ``max_delay`` ns (a loop of the recording, a clock that was set) starts the track anew.
@@ -116,17 +116,17 @@ class OdometryTrack:
         A speed of exactly zero may be one that was never filled in: then the poses tell whether the
         robot stood, and how fast it went if not. None where nobody knows.
         """
-        told = self._told_speed(stamp)
-        if told:
-            return told
+        stated = self._stated_speed(stamp)
+        if stated:
+            return stated
         moved = self._speed_of_poses(stamp)
         if moved is None:
-            return told if self._has_moved else None
-        if abs(moved) < _STANDSTILL_SPEED and told is not None:
-            return told
+            return stated if self._has_moved else None
+        if abs(moved) < _STANDSTILL_SPEED and stated is not None:
+            return stated
         return moved
 
-    def _told_speed(self, stamp: int) -> float | None:
+    def _stated_speed(self, stamp: int) -> float | None:
         found = self._speeds.around(stamp)
         if found is None:
             return None

@@ -1,6 +1,6 @@
 """Keeps the index of a prepared data set true to its folders, whatever moment a run ends at.
 
-What was prepared is told by the sequence folders alone: each holds a note of its source, and a
+The sequence folders alone say what was prepared: each holds a note of its source, and a
 folder has its name only when it is whole. The index is gathered from them anew at every start.
 """
 

@@ -45,7 +45,7 @@ class Pairs(NamedTuple):
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> Pairs:
         """The same with ``function`` applied to every tensor."""
-        one, two, K, known, mask_1, mask_2, jitter, told = self
+        one, two, K, known, mask_1, mask_2, jitter, label = self
         return Pairs(
             function(one),
             function(two),
@@ -54,7 +54,7 @@ class Pairs(NamedTuple):
             None if mask_1 is None else function(mask_1),
             None if mask_2 is None else function(mask_2),
             function(jitter),
-            None if told is None else TriangulatedLabel(*map(function, told)),
+            None if label is None else TriangulatedLabel(*map(function, label)),
         )
 
 
@@ -172,7 +172,7 @@ class PairDataset(Dataset[Pairs]):
                 raise RecipeError(
                     f"{names}: none of {sum(map(len, group))} frames has a partner that differs "
                     f"by more than {recipe.data.duplicate_threshold} (and has moved enough); a "
-                    "standing camera teaches nothing, leave it out"
+                    "nothing can be learned from a standing camera, leave it out"
                 )
             total = sum(len(pairs) for _, pairs in found)
             for frames, pairs in found:
@@ -284,7 +284,7 @@ def collate(samples: list[Pairs]) -> Pairs:
     """Stack samples into a batch. All have masks, or none has."""
     masks_1 = [s.mask_1 for s in samples if s.mask_1 is not None]
     masks_2 = [s.mask_2 for s in samples if s.mask_2 is not None]
-    told = [s.triangulated for s in samples if s.triangulated is not None]
+    label = [s.triangulated for s in samples if s.triangulated is not None]
     return Pairs(
         image_1=torch.stack([s.image_1 for s in samples]),
         image_2=torch.stack([s.image_2 for s in samples]),
@@ -293,8 +293,8 @@ def collate(samples: list[Pairs]) -> Pairs:
         mask_1=torch.stack(masks_1) if masks_1 else None,
         mask_2=torch.stack(masks_2) if masks_2 else None,
         jitter=torch.stack([s.jitter for s in samples]),
-        triangulated=TriangulatedLabel(*map(torch.stack, zip(*told, strict=True)))
-        if told
+        triangulated=TriangulatedLabel(*map(torch.stack, zip(*label, strict=True)))
+        if label
         else None,
     )
 

@@ -143,13 +143,13 @@ class ResidentFrames:
                 image[places] = _bilinear(frames.images[index], x, y)
                 if frames.depths is not None:
                     depth[places] = _nearest(frames.depths[index], x, y)
-        told = None
+        label = None
         if self._frames[0].depths is not None:
             motion = self._on_device(np.stack([
                 mirrored_motion(m) if flip else m
                 for m, flip in zip(plans.motion, plans.mirrored, strict=True)
             ]))  # fmt: skip
-            told = TriangulatedLabel(depths[0], depths[1], motion[:, :, :3], motion[:, :, 3])
+            label = TriangulatedLabel(depths[0], depths[1], motion[:, :, :3], motion[:, :, 3])
         return Pairs(
             image_1=one,
             image_2=two,
@@ -160,7 +160,7 @@ class ResidentFrames:
             mask_1=None,
             mask_2=None,
             jitter=self._on_device(plans.jitter),
-            triangulated=told,
+            triangulated=label,
         )
 
     def _on_device(self, values: NDArray) -> Tensor:

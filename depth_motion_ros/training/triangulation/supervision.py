@@ -60,17 +60,17 @@ def supervise_depth(
 
     by_images: of ``KnownMotionObjective``. unit: of ``StartingUnit``.
     """
-    depth, told = torch.cat((depth_1, depth_2)), torch.cat((truth.depth_1, truth.depth_2))
+    depth, label = torch.cat((depth_1, depth_2)), torch.cat((truth.depth_1, truth.depth_2))
     others = {"images": by_images, "unit": unit}
     there = {name: value for name, value in others.items() if value is not None}
     # Twice the mean over both frames: one pass in place of a sum of two.
-    return _weighed(weights, shape=2 * aligned_log_loss(depth, told).loss, **there)
+    return _weighed(weights, shape=2 * aligned_log_loss(depth, label).loss, **there)
 
 
 class StartingUnit(nn.Module):
     """Holds a run to the unit of length in which its network saw recorded video when it began.
 
-    Nothing else does: triangulated depth has no unit, and that of rendered scenes is taught on them
+    Nothing else does: triangulated depth has no unit, and that of rendered ones comes from them
     alone. depth_net: copied as it is now.
     """
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from support.depth_scenes import CAMERA, HEIGHT, PRIOR_STD, WIDTH
 
 from depth_motion_ros.estimation.depth.fusion import DepthFusion, FollowedPair
@@ -44,3 +47,15 @@ def test_every_state_of_tracking_has_a_depth():
     for step in (None, pair("ok"), pair("static"), pair("lost"), pair("lost", 2.0), pair("ok")):
         depth, _ = fused(fusion, prior, step)
         np.testing.assert_allclose(depth, 2.0, rtol=0.01)
+
+
+@pytest.mark.parametrize("nonsense", [np.nan, np.inf, 1e30])
+def test_a_motion_of_nonsense_leaves_the_networks_depth(nonsense):
+    fusion, prior = DepthFusion(), np.full((HEIGHT, WIDTH), 2.0, np.float32)
+    fused(fusion, prior, None)
+    good = pair("ok")
+    motion = replace(good.motion, translation=np.array([nonsense, 0, 0]))
+    for step in (replace(good, motion=motion), good):
+        depth, std = fused(fusion, prior, step)
+        np.testing.assert_allclose(depth, 2.0, rtol=0.01)
+        assert np.isfinite(std).all()
