@@ -27,7 +27,7 @@ def test_without_a_camera_the_learned_one_serves_from_the_first_frame_on():
     assert [had for had, _, _ in engine.asked] == [False, True]
     np.testing.assert_allclose(first.camera.K, LEARNED_K)
     assert first.learned_camera is not None
-    estimator.process(frame(0.1, camera=None))
+    estimator.process(frame(0.1, shift=1, camera=None))
     assert len(engine.asked) == 3
 
 
