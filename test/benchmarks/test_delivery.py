@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
-from benchmarks.received import DeliveryCase, DeliveryResult, main, results_table, verdicts
+
+from benchmarks.delivery import DeliveryCase, DeliveryResult, main, results_table, verdicts
 
 MS = 1_000_000
 CASE = DeliveryCase((640, 480), compressed=False, reliable=False)
